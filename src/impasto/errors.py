@@ -1,0 +1,51 @@
+"""Every exception that impasto raises on purpose.
+
+    ImpastoError
+    ├── SettingsError      (ValueError)       an option out of range, unknown, or at odds with another
+    ├── ImageError         (ValueError)       a picture that cannot be read, used or written
+    ├── ShapeError         (ValueError)       an array or tensor of the wrong shape
+    ├── WeightsError       (RuntimeError)     network weights absent, damaged or of another network
+    ├── OutOfMemoryError   (RuntimeError)     the painting does not fit in memory
+    └── Diverged           (ArithmeticError)  the loss stopped being finite, after every rescue
+
+Each also inherits the built-in that a caller would catch. Messages say what was
+expected, what came, and what to do.
+"""
+
+__all__ = [
+    "Diverged",
+    "ImageError",
+    "ImpastoError",
+    "OutOfMemoryError",
+    "SettingsError",
+    "ShapeError",
+    "WeightsError",
+]
+
+
+class ImpastoError(Exception):
+    """Anything that impasto refuses or fails to do."""
+
+
+class SettingsError(ImpastoError, ValueError):
+    """An option is out of range, unknown, or contradicts another."""
+
+
+class ImageError(ImpastoError, ValueError):
+    """A picture cannot be read, used or written."""
+
+
+class ShapeError(ImpastoError, ValueError):
+    """An array or a tensor has the wrong shape."""
+
+
+class WeightsError(ImpastoError, RuntimeError):
+    """The network's weights are absent, damaged, or belong to another network."""
+
+
+class OutOfMemoryError(ImpastoError, RuntimeError):
+    """The painting does not fit in memory."""
+
+
+class Diverged(ImpastoError, ArithmeticError):
+    """The loss or its gradient stopped being finite, and no rescue helped."""

@@ -1,0 +1,111 @@
+"""The VGG networks as data: the names of their layers, and what each needs.
+
+Simonyan and Zisserman, "Very deep convolutional networks for large-scale image
+recognition", 2015, configurations D (VGG-16) and E (VGG-19). A layer is named by its
+kind, block and place: ``conv4_2`` is the second convolution of the fourth block before
+its rectifier, ``relu4_2`` after it, ``pool4`` the pooling that ends the block.
+"""
+
+import difflib
+from dataclasses import dataclass
+from functools import cache
+
+from impasto.errors import SettingsError
+
+CONVOLUTIONS_PER_BLOCK = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One named layer, and where it stands.
+
+    ``stride_px`` is the distance in the image between neighbouring features; ``halo_px``
+    how far from its own place in the image a feature looks.
+    """
+
+    name: str
+    kind: str
+    block: int
+    channels: int
+    stride_px: int
+    halo_px: int
+
+
+@cache
+def architecture(network: str) -> tuple[Layer, ...]:
+    """List the layers of ``network`` from the image inwards."""
+    layers = []
+    stride_px, halo_px = 1, 0
+    for block, convolutions in enumerate(CONVOLUTIONS_PER_BLOCK[network], start=1):
+        channels = CHANNELS_PER_BLOCK[block - 1]
+        for place in range(1, convolutions + 1):
+            halo_px += stride_px
+            for kind in ("conv", "relu"):
+                name = f"{kind}{block}_{place}"
+                layers.append(Layer(name, kind, block, channels, stride_px, halo_px))
+        # A pooled feature sees its own window, which its core contains: no halo of its own.
+        stride_px *= 2
+        layers.append(Layer(f"pool{block}", "pool", block, channels, stride_px, halo_px))
+    return tuple(layers)
+
+
+@cache
+def layers_by_name(network: str) -> dict[str, Layer]:
+    """Map each layer's name to the layer."""
+    return {layer.name: layer for layer in architecture(network)}
+
+
+def check_layer(name: str, network: str) -> Layer:
+    """Return the layer called ``name``.
+
+    Raises:
+        SettingsError: the network has no such layer; the message names near ones.
+    """
+    known = layers_by_name(network)
+    if name in known:
+        return known[name]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    hint = f"did you mean {', '.join(near)}?" if near else "names run conv1_1, relu1_1 ... pool5"
+    elsewhere = [other for other in CONVOLUTIONS_PER_BLOCK if name in layers_by_name(other)]
+    if elsewhere:
+        hint = f"{elsewhere[0]} has it; {hint}"
+    raise SettingsError(f"{network} has no layer {name!r}: {hint}")
+
+
+def deepest(names: list[str], network: str) -> Layer:
+    """Return the one of ``names`` that the image reaches last."""
+    order = {layer.name: place for place, layer in enumerate(architecture(network))}
+    return check_layer(max(names, key=lambda name: order[name]), network)
+
+
+def smallest_side_px(names: list[str], network: str) -> int:
+    """Return the shortest image side that still leaves every layer of ``names`` a feature."""
+    return max(check_layer(name, network).stride_px for name in names)
+
+
+def parse_layer_weights(value: object) -> dict[str, float]:
+    """Read layers and their weights from whatever a front end passes.
+
+    Accepts ``"relu4_2"``, ``"relu1_1=2,relu2_1=1"``, a list of such words, or a mapping
+    from name to weight. A name without a weight weighs 1.
+
+    Raises:
+        SettingsError: a word that is not ``NAME`` or ``NAME=WEIGHT``, or a name given twice.
+    """
+    if isinstance(value, dict):
+        return {str(name): float(weight) for name, weight in value.items()}
+    words = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
+    weights: dict[str, float] = {}
+    for word in (part.strip() for item in words for part in str(item).split(",")):
+        name, _, weight = word.partition("=")
+        try:
+            number = float(weight) if weight else 1.0
+        except ValueError:
+            raise SettingsError(
+                f"expected a layer as NAME or NAME=WEIGHT, got {word!r}; write relu4_2=0.5"
+            ) from None
+        if name in weights:
+            raise SettingsError(f"layer {name!r} is given twice; give it once, with one weight")
+        weights[name] = number
+    return weights

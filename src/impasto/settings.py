@@ -1,0 +1,224 @@
+"""Every option, once: ``Settings`` decides the picture, ``Runtime`` where and how it is painted.
+
+Both are flat, so that a flag, a JSON key, a keyword argument and a form field are the same
+word. Command, Python, notebook and browser read names, bounds and help from here.
+Precedence: default < preset < explicit.
+"""
+
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from impasto.errors import SettingsError
+from impasto.layers import check_layer, parse_layer_weights
+
+Mode = Literal["style_transfer", "content", "style"]
+MODES: tuple[Mode, ...] = ("style_transfer", "content", "style")
+STARTS = ("matched", "content", "style", "noise")
+
+LayerWeights = Annotated[dict[str, float], BeforeValidator(parse_layer_weights)]
+
+# Measured on four pairs of photograph and painting (docs/look.md): weights that fall with
+# depth give strokes without grit; equal ones give larger motifs and rougher flats.
+DEFAULT_STYLE_LAYERS = {
+    "relu1_1": 16.0,
+    "relu2_1": 8.0,
+    "relu3_1": 4.0,
+    "relu4_1": 2.0,
+    "relu5_1": 1.0,
+}
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+Options = TypeVar("Options", bound=_Options)
+
+
+class Settings(_Options):
+    """What decides the picture. Weights are relative: each group is divided by its sum."""
+
+    size: int = Field(
+        default=512, ge=16, le=65536, description="Longest side of the result, in pixels."
+    )
+    aspect: str | None = Field(
+        default=None,
+        pattern=r"^\d+(\.\d+)?:\d+(\.\d+)?$",
+        description="Width:height of the result in style mode, such as 16:9; by default the "
+        "style picture's own.",
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of every random number.")
+    start: str | None = Field(
+        default=None,
+        min_length=1,
+        description="What painting starts from: matched (the content picture in the style's "
+        "colours), content, style, noise, or a picture's path. By default matched for "
+        "style_transfer, noise for content and style.",
+    )
+    network: Literal["vgg16", "vgg19"] = Field(
+        default="vgg16", description="Network whose features are compared."
+    )
+    pooling: Literal["max", "average"] = Field(
+        default="max",
+        description="How the network halves its maps. Gatys et al. preferred average; at these "
+        "weights max keeps the strokes.",
+    )
+    padding: Literal["replicate", "zeros"] = Field(
+        default="replicate",
+        description="What the first convolution sees beyond the border: the border's own "
+        "pixels, or the trained network's zeros.",
+    )
+    content_layers: LayerWeights = Field(
+        default={"relu4_2": 1.0},
+        description="Layers that hold the content: NAME or NAME=WEIGHT.",
+    )
+    style_layers: LayerWeights = Field(
+        default=DEFAULT_STYLE_LAYERS,
+        description="Layers that hold the style: NAME or NAME=WEIGHT.",
+    )
+    alpha: float = Field(default=1.0, ge=0, description="Weight of the content loss.")
+    beta: float = Field(default=5e4, ge=0, description="Weight of the style loss.")
+    total_variation: float = Field(
+        default=2.5e4, ge=0, description="Weight of the smoothness term."
+    )
+    style_weights: tuple[float, ...] | None = Field(
+        default=None,
+        description="How much each style picture counts, in their order; by default equally.",
+    )
+    normalisation: Literal["position", "paper"] = Field(
+        default="position",
+        description="Content loss per position, so that a look keeps at every size, or the "
+        "paper's plain sum.",
+    )
+    optimiser: Literal["lbfgs", "adam"] = Field(
+        default="lbfgs", description="How the pixels descend the loss."
+    )
+    iterations: int | None = Field(
+        default=None,
+        ge=0,
+        description="Iterations in all, shared out over the sizes; by default as many as the "
+        "sizes need.",
+    )
+    learning_rate: float = Field(
+        default=0.02, gt=0, le=10, description="Step size of Adam, in pixel values of [0, 1]."
+    )
+    history: int = Field(
+        default=20, ge=1, le=200, description="Steps that L-BFGS remembers for its curvature."
+    )
+    coarsest: int = Field(
+        default=128,
+        ge=16,
+        le=65536,
+        description="Longest side of the first, coarsest painting, in pixels; size for one size "
+        "alone.",
+    )
+    size_ratio: float = Field(
+        default=2**0.5, gt=1.05, le=8, description="Ratio from one size to the next."
+    )
+
+    @field_validator("content_layers", "style_layers")
+    @classmethod
+    def _check_weights(cls, weights: dict[str, float]) -> dict[str, float]:
+        if not weights:
+            raise ValueError("expected at least one layer, got none; name one, such as relu4_2")
+        _check_relative(list(weights.values()))
+        return weights
+
+    @field_validator("style_weights")
+    @classmethod
+    def _check_style_weights(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if weights is not None:
+            _check_relative(list(weights))
+        return weights
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> "Settings":
+        for name in (*self.content_layers, *self.style_layers):
+            check_layer(name, self.network)
+        return self
+
+
+class Runtime(_Options):
+    """Where and how the picture is painted. None of it changes what the picture shows."""
+
+    device: str = Field(
+        default="auto",
+        pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        description="auto, cpu, cuda, cuda:1, mps.",
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        default="auto",
+        description="Number type inside the network; auto takes a fast one where the hardware "
+        "has it.",
+    )
+    threads: int | None = Field(
+        default=None, ge=1, le=1024, description="CPU threads; by default the physical cores."
+    )
+    weights: str | None = Field(
+        default=None, description="The network's weights file (.safetensors or .pth)."
+    )
+    offline: bool = Field(default=False, description="Never download.")
+
+
+# Presets are data: what each changes from the defaults, and where it comes from.
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+}
+
+
+def _check_relative(weights: list[float]) -> None:
+    if any(not weight >= 0 for weight in weights) or sum(weights) == 0:
+        raise ValueError(
+            f"expected weights of at least 0 that are not all 0, got {weights}; "
+            "leave out what should not count"
+        )
+
+
+def make_settings(settings: Settings | None = None, **options: Any) -> Settings:
+    """Lay ``options`` over a preset or over ``settings``, and check the whole.
+
+    Args:
+        settings: what the options change; the defaults if absent.
+        options: fields of Settings by name; ``preset`` names one of PRESETS.
+
+    Raises:
+        SettingsError: an unknown option or preset, or a value out of its bounds.
+    """
+    preset = options.pop("preset", None)
+    if preset is not None and preset not in PRESETS:
+        raise SettingsError(f"no preset {preset!r}: expected one of {', '.join(PRESETS)}")
+    given = settings.model_dump(exclude_unset=True) if settings else {}
+    return _validate(Settings, {**PRESETS.get(preset or "default", {}), **given, **options})
+
+
+def make_runtime(**options: Any) -> Runtime:
+    """Check ``options`` as fields of Runtime.
+
+    Raises:
+        SettingsError: an unknown option, or a value out of its bounds.
+    """
+    return _validate(Runtime, options)
+
+
+def _validate(model: type[Options], options: dict[str, Any]) -> Options:
+    try:
+        return model.model_validate(options)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explain(model, fault) for fault in error.errors())) from None
+
+
+def _explain(model: type[_Options], fault: Any) -> str:
+    name = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"no option {name!r}: expected one of {', '.join(model.model_fields)}"
+    message = fault["msg"].removeprefix("Value error, ")
+    return f"{name}: {message}, got {fault['input']!r}" if name else message

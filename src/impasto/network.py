@@ -1,0 +1,322 @@
+"""VGG by hand: forward to the named layers, and back to the pixels.
+
+Painting needs the gradient with respect to the image and nothing else, so the backward
+pass is written out: the data gradient of a 3 x 3 convolution is a forward convolution
+with flipped, transposed weights (the forward kernel is the fast one); there are no weight
+gradients, and nothing from before a rectifier is kept. The pass stands behind one
+``torch.autograd.Function`` (image -> named features), so any loss composes with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from impasto import weights as weights_module
+from impasto.errors import ShapeError
+from impasto.layers import Layer, architecture, check_layer, deepest
+
+# Mean and standard deviation of ImageNet's pixels, which torchvision's networks were
+# trained on: RGB in [0, 1].
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class _Convolution:
+    weight: Tensor
+    bias: Tensor
+    backward_weight: Tensor
+
+
+class Network:
+    """A VGG as torchvision defines it, evaluated up to the layers asked for.
+
+    Differs: the image is sRGB in [0, 1]; the normalisation that the network was trained
+    with is folded into the first convolution.
+
+    Args:
+        parameters: ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` (out,), and so on.
+        name: ``vgg16`` or ``vgg19``.
+        dtype: type of features inside; the image may be wider.
+        pooling: ``max``, or ``average`` as Gatys et al. recommend.
+        padding: what lies beyond the image's border for the first convolution: ``zeros``
+            after normalisation (torchvision) or the border's own pixels (``replicate``).
+            Deeper convolutions pad with zeros.
+        device: where to compute.
+    """
+
+    def __init__(
+        self,
+        parameters: dict[str, Tensor],
+        name: str = "vgg16",
+        *,
+        dtype: torch.dtype = torch.float32,
+        pooling: str = "max",
+        padding: str = "zeros",
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.name = name
+        self.dtype = dtype
+        self.pooling = pooling
+        self.padding = padding
+        self.device = torch.device(device)
+        self._convolutions = {
+            layer.name: self._prepare(parameters, layer.name)
+            for layer in architecture(name)
+            if layer.kind == "conv" and f"{layer.name}.weight" in parameters
+        }
+
+    def features(self, image: Tensor, layers: list[str] | tuple[str, ...]) -> dict[str, Tensor]:
+        """Return the feature maps of ``image`` at ``layers``.
+
+        Args:
+            image: (B, 3, H, W), sRGB in [0, 1].
+            layers: names such as ``relu4_2``.
+
+        Returns:
+            Maps (B, C, H', W') by name, in the network's dtype, differentiable once with
+            respect to the image.
+
+        Raises:
+            SettingsError: a layer that this network has not.
+            ShapeError: not (B, 3, H, W), or too small for the deepest layer.
+        """
+        names = tuple(layers)
+        for name in names:
+            check_layer(name, self.name)
+        if image.ndim != 4 or image.shape[1] != 3:
+            raise ShapeError(
+                f"expected an image (B, 3, H, W), got {tuple(image.shape)}; "
+                "add the batch axis, and give three channels"
+            )
+        if not names:
+            return {}
+        side_px = max(check_layer(name, self.name).stride_px for name in names)
+        if min(image.shape[-2:]) < side_px:
+            raise ShapeError(
+                f"expected an image of at least {side_px} x {side_px} pixels for the layers asked "
+                f"for, got {image.shape[-1]} x {image.shape[-2]}; enlarge it, or ask for "
+                "shallower layers"
+            )
+        return dict(zip(names, _Features.apply(image, self, names), strict=True))
+
+    def layers_to(self, names: tuple[str, ...]) -> tuple[Layer, ...]:
+        """List the layers from the image to the deepest of ``names``."""
+        listed = architecture(self.name)
+        return listed[: listed.index(deepest(list(names), self.name)) + 1]
+
+    def _prepare(self, parameters: dict[str, Tensor], name: str) -> _Convolution:
+        weight = parameters[f"{name}.weight"].to(torch.float64)
+        bias = parameters[f"{name}.bias"].to(torch.float64)
+        if name == "conv1_1":
+            std = torch.tensor(STD, dtype=torch.float64).view(1, 3, 1, 1)
+            mean = torch.tensor(MEAN, dtype=torch.float64).view(1, 3, 1, 1)
+            weight = weight / std
+            bias = bias - (weight * mean).sum((1, 2, 3))
+        backward_weight = weight.flip(2, 3).transpose(0, 1)
+        if name == "conv1_1" and self._splits_image:
+            weight = weight.repeat(1, 2, 1, 1)
+        return _Convolution(
+            self._place(weight), bias.to(self.device, self.dtype), self._place(backward_weight)
+        )
+
+    def _place(self, weight: Tensor) -> Tensor:
+        return weight.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+
+    @property
+    def _splits_image(self) -> bool:
+        # Eight bits of a bfloat16 pixel are coarser than the steps of the optimiser, so a
+        # narrow network is shown the image as a rounded part plus the rest.
+        return self.dtype in (torch.bfloat16, torch.float16)
+
+    def first(self, image: Tensor) -> Tensor:
+        """Apply conv1_1 to the image: border, normalisation and rounding are its affair."""
+        if self.padding == "replicate":
+            padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
+        else:
+            # Zero after normalisation is the mean before it.
+            mean = torch.tensor(MEAN, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
+            padded = F.pad(image - mean, (1, 1, 1, 1)) + mean
+        narrow = padded.to(self.dtype)
+        if self._splits_image:
+            narrow = torch.cat([narrow, (padded - narrow).to(self.dtype)], dim=1)
+        convolution = self._convolutions["conv1_1"]
+        return F.conv2d(
+            narrow.contiguous(memory_format=torch.channels_last),
+            convolution.weight,
+            convolution.bias,
+        )
+
+    def first_backward(self, gradient: Tensor) -> Tensor:
+        """Take the gradient of conv1_1's output back to the pixels."""
+        padded = F.conv2d(gradient, self._convolutions["conv1_1"].backward_weight, padding=2)
+        image = padded[:, :, 1:-1, 1:-1]
+        if self.padding != "replicate":
+            return image
+        # Beyond the border stand copies of its pixels: their gradients belong to it.
+        rows = padded[:, :, 1:-1, :].clone()
+        rows[:, :, 0] += padded[:, :, 0]
+        rows[:, :, -1] += padded[:, :, -1]
+        image = rows[:, :, :, 1:-1].clone()
+        image[:, :, :, 0] += rows[:, :, :, 0]
+        image[:, :, :, -1] += rows[:, :, :, -1]
+        return image
+
+    def convolve(self, features: Tensor, name: str) -> Tensor:
+        """Apply the convolution called ``name``."""
+        if name == "conv1_1":
+            return self.first(features)
+        convolution = self._convolutions[name]
+        return F.conv2d(features, convolution.weight, convolution.bias, padding=1)
+
+    def convolve_backward(self, gradient: Tensor, name: str) -> Tensor:
+        """Take a gradient back through the convolution called ``name``."""
+        if name == "conv1_1":
+            return self.first_backward(gradient)
+        return F.conv2d(gradient, self._convolutions[name].backward_weight, padding=1)
+
+    def pool(self, features: Tensor) -> Tensor:
+        """Halve the maps; an odd last row or column is dropped."""
+        if self.pooling == "average":
+            return F.avg_pool2d(features, 2)
+        # The built-in keeps indices and is several times slower than four strided slices.
+        first, second, third, fourth = _quarters(features)
+        return torch.maximum(torch.maximum(first, second), torch.maximum(third, fourth))
+
+    def pool_backward(self, gradient: Tensor, features: Tensor, pooled: Tensor) -> Tensor:
+        """Take a gradient back through the pooling of ``features`` to ``pooled``."""
+        whole = torch.empty_like(features)
+        height, width = features.shape[-2:]
+        if height % 2:
+            whole[:, :, -1] = 0
+        if width % 2:
+            whole[:, :, :, -1] = 0
+        targets = _quarters(whole)
+        if self.pooling == "average":
+            for target in targets:
+                torch.mul(gradient, 0.25, out=target)
+            return whole
+        # The first of equal maxima takes the gradient, as in the built-in.
+        free: Tensor | None = None
+        for target, source in zip(targets, _quarters(features), strict=True):
+            hit = source == pooled
+            if free is not None:
+                hit &= free
+                free &= ~hit
+            else:
+                free = ~hit
+            target.copy_(gradient * hit)
+        return whole
+
+
+class _Features(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, network: Network, names: tuple[str, ...]) -> Any:
+        keep = ctx.needs_input_grad[0]
+        found: dict[str, Tensor] = {}
+        kept: dict[str, Tensor] = {}
+        layers = network.layers_to(names)
+        features = image
+        for place, layer in enumerate(layers):
+            if layer.kind == "conv":
+                features = network.convolve(features, layer.name)
+            elif layer.kind == "relu":
+                # In place, unless somebody wants the values before the rectifier.
+                wanted = layers[place - 1].name in found
+                features = features.relu() if wanted else features.relu_()
+                kept[layer.name] = features
+            else:
+                features = kept[layer.name] = network.pool(features)
+            if layer.name in names:
+                found[layer.name] = features
+            if not keep:
+                kept.clear()
+        ctx.network, ctx.names, ctx.layers = network, names, layers
+        ctx.kept_names = tuple(kept)
+        ctx.image_dtype = image.dtype
+        ctx.save_for_backward(*kept.values())
+        return tuple(found[name] for name in names)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, *gradients: Tensor | None) -> Any:
+        network: Network = ctx.network
+        kept = dict(zip(ctx.kept_names, ctx.saved_tensors, strict=True))
+        given = dict(zip(ctx.names, gradients, strict=True))
+        gradient: Tensor | None = None
+        owned = False  # whether `gradient` is ours to overwrite
+        for place in range(len(ctx.layers) - 1, -1, -1):
+            layer = ctx.layers[place]
+            own = given.get(layer.name)
+            if own is not None:
+                if gradient is None:
+                    gradient = own.contiguous(memory_format=torch.channels_last)
+                else:
+                    gradient = gradient.add_(own) if owned else gradient + own
+                    owned = True
+            if gradient is None:
+                continue
+            if layer.kind == "relu":
+                gradient = _rectify_backward(gradient, kept[layer.name], owned)
+            elif layer.kind == "conv":
+                gradient = network.convolve_backward(gradient, layer.name)
+            else:
+                before = kept[ctx.layers[place - 1].name]
+                gradient = network.pool_backward(gradient, before, kept[layer.name])
+            owned = True
+        return (None if gradient is None else gradient.to(ctx.image_dtype)), None, None
+
+
+def load(
+    name: str = "vgg16",
+    *,
+    weights: str | Path | None = None,
+    dtype: torch.dtype = torch.float32,
+    pooling: str = "max",
+    padding: str = "zeros",
+    device: torch.device | str = "cpu",
+    **fetching: Any,
+) -> Network:
+    """Load a network; by default exactly torchvision's.
+
+    Args:
+        name: ``vgg16`` or ``vgg19``.
+        weights: a weights file; else the cache, else fetched.
+        dtype: type of features inside.
+        pooling: ``max`` or ``average``.
+        padding: ``zeros`` or ``replicate``; see Network.
+        device: where to compute.
+        fetching: ``offline`` and ``progress``, as weights.load takes them.
+
+    Raises:
+        WeightsError: the weights are absent or damaged.
+    """
+    parameters = weights_module.load(name, file=weights, **fetching)
+    return Network(
+        parameters, name, dtype=dtype, pooling=pooling, padding=padding, device=device
+    )
+
+
+def _rectify_backward(gradient: Tensor, features: Tensor, in_place: bool) -> Tensor:
+    if in_place:
+        return torch.ops.aten.threshold_backward.grad_input(  # type: ignore[no-any-return]
+            gradient, features, 0, grad_input=gradient
+        )
+    return torch.ops.aten.threshold_backward(gradient, features, 0)  # type: ignore[no-any-return]
+
+
+def _quarters(features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    height, width = features.shape[-2] // 2 * 2, features.shape[-1] // 2 * 2
+    even = features[:, :, :height, :width]
+    return (
+        even[:, :, ::2, ::2],
+        even[:, :, ::2, 1::2],
+        even[:, :, 1::2, ::2],
+        even[:, :, 1::2, 1::2],
+    )

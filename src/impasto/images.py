@@ -1,0 +1,244 @@
+"""Pictures in and out: file, bytes, Pillow image, array or tensor, and sRGB floats in [0, 1]."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from impasto.arrays import split_array, split_tensor
+from impasto.errors import ImageError, ShapeError
+from impasto.profiles import Floats, srgb_profile
+from impasto.reading import READ_FORMATS, check_header, decode, decode_image, decode_texts
+from impasto.records import ImageSource
+from impasto.writing import check_output, encode, save, save_animation
+
+__all__ = [
+    "READ_FORMATS",
+    "Picture",
+    "check_output",
+    "encode",
+    "fit",
+    "load",
+    "read_metadata",
+    "resize",
+    "save",
+    "save_animation",
+    "to_image",
+]
+
+MAX_FILE_BYTES = 4 * 1024**3
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture ready to compute with.
+
+    Attributes:
+        pixels: sRGB in [0, 1], float32 of shape (1, 3, H, W).
+        alpha: opacity in [0, 1], float32 of shape (1, 1, H, W); None if opaque everywhere.
+        name: the file's name without its ending, or "image".
+        sha256: of the file's bytes; of pixels and alpha where there was no file.
+    """
+
+    pixels: Tensor
+    alpha: Tensor | None
+    name: str
+    sha256: str
+
+    @property
+    def height_px(self) -> int:
+        """Height in pixels."""
+        return self.pixels.shape[2]
+
+    @property
+    def width_px(self) -> int:
+        """Width in pixels."""
+        return self.pixels.shape[3]
+
+
+def load(source: ImageSource) -> Picture:
+    """Read a picture from wherever it is.
+
+    Colour profiles are converted to sRGB, EXIF orientation is applied, opacity is split
+    off, and 16 bits a sample stay 16 bits.
+
+    Args:
+        source: a path; the bytes of a file; a Pillow image; an array of shape (H, W),
+            (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16 or floats in [0, 1]; a tensor
+            of shape (C, H, W) or (1, C, H, W) with 1, 3 or 4 channels, of uint8 or floats in
+            [0, 1]; or a Picture, which is returned as it is. Arrays are taken as sRGB.
+
+    Raises:
+        ImageError: no such file, no picture, damaged, too large, or values out of range.
+        ShapeError: an array or a tensor of another shape.
+    """
+    if isinstance(source, Picture):
+        return source
+    if isinstance(source, (str, os.PathLike)):
+        path = Path(os.fsdecode(source))
+        return _load_bytes(_read(path), path.stem, repr(str(path)))
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return _load_bytes(bytes(source), "image", "the picture given as bytes")
+    if isinstance(source, Image.Image):
+        if not source.width * source.height:
+            raise ShapeError(
+                f"expected a picture with pixels, got {source.width} x {source.height}"
+            )
+        return _picture(*decode_image(source, "the Pillow image"))
+    if isinstance(source, Tensor):
+        return _picture(*split_tensor(source))
+    if isinstance(source, np.ndarray):
+        return _picture(*split_array(source))
+    raise ImageError(
+        "expected a path, bytes, a Pillow image, an array or a tensor, "
+        f"got {type(source).__name__}; convert it to one of these"
+    )
+
+
+def read_metadata(source: str | os.PathLike[str] | bytes) -> dict[str, str]:
+    """Read back the texts that :func:`save` stored with a picture; empty if there are none.
+
+    Raises:
+        ImageError: as :func:`load` does.
+    """
+    if isinstance(source, bytes):
+        return decode_texts(source, "the picture given as bytes")
+    path = Path(source)
+    return decode_texts(_read(path), repr(str(path)))
+
+
+def _load_bytes(data: bytes, name: str, label: str) -> Picture:
+    rgb, alpha = decode(data, label)
+    return _picture(rgb, alpha, name=name, sha256=hashlib.sha256(data).hexdigest())
+
+
+def _read(path: Path) -> bytes:
+    """Read a whole file, once it is clear that it is a picture of a reasonable size."""
+    label = repr(str(path))
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(f"{label} is a folder: expected a picture file; name one inside it")
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(f"{label} is a device or a pipe: expected a file; copy it to one")
+        if status.st_size > MAX_FILE_BYTES:
+            raise ImageError(
+                f"{label} has {status.st_size / 1024**3:.1f} GiB: expected at most "
+                f"{MAX_FILE_BYTES // 1024**3} GiB; scale the picture down first"
+            )
+        with path.open("rb") as file:
+            # A wrong or huge file is refused before the rest of it takes up memory.
+            check_header(file, label)
+            file.seek(0)
+            return file.read()
+    except ImageError:
+        raise
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError(f"no file {label}: expected a picture; {_suggest(path)}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ImageError(
+            f"{label} cannot be read ({reason}): expected a readable picture file; "
+            "check its name and permissions"
+        ) from None
+
+
+def _suggest(path: Path) -> str:
+    try:
+        names = [entry.name for entry in path.parent.iterdir()]
+    except OSError:
+        return f"there is no folder {str(path.parent)!r} either; check the path"
+    close = difflib.get_close_matches(path.name, names, n=3, cutoff=0.6)
+    if not close:
+        return "check the path"
+    return f"did you mean {' or '.join(repr(name) for name in close)}?"
+
+
+def _picture(
+    rgb: Floats,
+    alpha: Floats | None,
+    *,
+    name: str = "image",
+    sha256: str | None = None,
+) -> Picture:
+    pixels = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None]
+    opacity = None if alpha is None else torch.from_numpy(np.ascontiguousarray(alpha))[None, None]
+    if sha256 is None:
+        digest = hashlib.sha256(str(tuple(pixels.shape)).encode())
+        for tensor in (pixels, opacity):
+            digest.update(b"" if tensor is None else tensor.numpy().tobytes())
+        sha256 = digest.hexdigest()
+    return Picture(pixels, opacity, name, sha256)
+
+
+def fit(height_px: int, width_px: int, longest_px: int) -> tuple[int, int]:
+    """Scale a size so that its longest side is ``longest_px``, in the same aspect.
+
+    Returns:
+        Height and width in pixels; the shorter side is rounded, and at least 1.
+    """
+    longest = max(height_px, width_px)
+
+    def scale(side_px: int) -> int:
+        return max(1, (2 * side_px * longest_px + longest) // (2 * longest))
+
+    return scale(height_px), scale(width_px)
+
+
+def resize(pixels: Tensor, height_px: int, width_px: int) -> Tensor:
+    """Resample to another size: bicubic, without aliasing when it shrinks.
+
+    Args:
+        pixels: of shape (B, C, H, W), in [0, 1].
+        height_px: new height in pixels.
+        width_px: new width in pixels.
+
+    Returns:
+        (B, C, height_px, width_px) in [0, 1]; ``pixels`` itself if it has that size.
+    """
+    if pixels.shape[-2:] == (height_px, width_px):
+        return pixels
+    resized = functional.interpolate(
+        pixels, size=(height_px, width_px), mode="bicubic", align_corners=False, antialias=True
+    )
+    return resized.clamp_(0, 1)
+
+
+def to_image(pixels: Tensor, alpha: Tensor | None = None) -> Image.Image:
+    """Round to 8 bits a sample, tagged as sRGB.
+
+    Args:
+        pixels: sRGB of shape (1, 3, H, W); clipped to [0, 1].
+        alpha: opacity of shape (1, 1, H, W), if any; the image is then RGBA.
+
+    Raises:
+        ShapeError: ``pixels`` or ``alpha`` has another shape.
+        ImageError: a value is NaN.
+    """
+    if pixels.ndim != 4 or pixels.shape[:2] != (1, 3) or not pixels.numel():
+        raise ShapeError(f"expected pixels of shape (1, 3, H, W), got {tuple(pixels.shape)}")
+    planes = pixels.detach()[0]
+    if alpha is not None:
+        if alpha.shape != (1, 1, *pixels.shape[2:]):
+            raise ShapeError(
+                f"expected alpha of shape (1, 1, {pixels.shape[2]}, {pixels.shape[3]}) to go "
+                f"with the pixels, got {tuple(alpha.shape)}; resize it first"
+            )
+        planes = torch.cat([planes, alpha.detach()[0].to(planes)])
+    planes = planes.to("cpu", torch.float32)
+    if bool(planes.isnan().any()):
+        raise ImageError("expected numbers in [0, 1], got NaN; the painting has diverged")
+    samples = (planes.clamp(0, 1) * 255).round().to(torch.uint8)
+    image = Image.fromarray(samples.permute(1, 2, 0).contiguous().numpy())
+    image.info["icc_profile"] = srgb_profile()
+    return image

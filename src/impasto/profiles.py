@@ -1,0 +1,99 @@
+"""Colours of any profile converted to sRGB, and the profile that says that they are.
+
+libvips converts, with LittleCMS, to 16 bits a sample; Pillow would convert to 8 and lose
+tones of pictures in a wide gamut.
+"""
+
+from __future__ import annotations
+
+from functools import cache, lru_cache
+from io import BytesIO
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ImageCms
+
+Floats = NDArray[np.float32]
+Space = Literal["grey", "rgb", "cmyk"]
+
+_INTERPRETATIONS = {
+    ("grey", "uint8"): "b-w",
+    ("grey", "uint16"): "grey16",
+    ("rgb", "uint8"): "srgb",
+    ("rgb", "uint16"): "rgb16",
+    ("cmyk", "uint8"): "cmyk",
+    ("cmyk", "uint16"): "cmyk",
+}
+
+
+@cache
+def srgb_profile() -> bytes:
+    """The ICC profile of sRGB, always the same bytes."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    # LittleCMS dates the profile: a picture would differ from one second to the next.
+    return profile[:24] + bytes((7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0)) + profile[36:]
+
+
+def to_unit(samples: NDArray[Any]) -> Floats:
+    """Scale unsigned integers by their largest value to [0, 1]; floats stay as they are."""
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32, copy=False)
+    if samples.dtype.kind == "b":
+        return samples.astype(np.float32)
+    white = np.float32(np.iinfo(samples.dtype).max)
+    unit: Floats = np.divide(samples, white, dtype=np.float32)
+    return unit
+
+
+def to_srgb(colour: NDArray[Any], space: Space, profile: Any) -> Floats:
+    """Convert (H, W, channels) to sRGB (H, W, 3); a profile that cannot be used is ignored."""
+    if profile and colour.dtype.kind == "u" and not _is_srgb(bytes(profile), space):
+        converted = _apply_profile(colour, space, bytes(profile))
+        if converted is not None:
+            return converted
+    unit = to_unit(colour)
+    if space == "cmyk":
+        return (1 - unit[..., :3]) * (1 - unit[..., 3:])
+    return unit if space == "rgb" else np.repeat(unit, 3, axis=2)
+
+
+@lru_cache(maxsize=16)
+def _is_srgb(profile: bytes, space: Space) -> bool:
+    """Tell whether the profile leaves sRGB colours where they are, to within a rounding."""
+    if space == "cmyk":
+        return False
+    levels = np.arange(0, 256, 51, dtype=np.uint8)
+    axes = np.meshgrid(*[levels] * (1 if space == "grey" else 3), indexing="ij")
+    probe = np.stack(axes, axis=-1).reshape(1, -1, len(axes))
+    converted = _apply_profile(probe, space, profile)
+    return converted is not None and bool(np.abs(converted - to_unit(probe)).max() < 0.75 / 255)
+
+
+def _apply_profile(colour: NDArray[Any], space: Space, profile: bytes) -> Floats | None:
+    """Relative colorimetric with black point compensation; None if the profile cannot be used."""
+    import pyvips
+
+    if not _describes(profile, space):
+        return None
+    interpretation = _INTERPRETATIONS[space, colour.dtype.name]
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(colour))
+    image = image.copy(interpretation=interpretation)
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    try:
+        converted = image.icc_transform(
+            "srgb", embedded=True, depth=16, intent="relative", black_point_compensation=True
+        )
+        samples = np.asarray(converted.numpy())
+    except pyvips.Error:
+        return None
+    return to_unit(samples) if samples.shape[2:] == (3,) else None
+
+
+def _describes(profile: bytes, space: Space) -> bool:
+    """Tell whether the profile can be parsed and is one of pictures in this colour space."""
+    try:
+        parsed = ImageCms.ImageCmsProfile(BytesIO(profile)).profile
+    except Exception:  # LittleCMS refuses what is no profile
+        return False
+    return parsed.xcolor_space == {"grey": "GRAY", "rgb": "RGB ", "cmyk": "CMYK"}[space]

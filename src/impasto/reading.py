@@ -1,0 +1,284 @@
+"""Picture files decoded: whatever a file holds, out come sRGB samples and a mask of opacity.
+
+Pillow reads every format and every 8-bit picture. Files of 16 bits a sample go through
+libvips, because Pillow keeps only the upper 8 bits of 16-bit colour.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
+
+from impasto.errors import ImageError
+from impasto.profiles import Floats, Space, to_srgb, to_unit
+
+MAX_PIXELS = 300_000_000
+READ_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+
+# Begins like this, but is no picture that can be read here: said in the message.
+_SIGNATURES = (
+    (b"%PDF", "a PDF document"),
+    (b"PK\x03\x04", "a ZIP archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"<svg", "an SVG drawing"),
+    (b"<?xml", "an XML document, perhaps an SVG drawing"),
+    (b"<!doctype", "a web page"),
+    (b"<html", "a web page"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
+    (b"\xff\x0a", "a JPEG XL picture"),
+    (b"8BPS", "a Photoshop document"),
+)
+_ADVICE = "convert it to PNG or JPEG first"
+# One decoder at a time: Pillow's pixel limit and Python's warning filters are global.
+_decoding = threading.Lock()
+
+
+def check_header(file: BinaryIO, label: str) -> None:
+    """Refuse what is no readable picture, from its first bytes alone.
+
+    Args:
+        file: open for reading, at its start.
+        label: the picture's name in messages.
+
+    Raises:
+        ImageError: of an unknown format, damaged at once, or of more than MAX_PIXELS pixels.
+    """
+    with _guard(label):
+        _open(file, label)
+
+
+def decode(data: bytes, label: str) -> tuple[Floats, Floats | None]:
+    """Decode the first frame of a picture file.
+
+    Args:
+        data: the whole file.
+        label: the picture's name in messages.
+
+    Returns:
+        sRGB in [0, 1] of shape (H, W, 3), upright, and opacity in [0, 1] of shape (H, W),
+        or None where every pixel is opaque.
+
+    Raises:
+        ImageError: unknown format, damaged or cut short, or of more than MAX_PIXELS pixels.
+    """
+    with _guard(label):
+        image = _open(BytesIO(data), label)
+        if _is_deep(image):
+            profile, orientation = image.info.get("icc_profile"), _orientation(image)
+            return _finish(*_vips_samples(data, image), profile, orientation)
+        return _decode_image(image, label)
+
+
+def decode_image(image: Image.Image, label: str) -> tuple[Floats, Floats | None]:
+    """Decode a Pillow image of any mode; returns and raises as :func:`decode` does."""
+    with _guard(label):
+        return _decode_image(image, label)
+
+
+def decode_texts(data: bytes, label: str) -> dict[str, str]:
+    """List the texts in a picture file: PNG's by name, others' from a JSON description.
+
+    Raises:
+        ImageError: as :func:`decode` does.
+    """
+    with _guard(label):
+        image = _open(BytesIO(data), label)
+        if isinstance(image, PngImagePlugin.PngImageFile):
+            return {str(name): str(text) for name, text in image.text.items()}
+        description = image.getexif().get(ExifTags.Base.ImageDescription, "")
+    try:
+        texts = json.loads(description)
+    except (TypeError, ValueError):
+        return {}
+    if not isinstance(texts, dict):
+        return {}
+    return {name: text for name, text in texts.items() if isinstance(text, str)}
+
+
+def _decode_image(image: Image.Image, label: str) -> tuple[Floats, Floats | None]:
+    image.load()
+    profile = None if image.mode == "LAB" else image.info.get("icc_profile")
+    return _finish(*_pillow_samples(image, label), profile, _orientation(image))
+
+
+@contextmanager
+def _guard(label: str) -> Iterator[None]:
+    """Turn whatever a decoder raises into one ImageError, and keep its warnings to itself."""
+    with _decoding, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pillow_limit = Image.MAX_IMAGE_PIXELS
+        # Pillow warns at its limit and refuses at twice that.
+        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+        try:
+            yield
+        except ImageError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise _too_large(label, str(error).partition(" exceeds")[0]) from None
+        except MemoryError:
+            raise ImageError(
+                f"{label} does not fit in memory: expected a smaller picture; scale it down first"
+            ) from None
+        except Exception as error:  # a damaged file can make a decoder raise anything
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ImageError(
+                f"{label} is damaged or cut short: expected a whole picture, got {reason!r}; "
+                "copy or export it again"
+            ) from None
+        finally:
+            Image.MAX_IMAGE_PIXELS = pillow_limit
+
+
+def _too_large(label: str, size: str) -> ImageError:
+    return ImageError(
+        f"{label} is too large: expected at most {MAX_PIXELS // 10**6} megapixels, got {size}; "
+        "scale it down first"
+    )
+
+
+def _open(file: BinaryIO, label: str) -> Image.Image:
+    try:
+        image = Image.open(file, formats=READ_FORMATS)
+    except UnidentifiedImageError:
+        file.seek(0)
+        raise ImageError(_explain(file.read(512), label)) from None
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(label, f"{image.width} x {image.height} pixels")
+    if not image.width * image.height:
+        raise ImageError(f"{label} has no pixels: expected a picture; {_ADVICE}")
+    return image
+
+
+def _explain(head: bytes, label: str) -> str:
+    if not head:
+        return f"{label} is empty: expected a picture; copy or export it again"
+    expected = f"expected {', '.join(READ_FORMATS[:-1])} or {READ_FORMATS[-1]}"
+    start = head.lstrip().lower()
+    for signature, what in _SIGNATURES:
+        if head.startswith(signature) or start.startswith(signature.lower()):
+            return f"{label} is {what}: {expected}; {_ADVICE}"
+    if head[4:8] == b"ftyp":
+        return f"{label} is a HEIC picture or a film: {expected}; {_ADVICE}"
+    if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
+        return f"{label} is a text: {expected}; name a picture file"
+    return f"{label} cannot be read as a picture: {expected}; {_ADVICE}"
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Tell whether the file holds 16 bits a sample, which Pillow knows before decoding."""
+    if image.format not in ("PNG", "TIFF"):
+        return False
+    tiles = getattr(image, "tile", None) or []
+    arguments = tiles[0][3] if tiles else ""
+    rawmode = arguments[0] if isinstance(arguments, tuple) else arguments
+    return str(rawmode).endswith((";16", ";16B", ";16L", ";16N", ";16R"))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF data do not make the picture unreadable
+        return 1
+
+
+def _vips_samples(data: bytes, header: Image.Image) -> tuple[NDArray[Any], Space, Any]:
+    import pyvips
+
+    load = getattr(pyvips.Image, f"{str(header.format).lower()}load_buffer")
+    try:
+        image = load(data, fail_on="error")
+        if image.width * image.height != header.width * header.height:
+            raise ValueError("two different sizes in its header")
+        samples = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
+    except pyvips.Error:
+        # libvips's text accumulates the messages of earlier failures: of no use here.
+        raise ValueError("unreadable 16-bit samples") from None
+    space: Space = "cmyk" if image.interpretation == "cmyk" else "rgb"
+    if image.bands < 3:
+        space = "grey"
+    colours = {"grey": 1, "rgb": 3, "cmyk": 4}[space]
+    alpha = samples[..., colours] if image.bands > colours else None
+    return samples[..., :colours], space, alpha
+
+
+def _pillow_samples(image: Image.Image, label: str) -> tuple[NDArray[Any], Space, Any]:
+    if image.mode.startswith("I") or image.mode == "F":
+        samples, alpha = _numbers(image, label)
+        return samples[..., None], "grey", alpha
+    if image.mode == "CMYK":
+        return np.asarray(image), "cmyk", None
+    if image.mode == "LAB":
+        return np.asarray(_from_lab(image)), "rgb", None
+    space: Space = "grey" if image.mode in ("1", "L", "LA", "La") else "rgb"
+    plain, transparent = ("L", "LA") if space == "grey" else ("RGB", "RGBA")
+    if not image.has_transparency_data:
+        samples = np.asarray(image.convert(plain))
+        return samples.reshape(image.height, image.width, -1), space, None
+    samples = np.asarray(image.convert(transparent))
+    return samples[..., :-1], space, samples[..., -1]
+
+
+def _from_lab(image: Image.Image) -> Image.Image:
+    lab, srgb = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    converted = ImageCms.profileToProfile(
+        image, lab, srgb, ImageCms.Intent.RELATIVE_COLORIMETRIC, outputMode="RGB"
+    )
+    assert converted is not None
+    return converted
+
+
+def _numbers(image: Image.Image, label: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
+    """Grey of 16 or 32 bits; the 32-bit modes do not say which number is white."""
+    values = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        key = image.info.get("transparency")
+        return values.astype(np.uint16), None if key is None else values != key
+    tile_of_file = getattr(image, "tag_v2", None)
+    if image.mode == "I" and tile_of_file is not None and tile_of_file.get(339, (1,))[0] == 1:
+        values = values.view(np.uint32)  # Pillow stores a TIFF's unsigned samples as signed
+    low, high = float(values.min()), float(values.max())
+    # In Pillow, L converted to I or F counts to 255; 16-bit grey in I counts to 65535.
+    whites = (255.0, 65535.0, 2.0**32 - 1) if image.mode == "I" else (1.0, 255.0, 65535.0)
+    white = next((white for white in whites if high <= white), None)
+    if not np.isfinite([low, high]).all() or low < 0 or white is None or 1 < high < 2:
+        raise ImageError(
+            f"{label} has samples from {low:g} to {high:g}: expected [0, 1] or [0, 255]; "
+            "scale or clip them"
+        )
+    return np.divide(values, white, dtype=np.float64).astype(np.float32), None
+
+
+def _finish(
+    colour: NDArray[Any], space: Space, alpha: Any, profile: Any, orientation: int
+) -> tuple[Floats, Floats | None]:
+    """Convert to sRGB, turn upright, and drop an opacity that is full everywhere."""
+    rgb = _upright(to_srgb(colour, space, profile), orientation)
+    if alpha is None:
+        return rgb, None
+    opacity = to_unit(np.asarray(alpha))
+    if float(opacity.min()) == 1.0:
+        return rgb, None
+    return rgb, _upright(opacity, orientation)
+
+
+def _upright(array: Floats, orientation: int) -> Floats:
+    """Apply the EXIF orientation, 1 to 8, to the first two axes."""
+    turned = {
+        2: lambda: array[:, ::-1],
+        3: lambda: array[::-1, ::-1],
+        4: lambda: array[::-1],
+        5: lambda: array.swapaxes(0, 1),
+        6: lambda: np.rot90(array, -1),
+        7: lambda: array[::-1, ::-1].swapaxes(0, 1),
+        8: lambda: np.rot90(array, 1),
+    }.get(orientation, lambda: array)()
+    return np.ascontiguousarray(turned)

@@ -35,7 +35,7 @@ def split_array(array: NDArray[Any]) -> tuple[Floats, Floats | None]:
             "expected an array of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), "
             f"got {array.shape}; {advice}"
         )
-    if array.dtype not in (np.uint8, np.uint16) and array.dtype.kind != "f":
+    if array.dtype.name not in ("uint8", "uint16") and array.dtype.kind != "f":
         raise ImageError(
             f"expected an array of uint8, uint16 or floats in [0, 1], got {array.dtype}; "
             "convert it with astype"

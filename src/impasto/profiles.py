@@ -39,8 +39,6 @@ def to_unit(samples: NDArray[Any]) -> Floats:
     """Scale unsigned integers by their largest value to [0, 1]; floats stay as they are."""
     if samples.dtype.kind == "f":
         return samples.astype(np.float32, copy=False)
-    if samples.dtype.kind == "b":
-        return samples.astype(np.float32)
     white = np.float32(np.iinfo(samples.dtype).max)
     unit: Floats = np.divide(samples, white, dtype=np.float32)
     return unit

@@ -1,7 +1,8 @@
 """Picture files decoded: whatever a file holds, out come sRGB samples and a mask of opacity.
 
-Pillow reads every format and every 8-bit picture. Files of 16 bits a sample go through
-libvips, because Pillow keeps only the upper 8 bits of 16-bit colour.
+Pillow knows every format and reads most pictures. libvips reads PNG of 16 bits a sample, of
+which Pillow keeps 8, and TIFF, where Pillow also takes missing strips for black, and its
+libtiff writes to the terminal.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ _SIGNATURES = (
     (b"\xff\x0a", "a JPEG XL picture"),
     (b"8BPS", "a Photoshop document"),
 )
+_OUR_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 _ADVICE = "convert it to PNG or JPEG first"
 # One decoder at a time: Pillow's pixel limit and Python's warning filters are global.
 _decoding = threading.Lock()
@@ -72,9 +74,9 @@ def decode(data: bytes, label: str) -> tuple[Floats, Floats | None]:
     """
     with _guard(label):
         image = _open(BytesIO(data), label)
-        if _is_deep(image):
+        if _is_for_vips(image):
             profile, orientation = image.info.get("icc_profile"), _orientation(image)
-            return _finish(*_vips_samples(data, image), profile, orientation)
+            return _finish(*_vips_samples(data, image, label), profile, orientation)
         return _decode_image(image, label)
 
 
@@ -166,6 +168,8 @@ def _explain(head: bytes, label: str) -> str:
     for signature, what in _SIGNATURES:
         if head.startswith(signature) or start.startswith(signature.lower()):
             return f"{label} is {what}: {expected}; {_ADVICE}"
+    if head.startswith(_OUR_SIGNATURES) or head[4:12] == b"ftypavif":
+        return f"{label} is damaged or of an unusual kind: {expected}; {_ADVICE}"
     if head[4:8] == b"ftyp":
         return f"{label} is a HEIC picture or a film: {expected}; {_ADVICE}"
     if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
@@ -173,14 +177,14 @@ def _explain(head: bytes, label: str) -> str:
     return f"{label} cannot be read as a picture: {expected}; {_ADVICE}"
 
 
-def _is_deep(image: Image.Image) -> bool:
-    """Tell whether the file holds 16 bits a sample, which Pillow knows before decoding."""
-    if image.format not in ("PNG", "TIFF"):
+def _is_for_vips(image: Image.Image) -> bool:
+    """Choose the library from the header that Pillow has read."""
+    if image.format == "TIFF":
+        return image.mode != "LAB"  # which libvips takes for another kind of LAB
+    if image.format != "PNG":
         return False
-    tiles = getattr(image, "tile", None) or []
-    arguments = tiles[0][3] if tiles else ""
-    rawmode = arguments[0] if isinstance(arguments, tuple) else arguments
-    return str(rawmode).endswith((";16", ";16B", ";16L", ";16N", ";16R"))
+    tiles = getattr(image, "tile", None)
+    return bool(tiles) and str(tiles[0][3]).endswith(";16B")
 
 
 def _orientation(image: Image.Image) -> int:
@@ -190,10 +194,12 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _vips_samples(data: bytes, header: Image.Image) -> tuple[NDArray[Any], Space, Any]:
+def _vips_samples(
+    data: bytes, header: Image.Image, label: str
+) -> tuple[NDArray[Any], Space, NDArray[Any] | None]:
     import pyvips
 
-    load = getattr(pyvips.Image, f"{str(header.format).lower()}load_buffer")
+    load = pyvips.Image.pngload_buffer if header.format == "PNG" else pyvips.Image.tiffload_buffer
     try:
         image = load(data, fail_on="error")
         if image.width * image.height != header.width * header.height:
@@ -201,19 +207,21 @@ def _vips_samples(data: bytes, header: Image.Image) -> tuple[NDArray[Any], Space
         samples = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     except pyvips.Error:
         # libvips's text accumulates the messages of earlier failures: of no use here.
-        raise ValueError("unreadable 16-bit samples") from None
+        raise ValueError("unreadable samples") from None
     space: Space = "cmyk" if image.interpretation == "cmyk" else "rgb"
     if image.bands < 3:
         space = "grey"
     colours = {"grey": 1, "rgb": 3, "cmyk": 4}[space]
-    alpha = samples[..., colours] if image.bands > colours else None
-    return samples[..., :colours], space, alpha
+    transparent = header.has_transparency_data and image.bands > colours
+    alpha = samples[..., colours] if transparent else None
+    return _scale(samples[..., :colours], label), space, alpha
 
 
-def _pillow_samples(image: Image.Image, label: str) -> tuple[NDArray[Any], Space, Any]:
+def _pillow_samples(
+    image: Image.Image, label: str
+) -> tuple[NDArray[Any], Space, NDArray[Any] | None]:
     if image.mode.startswith("I") or image.mode == "F":
-        samples, alpha = _numbers(image, label)
-        return samples[..., None], "grey", alpha
+        return _scale(np.asarray(image)[..., None], label), "grey", None
     if image.mode == "CMYK":
         return np.asarray(image), "cmyk", None
     if image.mode == "LAB":
@@ -236,35 +244,34 @@ def _from_lab(image: Image.Image) -> Image.Image:
     return converted
 
 
-def _numbers(image: Image.Image, label: str) -> tuple[NDArray[Any], NDArray[np.bool_] | None]:
-    """Grey of 16 or 32 bits; the 32-bit modes do not say which number is white."""
-    values = np.asarray(image)
-    if image.mode.startswith("I;16"):
-        key = image.info.get("transparency")
-        return values.astype(np.uint16), None if key is None else values != key
-    tile_of_file = getattr(image, "tag_v2", None)
-    if image.mode == "I" and tile_of_file is not None and tile_of_file.get(339, (1,))[0] == 1:
-        values = values.view(np.uint32)  # Pillow stores a TIFF's unsigned samples as signed
-    low, high = float(values.min()), float(values.max())
-    # In Pillow, L converted to I or F counts to 255; 16-bit grey in I counts to 65535.
-    whites = (255.0, 65535.0, 2.0**32 - 1) if image.mode == "I" else (1.0, 255.0, 65535.0)
+def _scale(samples: NDArray[Any], label: str) -> NDArray[Any]:
+    """Scale samples of 32 bits, which do not say which number is white, to [0, 1]."""
+    if samples.dtype.name in ("uint8", "uint16"):
+        return samples
+    low, high = float(samples.min()), float(samples.max())
+    # Floats mostly count to 1; but Pillow keeps the numbers of 8 and 16 bits when it converts.
+    whites = (1.0, 255.0, 65535.0) if samples.dtype.kind == "f" else (255.0, 65535.0, 2.0**32 - 1)
     white = next((white for white in whites if high <= white), None)
     if not np.isfinite([low, high]).all() or low < 0 or white is None or 1 < high < 2:
         raise ImageError(
             f"{label} has samples from {low:g} to {high:g}: expected [0, 1] or [0, 255]; "
             "scale or clip them"
         )
-    return np.divide(values, white, dtype=np.float64).astype(np.float32), None
+    return np.divide(samples, white, dtype=np.float64).astype(np.float32)
 
 
 def _finish(
-    colour: NDArray[Any], space: Space, alpha: Any, profile: Any, orientation: int
+    colour: NDArray[Any],
+    space: Space,
+    alpha: NDArray[Any] | None,
+    profile: Any,
+    orientation: int,
 ) -> tuple[Floats, Floats | None]:
     """Convert to sRGB, turn upright, and drop an opacity that is full everywhere."""
     rgb = _upright(to_srgb(colour, space, profile), orientation)
     if alpha is None:
         return rgb, None
-    opacity = to_unit(np.asarray(alpha))
+    opacity = to_unit(alpha)
     if float(opacity.min()) == 1.0:
         return rgb, None
     return rgb, _upright(opacity, orientation)

@@ -8,6 +8,7 @@ libtiff writes to the terminal.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ _SIGNATURES = (
 )
 _OUR_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 _ADVICE = "convert it to PNG or JPEG first"
+# Without a handler anywhere, Python would print what Pillow logs about a damaged file.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 # One decoder at a time: Pillow's pixel limit and Python's warning filters are global.
 _decoding = threading.Lock()
 

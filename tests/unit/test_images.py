@@ -3,6 +3,8 @@
 import io
 import os
 import struct
+import subprocess
+import sys
 import threading
 import warnings
 import zlib
@@ -634,6 +636,29 @@ def test_bad_files_end_in_one_line(tmp_path, name, capfd):
         assert len(str(caught.value)) < 500
     assert capfd.readouterr() == ("", "")
     assert path.read_bytes() == data
+
+
+def test_damaged_files_leave_the_terminal_alone(tmp_path):
+    """In a process of its own, because pytest takes up logs that Python would print."""
+    lzw = file_bytes(Image.fromarray(colours(14, 64, 64)), "TIFF", compression="tiff_lzw")
+    many = tiff(colours(15), 2).replace(
+        struct.pack("<HHIHH", 277, 3, 1, 3, 0), struct.pack("<HHIHH", 277, 3, 1, 512, 0)
+    )
+    damaged = [lzw[:500] + b"\xff" * 500 + lzw[1000:], many, photograph("JPEG")[:1500]]
+    for index, data in enumerate(damaged):
+        (tmp_path / str(index)).write_bytes(data)
+    script = """
+import pathlib, sys
+from impasto import errors, reading
+for path in pathlib.Path(sys.argv[1]).iterdir():
+    try:
+        reading.decode(path.read_bytes(), path.name)
+    except errors.ImageError:
+        print("refused")
+"""
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout.split(), done.stderr) == (["refused"] * 3, "")
 
 
 def test_a_large_picture_leaks_no_warning():

@@ -220,7 +220,7 @@ def _flatten(image: Image.Image) -> Image.Image:
 
 def _to_palette(image: Image.Image) -> Image.Image:
     """Choose 256 colours for this picture, and diffuse the error so that no bands show."""
-    palette = image.quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1)
+    palette = image.quantize(256, method=Image.Quantize.FASTOCTREE)
     return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 

@@ -186,8 +186,8 @@ def _is_for_vips(image: Image.Image) -> bool:
         return image.mode != "LAB"  # which libvips takes for another kind of LAB
     if image.format != "PNG":
         return False
-    tiles = getattr(image, "tile", None)
-    return bool(tiles) and str(tiles[0][3]).endswith(";16B")
+    tiles = getattr(image, "tile", [])
+    return any(str(tile[3]).endswith(";16B") for tile in tiles)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -260,7 +260,8 @@ def _scale(samples: NDArray[Any], label: str) -> NDArray[Any]:
             f"{label} has samples from {low:g} to {high:g}: expected [0, 1] or [0, 255]; "
             "scale or clip them"
         )
-    return np.divide(samples, white, dtype=np.float64).astype(np.float32)
+    unit: Floats = np.divide(samples, white, dtype=np.float64).astype(np.float32)
+    return unit
 
 
 def _finish(

@@ -92,7 +92,10 @@ def tiff(samples, photometric, order="<", sample_format=1, extra=None, orientati
         (339, 3, channels, sample_format if fits else formats),
     ]
     directory = start + len(body) + len(body) % 2
-    pack = lambda code, *values: struct.pack(order + code, *values)  # noqa: E731
+
+    def pack(code, *values):
+        return struct.pack(order + code, *values)
+
     parts = [b"II*\0" if order == "<" else b"MM\0*", pack("I", directory)]
     parts += [pack("H", bits) * channels, pack("H", sample_format) * channels, body]
     parts += [b"\0" * (len(body) % 2), pack("H", len(tags))]
@@ -720,10 +723,9 @@ def test_strange_names_are_shown_escaped(tmp_path):
 
 
 def test_a_path_of_odd_bytes_can_be_read(tmp_path):
-    path = os.fsencode(str(tmp_path)) + b"/odd\xff\n.png"
-    with open(path, "wb") as file:  # noqa: PTH123 - pathlib takes no bytes
-        file.write(photograph())
-    assert images.load(Path(os.fsdecode(path))).height_px == 64
+    path = tmp_path / os.fsdecode(b"odd\xff\n.png")
+    path.write_bytes(photograph())
+    assert images.load(path).height_px == 64
 
 
 def test_threads_may_load_at_once():

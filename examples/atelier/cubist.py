@@ -167,7 +167,9 @@ def _textures(
     wobble = 2.2 * noise(rng, wide, tall, 10, 3)
     names = ["wall", *(name for name, _ in motif)]
     kind = rng.random((facets, len(names)))[facet, planes]
-    wooden = np.isin(planes, [i for i, name in enumerate(names) if name in ("guitar", "echo", "table")])
+    wooden = np.isin(
+        planes, [i for i, name in enumerate(names) if name in ("guitar", "echo", "table")]
+    )
     rows = -x * np.sin(angle) + y * np.cos(angle) + wobble
     columns = x * np.cos(angle) + y * np.sin(angle) + wobble
     quiet = np.isin(planes, [names.index("hole"), names.index("neckboard"), names.index("sheet")])

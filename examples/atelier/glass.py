@@ -192,7 +192,9 @@ def _glass(
         colour[here] = ramp(value[here], *_GLASS[name])
 
     ripple = noise(rng, wide, tall, 70, 2)
-    slope = np.gradient(blur(ripple, 2 * unit), axis=0) + np.gradient(blur(ripple, 2 * unit), axis=1)
+    slope = np.gradient(blur(ripple, 2 * unit), axis=0) + np.gradient(
+        blur(ripple, 2 * unit), axis=1
+    )
     lit = 1 + np.clip(slope * 0.55 * unit, -0.22, 0.3)
     seeds = smoothstep(2.5, 3.1, noise(rng, wide, tall, 130, 1)) * 0.35
     dirt = 1 - 0.10 * smoothstep(0.8, 2.2, noise(rng, wide, tall, 26, 3))

@@ -72,7 +72,9 @@ def _sky(x: Array, y: Array, swirl: Array, clouds: Array, streaks: Array) -> Arr
         spiral = 0.5 + 0.5 * np.sin(distance * 9 - 2 * turn * np.arctan2(dy, dx))
         if lit:
             glow = np.exp(-(distance**2) * 1.1) * (0.55 + 0.45 * spiral)
-            halo = ramp(np.clip(1 - distance * 0.75, 0, 1), "#5d9fb0", "#c9c66a", "#f0b429", "#f9d75c")
+            halo = ramp(
+                np.clip(1 - distance * 0.75, 0, 1), "#5d9fb0", "#c9c66a", "#f0b429", "#f9d75c"
+            )
             sky = mix(sky, halo, np.clip(glow * 1.25, 0, 1))
             sky = mix(sky, hex_rgb("#fff3b8"), smoothstep(0.34, 0.2, distance))
         else:
@@ -100,7 +102,11 @@ def _land(
     tall, wide = y.shape
     clumps, rows = noise(rng, wide, tall, 8, 4), noise(rng, wide, tall, 10, 3, (5, 1))
     blue_hill = ramp(
-        np.clip(0.45 + 0.2 * clumps + 2.2 * (y - far), 0, 1), "#101a45", "#1d3f6e", "#2f6b6e", "#7a9a62"
+        np.clip(0.45 + 0.2 * clumps + 2.2 * (y - far), 0, 1),
+        "#101a45",
+        "#1d3f6e",
+        "#2f6b6e",
+        "#7a9a62",
     )
     furrows = 0.5 + 0.5 * np.sin(46 * (y - 0.3 * x * (y - 0.5)) + 1.2 * rows)
     wheat = ramp(

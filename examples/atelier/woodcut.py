@@ -151,7 +151,9 @@ def _mountains(rng: np.random.Generator, x: Array, y: Array, wobble: Array) -> l
         colour = mix(colour, hex_rgb("#f5ecd8"), snow * (1 - 0.55 * shadow))
         mask = (depth > 0) & (y < _HORIZON + 0.01)
         ranges.append(
-            Relief(mask.astype(np.float32), line, x * 15 + 4 * depth, np.clip(tone, 0.05, 0.9), colour)
+            Relief(
+                mask.astype(np.float32), line, x * 15 + 4 * depth, np.clip(tone, 0.05, 0.9), colour
+            )
         )
     return ranges
 
@@ -166,7 +168,9 @@ def _lake(rng: np.random.Generator, x: Array, y: Array, wobble: Array) -> Relief
     path = np.exp(-(((x - _SUN[0]) / (0.045 + 0.30 * depth)) ** 2))
     mirrored = smoothstep(0.16, 0.02, depth)
     tone = 0.38 + 0.15 * ripple + 0.20 * mirrored - 0.46 * path
-    colour = ramp(np.clip(depth * 2.6 + 0.08 * ripple, 0, 1), "#2c5a72", "#4e8a98", "#7db3ae", "#3f7f8c")
+    colour = ramp(
+        np.clip(depth * 2.6 + 0.08 * ripple, 0, 1), "#2c5a72", "#4e8a98", "#7db3ae", "#3f7f8c"
+    )
     colour = mix(colour, hex_rgb("#ee9a4c"), np.clip(path * 1.1, 0, 1))
     mask = (y > _HORIZON).astype(np.float32)
     return Relief(mask, line, x * (10 - 5 * near), np.clip(tone, 0.06, 0.92), colour)
@@ -201,7 +205,9 @@ def _pine(rng: np.random.Generator, x: Array, y: Array, wobble: Array) -> list[R
         (0.25, 0.285, 0.105, 0.040), (0.185, 0.225, 0.075, 0.034),
     )  # fmt: skip
     for at_x, at_y, wide, high in cushions:
-        branch = at_y + 0.5 * high + (0.035 - 0.25 * np.abs(x - 0.17)) * (np.abs(at_x - 0.18) > 0.04)
+        branch = (
+            at_y + 0.5 * high + (0.035 - 0.25 * np.abs(x - 0.17)) * (np.abs(at_x - 0.18) > 0.04)
+        )
         limb = (np.abs(y - branch) < 0.006) & (x > min(at_x, 0.19)) & (x < max(at_x, 0.19))
         ones = np.full_like(x, 0.95)
         parts.append(Relief(limb.astype(np.float32), x * 9, y * 9, ones, brown, outline=False))

@@ -71,7 +71,7 @@ def _motif() -> list[tuple[str, Array]]:
     )  # fmt: skip
     right = body.copy()
     right[:, 0] = np.maximum(right[:, 0], 0.50)
-    right = _slant(right + np.float32((0.010, -0.028)))
+    right = _slant(right + np.array((0.010, -0.028), np.float32))
     body = _slant(body)
     hole = _slant(curve(_circle(0.465, 0.712, 0.046, 10)))
     board = _slant(shape((0.45, 0.684), (0.45, 0.740), (-0.02, 0.728), (-0.02, 0.696)))
@@ -107,17 +107,18 @@ def _motif() -> list[tuple[str, Array]]:
         ("neck", shape((0.34, 0.34), (0.48, 0.34), (0.505, 0.46), (0.42, 0.56), (0.335, 0.45))),
         ("lapel", shape((0.33, 0.43), (0.42, 0.57), (0.36, 0.66), (0.25, 0.47))),
         ("hair", hair), ("front", face), ("profile", profile), ("lips", lips),
-        ("bottle", curve(shape((0.685, 0.42), (0.72, 0.42), (0.725, 0.53), (0.765, 0.60), (0.77, 0.88),
-                               (0.64, 0.88), (0.64, 0.60), (0.68, 0.53)), 6)),
+        ("bottle", curve(shape((0.685, 0.42), (0.72, 0.42), (0.725, 0.53), (0.765, 0.60),
+                               (0.77, 0.88), (0.64, 0.88), (0.64, 0.60), (0.68, 0.53)), 6)),
         ("sheet", shape((0.03, 0.80), (0.25, 0.75), (0.31, 0.94), (0.08, 0.985))),
         ("guitar", body), ("echo", right), ("hole", hole), ("neckboard", board),
-        ("fruit", curve(_circle(0.60, 0.925, 0.052, 9))), ("fruit", curve(_circle(0.68, 0.94, 0.042, 9))),
+        ("fruit", curve(_circle(0.60, 0.925, 0.052, 9))),
+        ("fruit", curve(_circle(0.68, 0.94, 0.042, 9))),
     ]  # fmt: skip
 
 
 def _slant(points: Array) -> Array:
     """Turn and shift the guitar's own coordinates to how she holds it."""
-    return turn(points, 0.42, (0.46, 0.71)) + np.float32((-0.03, 0.035))
+    return turn(points, 0.42, (0.46, 0.71)) + np.array((-0.03, 0.035), np.float32)
 
 
 def _circle(x: float, y: float, radius: float, points: int) -> Array:
@@ -250,8 +251,8 @@ def _details(canvas: Canvas, rng: np.random.Generator, unit: float) -> None:
         _ink_line(canvas, rng, drawn, width * unit, unit)
 
     for x, y, tilt, size in ((0.335, 0.225, 0.15, 1.0), (0.462, 0.235, -0.1, 1.15)):
-        lid = turn(curve(np.array([(x - 0.042 * size, y), (x, y - 0.021 * size), (x + 0.042 * size, y),
-                                   (x, y + 0.019 * size)], np.float32)), tilt, (x, y))  # fmt: skip
+        corners = np.array([(-0.042, 0), (0, -0.021), (0.042, 0), (0, 0.019)], np.float32)
+        lid = turn(curve(corners * size + (x, y)), tilt, (x, y))
         _disc(canvas, x, y, 0.024 * size, hex_rgb("#efe6cf"), unit, flat=0.55)
         _disc(canvas, x + 0.004, y, 0.0125 * size, _INK, unit)
         _disc(canvas, x, y - 0.005, 0.0035 * size, hex_rgb("#fbf6e6"), unit)

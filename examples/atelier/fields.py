@@ -1,10 +1,13 @@
 """Fields over the canvas: coordinates, smooth noise, ramps of colour."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Array = NDArray[np.float32]
+# Mostly float32; labels are whole numbers and masks are booleans.
+Array = NDArray[Any]
 
 
 def grid(width: int, height: int) -> tuple[Array, Array]:
@@ -77,6 +80,14 @@ def smoothstep(low: float, high: float, value: Array) -> Array:
 def mix(first: Array, second: Array, share: Array) -> Array:
     """Blend two RGB maps (or colours) by a map of shares of the second."""
     return (first + (second - first) * share[..., None]).astype(np.float32)
+
+
+def borders(labels: Array) -> Array:
+    """Mark with 1 the pixels whose label differs from the one above or to the left."""
+    edge = np.zeros(labels.shape, np.float32)
+    edge[:, 1:] += labels[:, 1:] != labels[:, :-1]
+    edge[1:] += labels[1:] != labels[:-1]
+    return np.clip(edge, 0, 1)
 
 
 def blur(field: Array, radius_px: float) -> Array:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from atelier.brush import halve
-from atelier.fields import Array, blur, grid, hex_rgb, mix, noise, ramp, smoothstep
+from atelier.fields import Array, blur, borders, grid, hex_rgb, mix, noise, ramp, smoothstep
 
 ASPECT = 0.8
 _SUN = (0.43, 0.36)
@@ -121,7 +121,12 @@ def _nearest(
 
 
 def _flower(
-    kind: Array, piece: Array, x: Array, y: Array, place: int, flower: tuple[float, ...]
+    kind: Array,
+    piece: Array,
+    x: Array,
+    y: Array,
+    place: int,
+    flower: tuple[float, float, float, int, str],
 ) -> None:
     at_x, at_y, radius, petals, shades = flower
     dx, dy = x - at_x, y - at_y
@@ -130,7 +135,7 @@ def _flower(
     lobe = 0.74 + 0.26 * np.abs(np.sin(np.pi * turns)) ** 0.6
     inside = distance < lobe
     heart = distance < 0.27
-    kind[inside] = _NAMES.index(str(shades))
+    kind[inside] = _NAMES.index(shades)
     kind[heart] = _NAMES.index("eye")
     # Every other petal is cut once across.
     cut = (distance > 0.62) & (np.floor(turns) % 2 == 0)
@@ -153,17 +158,10 @@ def _border(kind: Array, piece: Array, x: Array, y: Array) -> None:
 def _leads(kind: Array, piece: Array, unit: float) -> tuple[Array, Array]:
     """Return where lead lies (about 1 in its middle) and how thick it stands."""
     pieces = kind * 100_000 + piece
-    fine = blur(_edges(pieces), 2.4 * unit) * 2.4 * unit * 2.1
-    bold = blur(_edges(kind), 4.2 * unit) * 4.2 * unit * 1.9
+    fine = blur(borders(pieces), 2.4 * unit) * 2.4 * unit * 2.1
+    bold = blur(borders(kind), 4.2 * unit) * 4.2 * unit * 1.9
     total = np.maximum(fine, bold)
     return np.clip(total, 0, 1), np.clip(total, 0, 2)
-
-
-def _edges(labels: Array) -> Array:
-    edge = np.zeros(labels.shape, np.float32)
-    edge[:, 1:] += labels[:, 1:] != labels[:, :-1]
-    edge[1:] += labels[1:] != labels[:-1]
-    return np.clip(edge, 0, 1)
 
 
 def _glass(

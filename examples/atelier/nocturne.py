@@ -114,8 +114,7 @@ def _land(
         "#4a2f16", "#8f5a17", "#c98a1e", "#e9b93a", "#f6df86",
     )  # fmt: skip
     picture = mix(sky, blue_hill, (y > far).astype(np.float32))
-    picture = mix(picture, wheat, (y > near).astype(np.float32))
-    return picture
+    return mix(picture, wheat, (y > near).astype(np.float32))
 
 
 def _accents(

@@ -9,9 +9,13 @@ ASPECT = 1.25
 _BANK = 0.60
 # x, foot, crown's half width, crown's height, share of red in its leaves
 _TREES = (
-    (0.07, 0.625, 0.115, 0.50, 0.75), (0.25, 0.61, 0.085, 0.33, 0.25), (0.395, 0.60, 0.065, 0.22, 0.55),
-    (0.80, 0.60, 0.07, 0.21, 0.1), (0.93, 0.61, 0.095, 0.36, 0.6), (1.12, 0.625, 0.14, 0.54, 0.35),
-)  # fmt: skip
+    (0.07, 0.625, 0.115, 0.50, 0.75),
+    (0.25, 0.61, 0.085, 0.33, 0.25),
+    (0.395, 0.60, 0.065, 0.22, 0.55),
+    (0.80, 0.60, 0.07, 0.21, 0.1),
+    (0.93, 0.61, 0.095, 0.36, 0.6),
+    (1.12, 0.625, 0.14, 0.54, 0.35),
+)
 _COMPLEMENTS = (
     "#2f4fa0",
     "#e8832a",
@@ -44,7 +48,7 @@ def paint(height: int, seed: int = 47) -> Array:
 def _dab(
     canvas: Canvas, scene: Array, angle: Array, spacing_px: float, size_px: float, jitter: float
 ) -> None:
-    """Set dabs whose colours scatter round the scene's, some towards a pure neighbour on the wheel."""
+    """Set dabs whose colours scatter round the scene's, some of them towards a pure pigment."""
     rng, unit_colours = canvas.rng, np.stack([hex_rgb(colour) for colour in _COMPLEMENTS])
     tall, wide = scene.shape[:2]
     chosen = unit_colours[rng.integers(0, len(unit_colours), (tall // 4, wide // 4))]

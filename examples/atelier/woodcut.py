@@ -9,11 +9,33 @@ from dataclasses import dataclass
 import numpy as np
 
 from atelier.brush import halve
-from atelier.fields import Array, blur, grid, hex_rgb, mix, noise, ramp, smoothstep
+from atelier.fields import Array, blur, borders, grid, hex_rgb, mix, noise, ramp, smoothstep
 
 ASPECT = 1.25
 _SUN = (0.80, 0.25)
 _HORIZON = 0.60
+# x, underside, half length, height
+_CLOUDS = (
+    (0.22, 0.165, 0.27, 0.075),
+    (0.99, 0.405, 0.22, 0.042),
+    (0.53, 0.345, 0.16, 0.035),
+    (0.56, 0.075, 0.11, 0.03),
+)
+# For each range: its foot; its peaks as x, height, half width; shades; lines to the height
+_RANGES = (
+    (
+        0.50,
+        ((0.18, 0.20, 0.30), (0.52, 0.16, 0.26), (1.10, 0.15, 0.32)),
+        ("#6f8fa0", "#c9cfbf"),
+        92,
+    ),
+    (
+        0.60,
+        ((0.02, 0.25, 0.36), (0.42, 0.235, 0.30), (0.93, 0.12, 0.34), (1.25, 0.16, 0.26)),
+        ("#2f5570", "#8fb0ac"),
+        74,
+    ),
+)
 _INK = hex_rgb("#16130f")
 _PAPER = hex_rgb("#f0e4c8")
 
@@ -55,7 +77,7 @@ def paint(height: int, seed: int = 31) -> Array:
     for part in parts:
         cut = _gouge(part)
         here = part.mask > 0.5
-        edge = blur(_border(here), 2 * unit) * 2 * unit if part.outline else np.zeros_like(x)
+        edge = blur(borders(here), 2 * unit) * 2 * unit if part.outline else np.zeros_like(x)
         ink = np.where(here, 1 - cut, ink)
         ink = np.maximum(ink, smoothstep(0.22, 0.36, edge))
         colour[here] = part.colour[here]
@@ -82,13 +104,6 @@ def _hash(number: Array, salt: float) -> Array:
     return (value - np.floor(value)).astype(np.float32)
 
 
-def _border(mask: Array) -> Array:
-    edge = np.zeros(mask.shape, np.float32)
-    edge[:, 1:] += mask[:, 1:] != mask[:, :-1]
-    edge[1:] += mask[1:] != mask[:-1]
-    return np.clip(edge, 0, 1)
-
-
 def _sky(x: Array, y: Array, wobble: Array) -> Relief:
     dx, dy = x - _SUN[0], y - _SUN[1]
     distance, theta = np.hypot(dx, dy), np.arctan2(dy, dx)
@@ -111,8 +126,7 @@ def _sky(x: Array, y: Array, wobble: Array) -> Relief:
 
 def _clouds(x: Array, y: Array, wobble: Array) -> list[Relief]:
     clouds = []
-    for at_x, base, length, puff in ((0.22, 0.165, 0.27, 0.075), (0.99, 0.405, 0.22, 0.042),
-                                     (0.53, 0.345, 0.16, 0.035), (0.56, 0.075, 0.11, 0.03)):  # fmt: skip
+    for at_x, base, length, puff in _CLOUDS:
         u = (x - at_x) / length
         dome = np.sqrt(np.clip(1 - u**2, 0, 1))
         lobes = 0.55 + 0.45 * np.abs(np.sin(u * 5.3 + at_x * 9)) ** 0.8
@@ -130,12 +144,7 @@ def _clouds(x: Array, y: Array, wobble: Array) -> list[Relief]:
 def _mountains(rng: np.random.Generator, x: Array, y: Array, wobble: Array) -> list[Relief]:
     tall, wide = x.shape
     ranges = []
-    plans = (
-        (0.50, ((0.18, 0.20, 0.30), (0.52, 0.16, 0.26), (1.10, 0.15, 0.32)), "#6f8fa0", "#c9cfbf", 92),
-        (0.60, ((0.02, 0.25, 0.36), (0.42, 0.235, 0.30), (0.93, 0.12, 0.34), (1.25, 0.16, 0.26)),
-         "#2f5570", "#8fb0ac", 74),
-    )  # fmt: skip
-    for base, peaks, deep, pale, density in plans:
+    for base, peaks, (deep, pale), density in _RANGES:
         rough = noise(rng, wide, tall, 9, 5)[tall // 2][None]
         height = np.max([rise * np.clip(1 - np.abs(x - at) / reach, 0, 1) ** 1.15
                          for at, rise, reach in peaks], axis=0)  # fmt: skip

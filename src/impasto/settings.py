@@ -53,6 +53,7 @@ class Settings(_Options):
     aspect: str | None = Field(
         default=None,
         pattern=r"^\d+(\.\d+)?:\d+(\.\d+)?$",
+        examples=["16:9", "1:1"],
         description="Width:height of the result in style mode, such as 16:9; by default the "
         "style picture's own.",
     )
@@ -142,8 +143,12 @@ class Settings(_Options):
 
     @model_validator(mode="after")
     def _check_layers(self) -> "Settings":
-        for name in (*self.content_layers, *self.style_layers):
-            check_layer(name, self.network)
+        for option in ("content_layers", "style_layers"):
+            for name in getattr(self, option):
+                try:
+                    check_layer(name, self.network)
+                except SettingsError as error:
+                    raise SettingsError(f"{option}: {error}") from None
         return self
 
 
@@ -153,6 +158,7 @@ class Runtime(_Options):
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
+        examples=["auto", "cpu", "cuda:1"],
         description="auto, cpu, cuda, cuda:1, mps.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
@@ -220,5 +226,18 @@ def _explain(model: type[_Options], fault: Any) -> str:
     name = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"no option {name!r}: expected one of {', '.join(model.model_fields)}"
-    message = fault["msg"].removeprefix("Value error, ")
-    return f"{name}: {message}, got {fault['input']!r}" if name else message
+    if fault["type"] == "value_error":
+        # Ours: it says what came already.
+        message = str(fault["ctx"]["error"])
+        return f"{name}: {message}" if name else message
+    got = " ".join(repr(fault["input"]).split())
+    return f"{name}: expected {_expected(model, fault)}, got {got}"
+
+
+def _expected(model: type[_Options], fault: Any) -> str:
+    if fault["type"] == "string_pattern_mismatch":
+        examples = model.model_fields[fault["loc"][0]].examples or ()
+        return f"something like {' or '.join(examples)}"
+    wording: str = fault["msg"].partition(", unable")[0].partition(", got")[0]
+    wording = wording.removeprefix("Input should be ").removeprefix("String should have ")
+    return f"a number {wording}" if wording.startswith(("greater", "less")) else wording

@@ -1,0 +1,104 @@
+"""What several tests need: a small seeded VGG, and the same network written plainly."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from impasto.layers import architecture
+
+MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
+STD = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)
+CHANNELS_PER_BLOCK = (4, 5, 6, 7, 8)
+
+
+def seeded_parameters(name):
+    """A few channels a layer, scaled (He et al., 2015) so that signals live to the last."""
+    generator = torch.Generator().manual_seed(16)
+    parameters = {}
+    channels_in = 3
+    for layer in architecture(name):
+        if layer.kind != "conv":
+            continue
+        channels = CHANNELS_PER_BLOCK[layer.block - 1]
+        weight = torch.randn(channels, channels_in, 3, 3, dtype=torch.float64, generator=generator)
+        parameters[f"{layer.name}.weight"] = weight * math.sqrt(2 / (9 * channels_in))
+        parameters[f"{layer.name}.bias"] = 0.1 * torch.randn(
+            channels, dtype=torch.float64, generator=generator
+        )
+        channels_in = channels
+    return parameters
+
+
+@pytest.fixture(scope="session")
+def small_parameters():
+    """``small_parameters[name]``: float64 weights and biases, in torchvision's order of axes."""
+    return {name: seeded_parameters(name) for name in ("vgg16", "vgg19")}
+
+
+@pytest.fixture(scope="session")
+def small_network(small_parameters):
+    """``small_network(name, dtype=, pooling=, padding=)``: a VGG of few channels."""
+    from impasto.network import Network
+
+    def make(name="vgg16", *, dtype=torch.float64, pooling="max", padding="zeros"):
+        return Network(small_parameters[name], name, dtype=dtype, pooling=pooling, padding=padding)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def plain_features(small_parameters):
+    """The small network's features as torchvision would compute them, by plain autograd."""
+
+    def compute(image, name="vgg16", *, pooling="max", padding="zeros"):
+        found = {}
+        features = (image - MEAN.to(image)) / STD.to(image)
+        for layer in architecture(name):
+            if layer.kind == "conv":
+                weight = small_parameters[name][f"{layer.name}.weight"].to(image)
+                bias = small_parameters[name][f"{layer.name}.bias"].to(image)
+                if layer.name == "conv1_1" and padding == "replicate":
+                    features = F.pad(features, (1, 1, 1, 1), mode="replicate")
+                    features = F.conv2d(features, weight, bias)
+                else:
+                    features = F.conv2d(features, weight, bias, padding=1)
+            elif layer.kind == "relu":
+                features = F.relu(features)
+            elif pooling == "max":
+                features = F.max_pool2d(features, 2)
+            else:
+                features = F.avg_pool2d(features, 2)
+            found[layer.name] = features
+            if min(features.shape[-2:]) < 2 and layer.kind == "pool":
+                break
+        return found
+
+    return compute
+
+
+@pytest.fixture(scope="session")
+def picture():
+    """``picture(height, width)``: seeded pixels of [0, 1], smooth enough to have content."""
+
+    def make(height=33, width=37, *, batch=1, seed=0, dtype=torch.float64):
+        generator = torch.Generator().manual_seed(seed)
+        coarse = torch.rand(batch, 3, 6, 6, dtype=torch.float64, generator=generator)
+        smooth = F.interpolate(coarse, size=(height, width), mode="bilinear")
+        grain = torch.rand(batch, 3, height, width, dtype=torch.float64, generator=generator)
+        return (0.7 * smooth + 0.3 * grain).to(dtype)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def real_network():
+    """VGG-16 with its real weights, from wherever this machine keeps them."""
+    from impasto import network
+    from impasto.errors import WeightsError
+
+    try:
+        return network.load("vgg16", offline=True)
+    except WeightsError as error:
+        pytest.skip(f"the real weights are not here: {error}")

@@ -1,5 +1,6 @@
 """Downloads from a server on this machine that does what servers do, and by the real pip."""
 
+import gc
 import hashlib
 import http.server
 import io
@@ -360,5 +361,4 @@ def test_a_run_that_is_given_up_ends_pip(index, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         by_pip(tmp_path / "work", archive, progress=give_up)
-    log = tmp_path / "work" / "log.txt"
-    assert log.read_bytes() == b""
+    gc.collect()  # a process still running would now warn, and a warning fails the test

@@ -1,7 +1,7 @@
 """Every exception that impasto raises on purpose.
 
     ImpastoError
-    ├── SettingsError      (ValueError)       an option out of range, unknown, or at odds with another
+    ├── SettingsError      (ValueError)       an option unknown, out of range, or at odds
     ├── ImageError         (ValueError)       a picture that cannot be read, used or written
     ├── ShapeError         (ValueError)       an array or tensor of the wrong shape
     ├── WeightsError       (RuntimeError)     network weights absent, damaged or of another network
@@ -47,5 +47,5 @@ class OutOfMemoryError(ImpastoError, RuntimeError):
     """The painting does not fit in memory."""
 
 
-class Diverged(ImpastoError, ArithmeticError):
+class Diverged(ImpastoError, ArithmeticError):  # noqa: N818 - what happened, not a fault
     """The loss or its gradient stopped being finite, and no rescue helped."""

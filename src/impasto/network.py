@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto import weights as weights_module
-from impasto.errors import ShapeError
+from impasto.errors import ShapeError, WeightsError
 from impasto.layers import Layer, architecture, check_layer, deepest
 
 # Mean and standard deviation of ImageNet's pixels, which torchvision's networks were
@@ -85,7 +85,8 @@ class Network:
 
         Raises:
             SettingsError: a layer that this network has not.
-            ShapeError: not (B, 3, H, W), or too small for the deepest layer.
+            ShapeError: not (B, 3, H, W), not of floats, or too small for the deepest layer.
+            WeightsError: the weights end before the deepest layer.
         """
         names = tuple(layers)
         for name in names:
@@ -95,8 +96,13 @@ class Network:
                 f"expected an image (B, 3, H, W), got {tuple(image.shape)}; "
                 "add the batch axis, and give three channels"
             )
+        if not image.is_floating_point():
+            raise ShapeError(
+                f"expected an image of floats in [0, 1], got {image.dtype}; divide by 255"
+            )
         if not names:
             return {}
+        self._check_weights(names)
         side_px = max(check_layer(name, self.name).stride_px for name in names)
         if min(image.shape[-2:]) < side_px:
             raise ShapeError(
@@ -104,12 +110,21 @@ class Network:
                 f"for, got {image.shape[-1]} x {image.shape[-2]}; enlarge it, or ask for "
                 "shallower layers"
             )
-        return dict(zip(names, _Features.apply(image, self, names), strict=True))
+        maps = _Features.apply(image, self, names)  # type: ignore[no-untyped-call]
+        return dict(zip(names, maps, strict=True))
 
     def layers_to(self, names: tuple[str, ...]) -> tuple[Layer, ...]:
         """List the layers from the image to the deepest of ``names``."""
         listed = architecture(self.name)
         return listed[: listed.index(deepest(list(names), self.name)) + 1]
+
+    def _check_weights(self, names: tuple[str, ...]) -> None:
+        for layer in self.layers_to(names):
+            if layer.kind == "conv" and layer.name not in self._convolutions:
+                raise WeightsError(
+                    f"expected weights of {layer.name} for {', '.join(names)}, got none; "
+                    "give weights that reach deeper, or ask for shallower layers"
+                )
 
     def _prepare(self, parameters: dict[str, Tensor], name: str) -> _Convolution:
         weight = parameters[f"{name}.weight"].to(torch.float64)
@@ -244,7 +259,7 @@ class _Features(torch.autograd.Function):
         return tuple(found[name] for name in names)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         network: Network = ctx.network
         kept = dict(zip(ctx.kept_names, ctx.saved_tensors, strict=True))
@@ -298,9 +313,7 @@ def load(
         WeightsError: the weights are absent or damaged.
     """
     parameters = weights_module.load(name, file=weights, **fetching)
-    return Network(
-        parameters, name, dtype=dtype, pooling=pooling, padding=padding, device=device
-    )
+    return Network(parameters, name, dtype=dtype, pooling=pooling, padding=padding, device=device)
 
 
 def _rectify_backward(gradient: Tensor, features: Tensor, in_place: bool) -> Tensor:

@@ -152,7 +152,7 @@ def style_targets(
 ) -> dict[str, Tensor]:
     """Return the style images' Gram matrices per position, blended by their weights."""
     names = list(settings.style_layers)
-    shares = _style_shares(len(images), settings)
+    shares = style_shares(len(images), settings)
     blended: dict[str, Tensor] = {}
     for image, share in zip(images, shares, strict=True):
         with torch.no_grad():
@@ -163,13 +163,9 @@ def style_targets(
     return blended
 
 
-def _style_shares(count: int, settings: Settings) -> list[float]:
+def style_shares(count: int, settings: Settings) -> list[float]:
+    """Return how much each of ``count`` style pictures counts; the shares sum to 1."""
     weights = settings.style_weights or (1.0,) * count
-    if len(weights) != count:
-        raise SettingsError(
-            f"expected {count} style weights, one for each style picture, got {len(weights)}; "
-            "give as many as there are pictures"
-        )
     return [weight / sum(weights) for weight in weights]
 
 

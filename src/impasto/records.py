@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +42,10 @@ class Step:
         losses: value of each weighted term, and their sum as ``total``.
         time_s: seconds since the job began.
         progress: share of the whole job's work that is done, in [0, 1].
-        image: makes the picture as it stands (lazy: costs a conversion).
+        notes: what the user should be told, since the step before.
+        image: makes the picture as it stands, at this size (lazy: costs a conversion).
+        result: makes the Result that painting would have if it ended here, enlarged to the
+            size asked for.
     """
 
     scale: int
@@ -53,12 +56,24 @@ class Step:
     losses: dict[str, float]
     time_s: float
     progress: float
+    notes: tuple[str, ...]
     image: Callable[[], Image]
+    result: Callable[[], Result]
 
 
 @dataclass(frozen=True)
 class Result:
-    """A finished painting."""
+    """A finished painting.
+
+    Attributes:
+        image: the picture, 8 bits a sample, sRGB; RGBA if the content picture was.
+        history: the loss terms of each step, with ``scale``, ``step`` and ``time_s``.
+        settings: what it was painted with.
+        mode: ``style_transfer``, ``content`` or ``style``.
+        time_s: how long it took, in seconds.
+        notes: what the user was told on the way.
+        metadata: what goes into the file beside the pixels.
+    """
 
     image: Image
     history: list[dict[str, float]]
@@ -66,6 +81,7 @@ class Result:
     mode: Mode
     time_s: float
     notes: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> Path:
         """Write the picture to ``path``; its ending names the format.
@@ -75,7 +91,7 @@ class Result:
         """
         from impasto import images
 
-        return images.save(self.image, path)
+        return images.save(self.image, path, metadata=self.metadata)
 
     def _repr_png_(self) -> bytes:
         from impasto import images

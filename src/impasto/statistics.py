@@ -29,7 +29,8 @@ def gram_sum(features: Tensor) -> Tensor:
     Returns:
         (C, C), float32 or wider, symmetric.
     """
-    return _GramSum.apply(features)  # type: ignore[no-any-return]
+    total: Tensor = _GramSum.apply(features)  # type: ignore[no-untyped-call]
+    return total
 
 
 class _GramSum(torch.autograd.Function):
@@ -46,7 +47,7 @@ class _GramSum(torch.autograd.Function):
         return total.addmm_(rest.t(), rest)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (features,) = ctx.saved_tensors
         batch, channels, height, width = features.shape

@@ -1,0 +1,187 @@
+"""A job's pictures read and its options checked, before anything is painted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from impasto import images, pyramid
+from impasto.errors import ImageError, SettingsError
+from impasto.images import Picture
+from impasto.layers import deepest, smallest_side_px
+from impasto.pyramid import Scale
+from impasto.records import ImageSource, Job
+from impasto.settings import STARTS, Mode, Settings
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A mode as data: which terms are minimised, and from what by default."""
+
+    content: bool
+    style: bool
+    start: str
+
+
+MODE_TERMS: dict[Mode, Terms] = {
+    "style_transfer": Terms(content=True, style=True, start="matched"),
+    "content": Terms(content=True, style=False, start="noise"),
+    "style": Terms(content=False, style=True, start="noise"),
+}
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Everything that a painting needs to know, read and checked.
+
+    Attributes:
+        content: the content picture, if the mode has one.
+        styles: the style pictures, if the mode has any.
+        start: the picture to start from, if one was given.
+        start_name: ``picture``, or one of settings.STARTS.
+        scales: the sizes to paint, from coarse to fine; the last is the result's.
+        notes: what the user should be told before it begins.
+    """
+
+    content: Picture | None
+    styles: tuple[Picture, ...]
+    start: Picture | None
+    start_name: str
+    scales: tuple[Scale, ...]
+    notes: tuple[str, ...]
+
+
+def read(job: Job) -> Inputs:
+    """Read the pictures of ``job`` and check them against its settings.
+
+    Raises:
+        SettingsError: options that contradict each other or the mode.
+        ImageError: a picture that is absent, damaged or too small.
+    """
+    terms, settings = MODE_TERMS[job.mode], job.settings
+    start_name = _start_name(job)
+    check_layers = _layers(terms, settings)
+    smallest_px = smallest_side_px(check_layers, settings.network)
+    content = images.load(_given(job.content_image, "content")) if terms.content else None
+    styles = tuple(images.load(_given(source, "style")) for source in _style_sources(job))
+    start = images.load(_start_source(job)) if start_name == "picture" else None
+    for picture in (*([content] if content else []), *styles):
+        _check_large_enough(picture, smallest_px, check_layers, settings)
+    model = content or styles[0]
+    height_px, width_px = _size(model, settings)
+    return Inputs(
+        content=content,
+        styles=styles,
+        start=start,
+        start_name=start_name,
+        scales=pyramid.scales(height_px, width_px, settings, smallest_px=smallest_px),
+        notes=_notes(content, height_px, width_px),
+    )
+
+
+def noise(height_px: int, width_px: int, seed: int) -> Tensor:
+    """Return white noise, uniform in [0, 1], (1, 3, height_px, width_px) float32."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(1, 3, height_px, width_px, generator=generator)
+
+
+def _given(source: ImageSource | None, kind: str) -> ImageSource:
+    if source is None:
+        raise ImageError(f"expected a {kind} picture, got none; give one")
+    return source
+
+
+def _style_sources(job: Job) -> Sequence[ImageSource]:
+    if not MODE_TERMS[job.mode].style:
+        return ()
+    count, weights = len(job.style_images), job.settings.style_weights
+    if not count:
+        raise ImageError("expected at least one style picture, got none; give one")
+    if weights is not None and len(weights) != count:
+        raise SettingsError(
+            f"style_weights: expected {count}, one for each style picture, got {len(weights)}; "
+            "give as many as there are pictures"
+        )
+    return job.style_images
+
+
+def _start_name(job: Job) -> str:
+    """Say what the painting starts from; ``picture`` stands for one of the user's own."""
+    terms = MODE_TERMS[job.mode]
+    if job.start_image is not None:
+        return "picture"
+    name = job.settings.start or terms.start
+    if name not in STARTS:
+        return "picture"
+    possible = {
+        "noise": True,
+        "content": terms.content,
+        "style": terms.style,
+        "matched": terms.content and terms.style,
+    }
+    if not possible[name]:
+        allowed = ", ".join(start for start in STARTS if possible[start])
+        raise SettingsError(
+            f"start: {name!r} needs a picture that {job.mode} mode has not: expected one of "
+            f"{allowed}, or a picture's path"
+        )
+    return name
+
+
+def _start_source(job: Job) -> ImageSource:
+    if job.start_image is not None:
+        return job.start_image
+    path = Path(str(job.settings.start))
+    if not path.exists():
+        raise ImageError(
+            f"start: expected one of {', '.join(STARTS)}, or a picture's path, got "
+            f"{job.settings.start!r}, and there is no such file; check its name"
+        )
+    return path
+
+
+def _layers(terms: Terms, settings: Settings) -> list[str]:
+    return [
+        *(settings.content_layers if terms.content else ()),
+        *(settings.style_layers if terms.style else ()),
+    ]
+
+
+def _check_large_enough(
+    picture: Picture, smallest_px: int, layers: list[str], settings: Settings
+) -> None:
+    if min(picture.height_px, picture.width_px) < smallest_px:
+        raise ImageError(
+            f"{picture.name!r} is too small: expected at least {smallest_px} pixels a side for "
+            f"{deepest(layers, settings.network).name}, got {picture.width_px} x "
+            f"{picture.height_px}; enlarge it, or ask for shallower layers"
+        )
+
+
+def _size(model: Picture, settings: Settings) -> tuple[int, int]:
+    """Return the result's height and width in pixels."""
+    if settings.aspect is None:
+        return images.fit(model.height_px, model.width_px, settings.size)
+    width, height = (float(side) for side in settings.aspect.split(":"))
+    if min(width, height) <= 0:
+        raise SettingsError(
+            f"aspect: expected sides above 0, got {settings.aspect!r}; such as 16:9"
+        )
+    longest = max(width, height)
+    return (
+        max(1, round(settings.size * height / longest)),
+        max(1, round(settings.size * width / longest)),
+    )
+
+
+def _notes(content: Picture | None, height_px: int, width_px: int) -> tuple[str, ...]:
+    if content is None or width_px <= content.width_px:
+        return ()
+    return (
+        f"{content.name} has {content.width_px} x {content.height_px} pixels and is enlarged to "
+        f"{width_px} x {height_px}; a smaller size keeps to what the photograph shows",
+    )

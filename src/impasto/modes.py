@@ -1,0 +1,126 @@
+"""The three modes as three functions: pictures in, a Result out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from impasto.pipeline import iterate
+from impasto.records import ImageSource, Job, Result, Step
+from impasto.settings import Mode, Runtime, Settings, make_runtime, make_settings
+
+
+def style_transfer(
+    content_image: ImageSource,
+    style_images: ImageSource | Sequence[ImageSource],
+    *,
+    settings: Settings | None = None,
+    on_step: Callable[[Step], object] | None = None,
+    **options: Any,
+) -> Result:
+    """Repaint a photograph in the manner of one or several paintings.
+
+    Args:
+        content_image: the photograph: a path, bytes, a Pillow image, an array or a tensor.
+        style_images: the painting, or a list of them.
+        settings: what ``options`` are laid over; the defaults if absent.
+        on_step: called with each Step.
+        options: fields of Settings and Runtime by name, and ``preset``; ``start`` also
+            takes a picture in any form.
+
+    Raises:
+        ImpastoError: see impasto.errors; before anything is painted, except Diverged and
+            OutOfMemoryError.
+
+    Example:
+        >>> result = style_transfer("photograph.jpg", "painting.jpg", size=768)  # doctest: +SKIP
+        >>> result.save("repainted.png")  # doctest: +SKIP
+    """
+    job = make_job("style_transfer", content_image, style_images, settings=settings, **options)
+    return paint(job, on_step)
+
+
+def content(
+    image: ImageSource,
+    *,
+    settings: Settings | None = None,
+    on_step: Callable[[Step], object] | None = None,
+    **options: Any,
+) -> Result:
+    """Rebuild a picture from what ``content_layers`` keep of it, starting from noise.
+
+    Args:
+        image: the picture, in any form that style_transfer takes.
+        settings: as in style_transfer.
+        on_step: as in style_transfer.
+        options: as in style_transfer.
+
+    Raises:
+        ImpastoError: as in style_transfer.
+    """
+    return paint(make_job("content", image, settings=settings, **options), on_step)
+
+
+def style(
+    style_images: ImageSource | Sequence[ImageSource],
+    *,
+    settings: Settings | None = None,
+    on_step: Callable[[Step], object] | None = None,
+    **options: Any,
+) -> Result:
+    """Paint from noise the texture that ``style_layers`` see in one or several pictures.
+
+    Args:
+        style_images: the picture, or a list of them.
+        settings: as in style_transfer; ``aspect`` chooses the result's shape.
+        on_step: as in style_transfer.
+        options: as in style_transfer.
+
+    Raises:
+        ImpastoError: as in style_transfer.
+    """
+    return paint(make_job("style", None, style_images, settings=settings, **options), on_step)
+
+
+def make_job(
+    mode: Mode,
+    content_image: ImageSource | None = None,
+    style_images: ImageSource | Sequence[ImageSource] = (),
+    *,
+    settings: Settings | None = None,
+    **options: Any,
+) -> Job:
+    """Sort ``options`` into Settings and Runtime, and put a Job together.
+
+    Raises:
+        SettingsError: an option is unknown or out of its bounds.
+    """
+    start = options.pop("start", None)
+    if start is None or isinstance(start, str):
+        start_image = None
+        options |= {} if start is None else {"start": start}
+    else:
+        start_image = start
+    runtime = {name: options.pop(name) for name in list(options) if name in Runtime.model_fields}
+    several = isinstance(style_images, (list, tuple))
+    return Job(
+        mode=mode,
+        content_image=content_image,
+        style_images=tuple(style_images) if several else (style_images,),
+        start_image=start_image,
+        settings=make_settings(settings, **options),
+        runtime=make_runtime(**runtime),
+    )
+
+
+def paint(job: Job, on_step: Callable[[Step], object] | None = None) -> Result:
+    """Run ``job`` to its end, calling ``on_step`` with each Step."""
+    painting = iterate(job)
+    while True:
+        try:
+            step = next(painting)
+        except StopIteration as finished:
+            result: Result = finished.value
+            return result
+        if on_step is not None:
+            on_step(step)

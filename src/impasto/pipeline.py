@@ -1,0 +1,212 @@
+"""The whole algorithm: a Job goes in, Steps come out, and at the end a Result.
+
+    pictures -> sizes from coarse to fine -> at each size: targets, objective, descent
+
+The only room that knows all the others. To cancel is to stop iterating.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator
+from functools import partial
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+import impasto
+from impasto import colour, images, inputs, network
+from impasto.errors import OutOfMemoryError
+from impasto.images import Picture
+from impasto.inputs import Inputs
+from impasto.network import Network
+from impasto.objective import (
+    Objective,
+    Targets,
+    content_targets,
+    style_shares,
+    style_targets,
+)
+from impasto.optimise import Iterate, descend
+from impasto.planning import Plan, make_plan
+from impasto.pyramid import Scale
+from impasto.records import Job, Result, Step
+from impasto.settings import Settings
+from impasto.weights import Progress
+
+
+def iterate(job: Job, *, progress: Progress | None = None) -> Generator[Step, None, Result]:
+    """Paint ``job``: yield a Step after each iteration, and return the Result.
+
+    Nothing is read before the first step is asked for; all input is checked before the
+    first iteration.
+
+    Args:
+        job: what to paint.
+        progress: told of the fetching of weights, should they be absent.
+
+    Raises:
+        SettingsError: options that contradict each other, the mode or this machine.
+        ImageError: a picture that cannot be read or used.
+        WeightsError: the network's weights cannot be had.
+        Diverged: the first loss is not finite.
+        OutOfMemoryError: the painting does not fit.
+    """
+    plan = make_plan(job.runtime)
+    given = inputs.read(job)
+    if job.runtime.threads is not None:
+        torch.set_num_threads(job.runtime.threads)
+    try:
+        return (yield from _Painting(job, given, plan, _load_network(job, plan, progress)).steps())
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        finest = given.scales[-1]
+        raise OutOfMemoryError(
+            f"expected a painting of {finest.width_px} x {finest.height_px} pixels to fit in "
+            "memory, and it did not; ask for a smaller size"
+        ) from error
+
+
+class _Painting:
+    """One job under way."""
+
+    def __init__(self, job: Job, given: Inputs, plan: Plan, net: Network) -> None:
+        self.job, self.given, self.plan, self.network = job, given, plan, net
+        self.settings: Settings = job.settings
+        self._began_s = time.perf_counter()
+        self._history: list[dict[str, float]] = []
+
+    def steps(self) -> Generator[Step, None, Result]:
+        """Paint from the coarsest size to the finest."""
+        scales = self.given.scales
+        work = sum(scale.work for scale in scales)
+        work_done = 0
+        image = self._first_image(scales[0])
+        for place, scale in enumerate(scales):
+            image = _enlarge(image, scale)
+            for point in self._descend(image, scale):
+                image = point.image
+                work_done += scale.height_px * scale.width_px
+                yield self._step(place, point, work_done / work)
+        return self._result(image, len(self._history), time.perf_counter() - self._began_s)
+
+    def _descend(self, image: Tensor, scale: Scale) -> Iterator[Iterate]:
+        if not scale.iterations:
+            return iter(())
+        objective = Objective(self.network, self._targets(scale), self.settings)
+        return descend(objective.evaluate, image, scale.iterations, self.settings)
+
+    def _targets(self, scale: Scale) -> Targets:
+        content, style = {}, {}
+        if self.given.content is not None and self.settings.alpha:
+            pixels = self._place(_resized(self.given.content, scale))
+            content = content_targets(self.network, pixels, self.settings)
+        if self.given.styles and self.settings.beta:
+            pictures = [self._place(pixels) for pixels in self._styles_at(scale)]
+            style = style_targets(self.network, pictures, self.settings)
+        return Targets(content, style)
+
+    def _styles_at(self, scale: Scale) -> list[Tensor]:
+        """Show the paintings at the size being painted, so that strokes grow with it.
+
+        A painting is never enlarged: blur would be taken for its style.
+        """
+        sizes = [
+            images.fit(
+                style.height_px,
+                style.width_px,
+                min(scale.longest_px, max(style.height_px, style.width_px)),
+            )
+            for style in self.given.styles
+        ]
+        return [
+            images.resize(style.pixels, *size)
+            for style, size in zip(self.given.styles, sizes, strict=True)
+        ]
+
+    def _first_image(self, scale: Scale) -> Tensor:
+        content, styles = self.given.content, self.given.styles
+        if self.given.start is not None:
+            return self._place(_resized(self.given.start, scale))
+        if self.given.start_name == "noise":
+            return self._place(inputs.noise(scale.height_px, scale.width_px, self.settings.seed))
+        if self.given.start_name == "style":
+            return self._place(_resized(styles[0], scale))
+        assert content is not None
+        image = _resized(content, scale)
+        if self.given.start_name == "matched":
+            shares = style_shares(len(styles), self.settings)
+            image = colour.match(image, colour.colours([style.pixels for style in styles], shares))
+        return self._place(image)
+
+    def _place(self, pixels: Tensor) -> Tensor:
+        return pixels.to(self.plan.device)
+
+    def _step(self, place: int, point: Iterate, progress: float) -> Step:
+        time_s = time.perf_counter() - self._began_s
+        scales = self.given.scales
+        done = len(self._history) + 1
+        self._history.append({"scale": place, "step": done, "time_s": time_s, **point.losses})
+        return Step(
+            scale=place,
+            scales=len(scales),
+            step=done,
+            steps=sum(scale.iterations for scale in scales),
+            size_px=(scales[place].width_px, scales[place].height_px),
+            losses=point.losses,
+            time_s=time_s,
+            progress=progress,
+            notes=self.given.notes if done == 1 else (),
+            image=partial(self._image, point.image),
+            result=partial(self._result, point.image, done, time_s),
+        )
+
+    def _image(self, pixels: Tensor) -> Image.Image:
+        content = self.given.content
+        if content is None or content.alpha is None:
+            return images.to_image(pixels)
+        return images.to_image(pixels, images.resize(content.alpha, *pixels.shape[-2:]))
+
+    def _result(self, image: Tensor, steps: int, time_s: float) -> Result:
+        return Result(
+            image=self._image(_enlarge(image, self.given.scales[-1])),
+            history=self._history[:steps],
+            settings=self.settings,
+            mode=self.job.mode,
+            time_s=time_s,
+            notes=self.given.notes,
+            metadata={
+                "Software": f"impasto {impasto.__version__}",
+                "Network": self.settings.network,
+            },
+        )
+
+
+def _load_network(job: Job, plan: Plan, progress: Progress | None) -> Network:
+    return network.load(
+        job.settings.network,
+        weights=job.runtime.weights,
+        dtype=plan.dtype,
+        pooling=job.settings.pooling,
+        padding=job.settings.padding,
+        device=plan.device,
+        offline=job.runtime.offline,
+        progress=progress,
+    )
+
+
+def _resized(picture: Picture, scale: Scale) -> Tensor:
+    return images.resize(picture.pixels, scale.height_px, scale.width_px)
+
+
+def _enlarge(image: Tensor, scale: Scale) -> Tensor:
+    """Go on at the next size, inside [0, 1]: the one place where pixels are clamped."""
+    return images.resize(image.clamp(0, 1), scale.height_px, scale.width_px)
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return "can't allocate memory" in str(error) or "not enough memory" in str(error)

@@ -1,0 +1,94 @@
+"""From coarse to fine: which sizes are painted, and for how long.
+
+At a coarse size the network's receptive fields span large parts of the picture, so motifs
+and long strokes are laid out there, cheaply; each finer size only adds detail (Gatys et
+al., "Controlling perceptual factors in neural style transfer", 2017, section 6).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from impasto.errors import ImageError
+from impasto.images import fit
+from impasto.settings import Settings
+
+# Iterations at the first size, by what factor they fall from size to size, and the fewest.
+_FIRST_ITERATIONS = 150
+_FALL = 0.75
+_FEWEST_ITERATIONS = 30
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One size to paint, and its iterations."""
+
+    height_px: int
+    width_px: int
+    iterations: int
+
+    @property
+    def work(self) -> int:
+        """Pixels times iterations: what the size costs, in proportion."""
+        return self.height_px * self.width_px * self.iterations
+
+    @property
+    def longest_px(self) -> int:
+        """The longer side."""
+        return max(self.height_px, self.width_px)
+
+
+def scales(
+    height_px: int, width_px: int, settings: Settings, *, smallest_px: int = 1
+) -> tuple[Scale, ...]:
+    """Lay out the sizes from the coarsest to ``height_px`` x ``width_px``.
+
+    Args:
+        height_px: of the result.
+        width_px: of the result.
+        settings: coarsest, size_ratio and iterations are read.
+        smallest_px: no side of any size is shorter than this.
+
+    Raises:
+        ImageError: the result itself has a shorter side.
+    """
+    longest_px, shortest_px = max(height_px, width_px), min(height_px, width_px)
+    if shortest_px < smallest_px:
+        raise ImageError(
+            f"expected a result of at least {smallest_px} pixels on its shorter side for the "
+            f"layers asked for, got {width_px} x {height_px}; raise size, or ask for "
+            "shallower layers"
+        )
+    coarsest_px = max(settings.coarsest, math.ceil(smallest_px * longest_px / shortest_px))
+    count = 1
+    if coarsest_px < longest_px:
+        # Just under a whole number of ratios is that number: 128 to 511 is as 128 to 512.
+        exact = math.log(longest_px / coarsest_px) / math.log(settings.size_ratio)
+        count += max(1, round(exact))
+    lengths = [
+        round(longest_px * (coarsest_px / longest_px) ** ((count - 1 - place) / max(1, count - 1)))
+        for place in range(count)
+    ]
+    sizes = [fit(height_px, width_px, length) for length in lengths[:-1]]
+    sizes.append((height_px, width_px))
+    return tuple(
+        Scale(height, width, iterations)
+        for (height, width), iterations in zip(
+            sizes, _iterations(count, settings.iterations), strict=True
+        )
+    )
+
+
+def _iterations(count: int, total: int | None) -> list[int]:
+    wanted = [
+        max(_FEWEST_ITERATIONS, round(_FIRST_ITERATIONS * _FALL**place)) for place in range(count)
+    ]
+    if total is None:
+        return wanted
+    exact = [total * want / sum(wanted) for want in wanted]
+    shared = [math.floor(share) for share in exact]
+    by_remainder = sorted(range(count), key=lambda place: shared[place] - exact[place])
+    for place in by_remainder[: total - sum(shared)]:
+        shared[place] += 1
+    return shared

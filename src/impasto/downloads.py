@@ -60,6 +60,8 @@ def over_http(
     """
     failures = 0
     inherited = _size(partial) > 0
+    if inherited and sha256_of(partial) == sha256:
+        return  # an earlier run got it all, and came no further
     while True:
         had = _size(partial)
         try:
@@ -141,8 +143,8 @@ def by_pip(
 def unwritable(path: Path, error: OSError) -> WeightsError:
     """Say that the cache cannot take a file."""
     return WeightsError(
-        f"{str(path)!r} cannot be written: {error.strerror or error}; make room or choose another "
-        "folder with the environment variable IMPASTO_CACHE"
+        f"{str(path)!r} cannot be written: {error.strerror or error}; make room, allow writing, or "
+        "name another folder in the environment variable IMPASTO_CACHE"
     )
 
 
@@ -157,7 +159,7 @@ def _receive(url: str, partial: Path, progress: Progress, timeout_s: float) -> N
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and had:
-            return  # nothing is missing; the hash will tell
+            return  # there is more than there should be: the hash will tell
         raise
     with response:
         resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -73,7 +74,8 @@ class AddressSource:
 
     def tidy(self, folder: Path) -> None:
         """Give back the room that the download took."""
-        self._partial(folder).unlink(missing_ok=True)
+        with suppress(OSError):
+            self._partial(folder).unlink()
 
     def _partial(self, folder: Path) -> Path:
         return folder / f"{self.url.rpartition('/')[2]}.part"

@@ -79,10 +79,11 @@ def load(
     given = _given(name, file)
     if given is not None:
         return weightfiles.read(given, name)
-    data = _read(_cached(name))
-    if not _is_good(source, data):
-        data = _read(fetch(name, offline=offline, progress=progress))
-    return weightfiles.parse(data, name, repr(str(_cached(name))))
+    path = _cached(name)
+    data = _read(path)
+    if data is None or not _is_good(source, data):
+        data = fetch(name, offline=offline, progress=progress).read_bytes()
+    return weightfiles.parse(data, name, repr(str(path)))
 
 
 def fetch(
@@ -114,7 +115,7 @@ def fetch(
     report = progress or _silent
     if not force and verify(name) == "good":
         return path
-    if offline or os.environ.get("IMPASTO_OFFLINE", "0").lower() not in ("", "0", "false", "no"):
+    if offline or os.environ.get("IMPASTO_OFFLINE", "").lower() not in ("", "0", "false", "no"):
         raise _missing(name, "downloads are off")
     with _alone(path, report):
         # Another process may have fetched them while this one waited.
@@ -138,10 +139,10 @@ def verify(name: str = "vgg16") -> Literal["absent", "damaged", "good"]:
         WeightsError: the file cannot be read.
     """
     source = _source(name)
-    path = _cached(name)
-    if not path.exists():
+    data = _read(_cached(name))
+    if data is None:
         return "absent"
-    return "good" if _is_good(source, _read(path)) else "damaged"
+    return "good" if _is_good(source, data) else "damaged"
 
 
 def sha256(name: str = "vgg16", *, file: str | Path | None = None) -> str | None:
@@ -157,10 +158,12 @@ def sha256(name: str = "vgg16", *, file: str | Path | None = None) -> str | None
     _source(name)
     given = _given(name, file)
     path = given or _cached(name)
-    if given is None and not path.exists():
-        return None
     try:
         return downloads.sha256_of(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if given is None:
+            return None
+        raise _unreadable(path, error) from None
     except OSError as error:
         raise _unreadable(path, error) from None
 
@@ -180,7 +183,7 @@ def listing() -> tuple[Listed, ...]:
                 source=source.place,
                 licence=source.licence,
                 cached=path,
-                present=path.is_file(),
+                present=os.access(path, os.R_OK),
             )
         )
     return tuple(listed)
@@ -232,11 +235,11 @@ def _given(name: str, file: str | Path | None) -> Path | None:
     return Path(chosen).expanduser() if chosen else None
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
-    except FileNotFoundError:
-        return b""
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except OSError as error:
         raise _unreadable(path, error) from None
 

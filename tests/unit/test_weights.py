@@ -272,9 +272,18 @@ def test_the_cache_is_where_the_desktop_says(monkeypatch, tmp_path):
 
 def test_a_cache_folder_that_cannot_be_made_is_an_error(cache):
     cache.write_text("a file in the way")
-    with pytest.raises(WeightsError, match="IMPASTO_CACHE") as caught:
-        weights.fetch("tiny")
-    assert "\n" not in str(caught.value)
+    assert weights.verify("tiny") == "absent"
+    for function in (weights.load, weights.fetch):
+        with pytest.raises(WeightsError, match=r"cannot be written.*IMPASTO_CACHE") as caught:
+            function("tiny")
+        assert "\n" not in str(caught.value)
+
+
+def test_a_folder_where_the_cached_file_should_be_is_an_error(cache):
+    (cache / "tiny.safetensors").mkdir(parents=True)
+    for function in (weights.load, weights.fetch, weights.verify, weights.sha256):
+        with pytest.raises(WeightsError, match=r"tiny\.safetensors' cannot be read"):
+            function("tiny")
 
 
 LIMITED = """

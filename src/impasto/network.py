@@ -110,6 +110,9 @@ class Network:
                 f"for, got {image.shape[-1]} x {image.shape[-2]}; enlarge it, or ask for "
                 "shallower layers"
             )
+        if not torch.is_grad_enabled():
+            # Inside a Function, an image that could have a gradient looks as if it wanted one.
+            image = image.detach()
         maps = _Features.apply(image, self, names)  # type: ignore[no-untyped-call]
         return dict(zip(names, maps, strict=True))
 

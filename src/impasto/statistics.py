@@ -7,6 +7,7 @@ Ecker and Bethge (2015): $G_{ij} = \sum_k F_{ik} F_{jk}$.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -40,11 +41,17 @@ class _GramSum(torch.autograd.Function):
         rows = _rows(features)
         if features.dtype not in (torch.bfloat16, torch.float16):
             return rows.t() @ rows
-        even = len(rows) // _CHUNKS * _CHUNKS
+        each = len(rows) // _CHUNKS
+        even = each * _CHUNKS
+        scale = 1.0
+        if features.dtype == torch.float16:
+            # A chunk's sum would pass 65504: a power of two brings it near a mean square.
+            scale = 2.0 ** -math.ceil(math.log2(max(each, 1)) / 2)
         chunks = rows[:even].view(_CHUNKS, -1, rows.shape[1])
+        chunks = chunks if scale == 1 else chunks * scale
         total = torch.bmm(chunks.transpose(1, 2), chunks).sum(0, dtype=torch.float32)
         rest = rows[even:].float()
-        return total.addmm_(rest.t(), rest)
+        return total.div_(scale**2).addmm_(rest.t(), rest)
 
     @staticmethod
     @torch.autograd.function.once_differentiable

@@ -144,11 +144,7 @@ class Settings(_Options):
     @model_validator(mode="after")
     def _check_layers(self) -> "Settings":
         for option in ("content_layers", "style_layers"):
-            for name in getattr(self, option):
-                try:
-                    check_layer(name, self.network)
-                except SettingsError as error:
-                    raise SettingsError(f"{option}: {error}") from None
+            _check_known(option, getattr(self, option), self.network)
         return self
 
 
@@ -187,6 +183,14 @@ def _check_relative(weights: list[float]) -> None:
             f"expected weights of at least 0 that are not all 0, got {weights}; "
             "leave out what should not count"
         )
+
+
+def _check_known(option: str, layers: dict[str, float], network: str) -> None:
+    try:
+        for name in layers:
+            check_layer(name, network)
+    except SettingsError as error:
+        raise SettingsError(f"{option}: {error}") from None
 
 
 def make_settings(settings: Settings | None = None, **options: Any) -> Settings:

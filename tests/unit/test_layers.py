@@ -15,7 +15,7 @@ VGG19 = "64 64 M 128 128 M 256 256 256 256 M 512 512 512 512 M 512 512 512 512 M
 @pytest.mark.parametrize(("network", "table"), [("vgg16", VGG16), ("vgg19", VGG19)])
 def test_the_layers_are_those_of_the_paper(network, table):
     expected = []
-    block, place = 1, 1
+    block, place, channels = 1, 1, 3
     for word in table.split():
         if word == "M":
             expected.append((f"pool{block}", channels))

@@ -234,7 +234,7 @@ def test_two_bad_values_are_both_named_on_one_line():
 
 @pytest.mark.parametrize("make", [make_settings, make_runtime])
 def test_an_unknown_option_is_refused_with_the_known_ones(make):
-    with pytest.raises(SettingsError, match="no option 'colour': expected one of [a-z]+, "):
+    with pytest.raises(SettingsError, match=r"no option 'colour': expected one of [a-z]+, "):
         make(colour="blue")
 
 

@@ -86,7 +86,8 @@ class Server:
 
 
 @pytest.fixture
-def server():
+def server(monkeypatch):
+    monkeypatch.setenv("no_proxy", "*")
     running = Server()
     yield running
     running.close()
@@ -151,14 +152,14 @@ def test_a_connection_may_be_cut_ever_again_while_it_brings_something(server, pa
 
 def test_a_silent_server_is_left_and_asked_again(server, partial):
     server.misdeeds = ["stall"]
-    download(server, partial, timeout_s=0.2)
+    download(server, partial, timeout_s=1.0)
     assert partial.read_bytes() == FILE
     assert server.asked == [None, "bytes=100000-"]
 
 
 def test_a_server_that_stays_silent_is_given_up(server, partial):
     server.misdeeds = ["ignore range stall"] * 3
-    message = failure(server, partial, timeout_s=0.2, attempts=2)
+    message = failure(server, partial, timeout_s=1.0, attempts=2)
     assert "timed out" in message
     assert partial.stat().st_size == 100_000
 
@@ -281,6 +282,7 @@ def index(tmp_path, monkeypatch):
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     return folder

@@ -51,6 +51,7 @@ def cache(tmp_path, monkeypatch, request):
     for name in ("TINY", "VGG16", "VGG19"):
         monkeypatch.delenv(f"IMPASTO_WEIGHTS_{name}", raising=False)
     monkeypatch.delenv("IMPASTO_OFFLINE", raising=False)
+    monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
     monkeypatch.setitem(layers.CONVOLUTIONS_PER_BLOCK, "tiny", (1, 1))
     monkeypatch.setitem(

@@ -53,7 +53,7 @@ find_python() {
         elif ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
             trouble="Python's venv is needed, but $python ($version) lacks it; on Debian and Ubuntu: sudo apt install python3-venv"
         else
-            return
+            return 0
         fi
     done
     fail "${trouble:-Python 3.10 or newer is needed, but no python3 runs here; install one from python.org or as a package of your system}"
@@ -97,7 +97,7 @@ is_whole() {
 install() {
     local files
     files=$(fingerprint)
-    (cd -- "$root" && "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    (cd -- "$root" && "$venv/bin/python" -m pip install -qq --disable-pip-version-check \
         --constraint constraints.txt --editable ".[$1]" >&2) || return
     {
         printf '%s\n%s\n' "$files" "$root"

@@ -20,11 +20,12 @@ from impasto.errors import ImageError, ShapeError
 from impasto.profiles import Floats, srgb_profile
 from impasto.reading import READ_FORMATS, check_header, decode, decode_image, decode_texts
 from impasto.records import ImageSource
-from impasto.writing import check_output, encode, save, save_animation
+from impasto.writing import check_animation, check_output, encode, save, save_animation
 
 __all__ = [
     "READ_FORMATS",
     "Picture",
+    "check_animation",
     "check_output",
     "encode",
     "fit",

@@ -8,6 +8,7 @@ from typing import Any
 from impasto.pipeline import iterate
 from impasto.records import ImageSource, Job, Result, Step
 from impasto.settings import Mode, Runtime, Settings, make_runtime, make_settings
+from impasto.weights import Progress
 
 
 def style_transfer(
@@ -113,9 +114,18 @@ def make_job(
     )
 
 
-def paint(job: Job, on_step: Callable[[Step], object] | None = None) -> Result:
-    """Run ``job`` to its end, calling ``on_step`` with each Step."""
-    painting = iterate(job)
+def paint(
+    job: Job,
+    on_step: Callable[[Step], object] | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Result:
+    """Run ``job`` to its end, calling ``on_step`` with each Step.
+
+    Raises:
+        ImpastoError: as ``iterate`` does.
+    """
+    painting = iterate(job, progress=progress)
     while True:
         try:
             step = next(painting)

@@ -152,6 +152,7 @@ class _Painting:
         return Step(
             scale=place,
             scales=len(scales),
+            scale_steps=scales[place].iterations,
             step=done,
             steps=sum(scale.iterations for scale in scales),
             size_px=(scales[place].width_px, scales[place].height_px),

@@ -36,6 +36,7 @@ class Step:
     Attributes:
         scale: index of the size being painted, from 0.
         scales: how many sizes there are.
+        scale_steps: iterations planned at this size.
         step: iterations done, over all sizes.
         steps: iterations planned, over all sizes.
         size_px: width and height at this size.
@@ -50,6 +51,7 @@ class Step:
 
     scale: int
     scales: int
+    scale_steps: int
     step: int
     steps: int
     size_px: tuple[int, int]
@@ -59,6 +61,11 @@ class Step:
     notes: tuple[str, ...]
     image: Callable[[], Image]
     result: Callable[[], Result]
+
+    @property
+    def time_left_s(self) -> float:
+        """Seconds still to go, if each pixel takes as long as those before."""
+        return self.time_s * (1 - self.progress) / self.progress
 
 
 @dataclass(frozen=True)

@@ -85,6 +85,20 @@ def check_output(path: str | os.PathLike[str], *, longest_px: int = 1) -> Path:
     return target
 
 
+def check_animation(path: str | os.PathLike[str]) -> Path:
+    """Make sure, before any work, that an animation can be written to ``path``.
+
+    Raises:
+        ImageError: another ending than .gif, or as :func:`check_output` does.
+    """
+    target = Path(path)
+    if target.suffix.lower() != ".gif":
+        raise ImageError(
+            f"{str(target)!r} is no animation: expected a path that ends in .gif; rename it"
+        )
+    return check_output(target)
+
+
 def encode(
     image: Image.Image, format_name: str, *, metadata: Mapping[str, str] | None = None
 ) -> bytes:
@@ -140,10 +154,8 @@ def save_animation(
     Raises:
         ImageError: no frames, another ending, or as :func:`save` does.
     """
-    target = check_output(path)
+    target = check_animation(path)
     label = repr(str(target))
-    if target.suffix.lower() != ".gif":
-        raise ImageError(f"{label} is no animation: expected a path that ends in .gif; rename it")
     shown = [_flatten(frame) for frame in frames]
     if not shown:
         raise ImageError(f"no frames for {label}: expected at least one picture; paint first")

@@ -1,0 +1,179 @@
+"""What the command shows while it paints: a bar for each size, lines of JSON, or nothing."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import typer
+
+from impasto.records import Result, Step
+
+
+class Display:
+    """Shows nothing; the other displays show some of what comes."""
+
+    def __enter__(self) -> Display:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave nothing behind."""
+
+    def progress(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
+        """Show nothing."""
+
+    def step(self, step: Step) -> None:
+        """Show nothing."""
+
+    def saved(self, result: Result, path: Path) -> None:
+        """Show nothing."""
+
+    def message(self, text: str) -> None:
+        """Show nothing."""
+
+
+class Json(Display):
+    """Prints one JSON object a line: steps, messages, and the result."""
+
+    def step(self, step: Step) -> None:
+        """Print the step."""
+        for note in step.notes:
+            self.message(note)
+        _print_json(
+            "step",
+            scale=step.scale,
+            scales=step.scales,
+            step=step.step,
+            steps=step.steps,
+            width_px=step.size_px[0],
+            height_px=step.size_px[1],
+            losses=step.losses,
+            time_s=round(step.time_s, 3),
+            progress=round(step.progress, 4),
+        )
+
+    def saved(self, result: Result, path: Path) -> None:
+        """Print where the result is, how large, and how long it took."""
+        _print_json(
+            "result",
+            path=str(path),
+            width_px=result.image.width,
+            height_px=result.image.height,
+            steps=len(result.history),
+            losses={
+                name: value
+                for name, value in (result.history[-1] if result.history else {}).items()
+                if name not in ("scale", "step", "time_s")
+            },
+            time_s=round(result.time_s, 3),
+        )
+
+    def message(self, text: str) -> None:
+        """Print the sentence."""
+        _print_json("message", text=text)
+
+
+class Bars(Display):
+    """Draws a progress bar for each size on standard error, with the loss and the time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            Progress,
+            TaskProgressColumn,
+            TextColumn,
+            TimeElapsedColumn,
+        )
+
+        self._console = Console(stderr=True)
+        self._bars = Progress(
+            TextColumn("{task.description:>12}"),
+            BarColumn(bar_width=30),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[told]}"),
+            console=self._console,
+        )
+        self._scale: Any = None
+        self._scale_place = -1
+        self._download: Any = None
+
+    def __enter__(self) -> Bars:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Leave the bars as they stand."""
+        self._bars.stop()
+
+    def progress(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
+        """Draw a bar of the download."""
+        if self._download is None:
+            self._download = self._bars.add_task("weights", told="", total=total_bytes)
+        self._bars.update(self._download, completed=done_bytes, total=total_bytes, told=message)
+
+    def step(self, step: Step) -> None:
+        """Move the bar of this size; the first step of a size adds its bar."""
+        for note in step.notes:
+            self.message(note)
+        if step.scale != self._scale_place:
+            if self._scale is not None:
+                self._bars.update(self._scale, told="")
+            self._scale_place = step.scale
+            width_px, height_px = step.size_px
+            self._scale = self._bars.add_task(
+                f"{width_px} x {height_px}", total=step.scale_steps, told=""
+            )
+        self._bars.update(self._scale, advance=1, told=_told(step))
+
+    def saved(self, result: Result, path: Path) -> None:
+        """Say where the picture is."""
+        self._bars.stop()
+        size = f"{result.image.width} x {result.image.height} pixels"
+        self._console.print(f"{size} in {_clock(result.time_s)}:", highlight=False)
+        typer.echo(path)
+
+    def message(self, text: str) -> None:
+        """Write the sentence above the bars."""
+        self._bars.console.print(text, highlight=False, markup=False)
+
+
+def make_display(*, quiet: bool = False, json_lines: bool = False) -> Display:
+    """Choose what to show."""
+    if json_lines:
+        return Json()
+    return Display() if quiet else Bars()
+
+
+def _told(step: Step) -> str:
+    """Sum up content, style and smoothness, each over its layers, and the time left."""
+    sums: dict[str, float] = {}
+    for name, value in step.losses.items():
+        sums[name.partition(":")[0]] = sums.get(name.partition(":")[0], 0.0) + value
+    sums.pop("total", None)
+    terms = "  ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in sums.items())
+    return f"{terms}  {_clock(step.time_left_s)} left"
+
+
+def _clock(time_s: float) -> str:
+    minutes, seconds = divmod(round(time_s), 60)
+    return f"{minutes} min {seconds} s" if minutes else f"{time_s:.1f} s"
+
+
+def _print_json(event: str, **fields: Any) -> None:
+    typer.echo(json.dumps({"event": event, **fields}))
+    sys.stdout.flush()

@@ -1,0 +1,47 @@
+"""A run as an animation: frames kept at even distances, however long it lasts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from impasto.records import Step
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_MOST_FRAMES = 60
+_LONGEST_PX = 512
+
+
+class Timelapse:
+    """Keeps every n-th step's picture, with n doubled whenever there are too many."""
+
+    def __init__(self) -> None:
+        self._frames: list[Image] = []
+        self._every = 1
+
+    def add(self, step: Step) -> None:
+        """Keep the picture of ``step``, if its turn has come."""
+        if (step.step - 1) % self._every:
+            return
+        self._frames.append(_small(step.image()))
+        if len(self._frames) > _MOST_FRAMES:
+            self._frames = self._frames[::2]
+            self._every *= 2
+
+    def save(self, path: Path, last: Image) -> Path:
+        """Write the frames, and ``last`` as the final one, as a GIF.
+
+        Raises:
+            ImageError: the file cannot be written.
+        """
+        from impasto import images
+
+        return images.save_animation([*self._frames, _small(last)], path)
+
+
+def _small(image: Image) -> Image:
+    small = image.copy()
+    small.thumbnail((_LONGEST_PX, _LONGEST_PX))
+    return small

@@ -12,6 +12,8 @@ Each also inherits the built-in that a caller would catch. Messages say what was
 expected, what came, and what to do.
 """
 
+from typing import Any
+
 __all__ = [
     "Diverged",
     "ImageError",
@@ -48,4 +50,9 @@ class OutOfMemoryError(ImpastoError, RuntimeError):
 
 
 class Diverged(ImpastoError, ArithmeticError):  # noqa: N818 - what happened, not a fault
-    """The loss or its gradient stopped being finite, and no rescue helped."""
+    """The loss or its gradient stopped being finite, and no rescue helped.
+
+    ``result`` is the Result with the best picture so far; None if the first loss was not finite.
+    """
+
+    result: Any = None

@@ -8,6 +8,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,6 @@ from impasto.arrays import split_array, split_tensor
 from impasto.errors import ImageError, ShapeError
 from impasto.profiles import Floats, srgb_profile
 from impasto.reading import READ_FORMATS, check_header, decode, decode_image, decode_texts
-from impasto.records import ImageSource
 from impasto.writing import check_animation, check_output, encode, save, save_animation
 
 __all__ = [
@@ -67,7 +67,7 @@ class Picture:
         return self.pixels.shape[3]
 
 
-def load(source: ImageSource) -> Picture:
+def load(source: Any) -> Picture:
     """Read a picture from wherever it is.
 
     Colour profiles are converted to sRGB, EXIF orientation is applied, opacity is split

@@ -143,7 +143,8 @@ def descend(
         settings: which optimiser, and its step and history.
 
     Raises:
-        Diverged: the very first loss is not finite.
+        Diverged: the very first loss is not finite, or going back did not help; the
+            best image so far has been yielded before.
     """
     optimiser = make_optimiser(settings)
     best: Iterate | None = None
@@ -169,7 +170,11 @@ def descend(
             image = optimiser.propose(image, evaluation.gradient)
         yield best
         if rescues > _RESCUES:
-            return
+            raise Diverged(
+                f"the loss left its valley {rescues} times, at last at {total:g} after "
+                f"{best.losses['total']:g}; use --precision fp32, --optimiser adam, or smaller "
+                "weights"
+            )
 
 
 def make_optimiser(settings: Settings) -> Optimiser:

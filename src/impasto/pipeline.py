@@ -17,7 +17,7 @@ from torch import Tensor
 
 import impasto
 from impasto import colour, images, inputs, network
-from impasto.errors import OutOfMemoryError
+from impasto.errors import Diverged, OutOfMemoryError
 from impasto.images import Picture
 from impasto.inputs import Inputs
 from impasto.network import Network
@@ -86,11 +86,16 @@ class _Painting:
         image = self._first_image(scales[0])
         for place, scale in enumerate(scales):
             image = _enlarge(image, scale)
-            for point in self._descend(image, scale):
-                image = point.image
-                work_done += scale.height_px * scale.width_px
-                yield self._step(place, point, work_done / work)
-        return self._result(image, len(self._history), time.perf_counter() - self._began_s)
+            try:
+                for point in self._descend(image, scale):
+                    image = point.image
+                    work_done += scale.height_px * scale.width_px
+                    yield self._step(place, point, work_done / work)
+            except Diverged as diverged:
+                if self._history:
+                    diverged.result = self._finish(image)
+                raise
+        return self._finish(image)
 
     def _descend(self, image: Tensor, scale: Scale) -> Iterator[Iterate]:
         if not scale.iterations:
@@ -169,6 +174,9 @@ class _Painting:
         if content is None or content.alpha is None:
             return images.to_image(pixels)
         return images.to_image(pixels, images.resize(content.alpha, *pixels.shape[-2:]))
+
+    def _finish(self, image: Tensor) -> Result:
+        return self._result(image, len(self._history), time.perf_counter() - self._began_s)
 
     def _result(self, image: Tensor, steps: int, time_s: float) -> Result:
         return Result(

@@ -63,6 +63,7 @@ def read(job: Job) -> Inputs:
         ImageError: a picture that is absent, damaged or too small.
     """
     terms, settings = MODE_TERMS[job.mode], job.settings
+    _check_terms(job.mode, settings)
     start_name = _start_name(job)
     check_layers = _layers(terms, settings)
     smallest_px = smallest_side_px(check_layers, settings.network)
@@ -87,6 +88,25 @@ def noise(height_px: int, width_px: int, seed: int) -> Tensor:
     """Return white noise, uniform in [0, 1], (1, 3, height_px, width_px) float32."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(1, 3, height_px, width_px, generator=generator)
+
+
+def _check_terms(mode: Mode, settings: Settings) -> None:
+    """Refuse what leaves nothing to minimise, or a photograph no room."""
+    terms = MODE_TERMS[mode]
+    weights = {
+        name: getattr(settings, name)
+        for name, minimised in (("alpha", terms.content), ("beta", terms.style))
+        if minimised
+    }
+    if not any(weights.values()):
+        raise SettingsError(
+            f"{' and '.join(weights)}: expected a weight above 0 in {mode} mode, got 0; raise it"
+        )
+    if terms.content and settings.aspect is not None:
+        raise SettingsError(
+            f"aspect: expected none in {mode} mode, where the result has the photograph's shape, "
+            f"got {settings.aspect!r}; leave it out, or crop the photograph first"
+        )
 
 
 def _given(source: ImageSource | None, kind: str) -> ImageSource:
@@ -182,6 +202,6 @@ def _notes(content: Picture | None, height_px: int, width_px: int) -> tuple[str,
     if content is None or width_px <= content.width_px:
         return ()
     return (
-        f"{content.name} has {content.width_px} x {content.height_px} pixels and is enlarged to "
+        f"{content.name!r} has {content.width_px} x {content.height_px} pixels and is enlarged to "
         f"{width_px} x {height_px}; a smaller size keeps to what the photograph shows",
     )

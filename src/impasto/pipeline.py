@@ -12,12 +12,14 @@ from collections.abc import Generator, Iterator
 from functools import partial
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 import impasto
 from impasto import colour, images, inputs, network
 from impasto.errors import Diverged, OutOfMemoryError
+from impasto.history import History
 from impasto.images import Picture
 from impasto.inputs import Inputs
 from impasto.network import Network
@@ -85,17 +87,17 @@ class _Painting:
         work_done = 0
         image = self._first_image(scales[0])
         for place, scale in enumerate(scales):
-            image = _enlarge(image, scale)
+            image = _next(image, scale)
             try:
                 for point in self._descend(image, scale):
                     image = point.image
-                    work_done += scale.height_px * scale.width_px
+                    work_done += scale.step_work
                     yield self._step(place, point, work_done / work)
             except Diverged as diverged:
                 if self._history:
-                    diverged.result = self._finish(image)
+                    diverged.result = self._finish(image, scale)
                 raise
-        return self._finish(image)
+        return self._finish(image, scales[-1])
 
     def _descend(self, image: Tensor, scale: Scale) -> Iterator[Iterate]:
         if not scale.iterations:
@@ -106,7 +108,7 @@ class _Painting:
     def _targets(self, scale: Scale) -> Targets:
         content, style = {}, {}
         if self.given.content is not None and self.settings.alpha:
-            pixels = self._place(_resized(self.given.content, scale))
+            pixels = self._place(_on_canvas(_resized(self.given.content, scale), scale))
             content = content_targets(self.network, pixels, self.settings)
         if self.given.styles and self.settings.beta:
             pictures = [self._place(pixels) for pixels in self._styles_at(scale)]
@@ -134,17 +136,17 @@ class _Painting:
     def _first_image(self, scale: Scale) -> Tensor:
         content, styles = self.given.content, self.given.styles
         if self.given.start is not None:
-            return self._place(_resized(self.given.start, scale))
+            return self._place(_on_canvas(_resized(self.given.start, scale), scale))
         if self.given.start_name == "noise":
-            return self._place(inputs.noise(scale.height_px, scale.width_px, self.settings.seed))
+            return self._place(inputs.noise(*scale.canvas_px, self.settings.seed))
         if self.given.start_name == "style":
-            return self._place(_resized(styles[0], scale))
+            return self._place(_on_canvas(_resized(styles[0], scale), scale))
         assert content is not None
         image = _resized(content, scale)
         if self.given.start_name == "matched":
             shares = style_shares(len(styles), self.settings)
             image = colour.match(image, colour.colours([style.pixels for style in styles], shares))
-        return self._place(image)
+        return self._place(_on_canvas(image, scale))
 
     def _place(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.plan.device)
@@ -153,35 +155,49 @@ class _Painting:
         time_s = time.perf_counter() - self._began_s
         scales = self.given.scales
         done = len(self._history) + 1
-        self._history.append({"scale": place, "step": done, "time_s": time_s, **point.losses})
+        place_px = (scales[place].width_px, scales[place].height_px)
+        self._history.append(
+            {
+                "scale": place,
+                "size_px": max(place_px),
+                "step": done,
+                "time_s": time_s,
+                **point.losses,
+            }
+        )
         return Step(
             scale=place,
             scales=len(scales),
             scale_steps=scales[place].iterations,
             step=done,
             steps=sum(scale.iterations for scale in scales),
-            size_px=(scales[place].width_px, scales[place].height_px),
+            size_px=place_px,
             losses=point.losses,
             time_s=time_s,
             progress=progress,
             notes=self.given.notes if done == 1 else (),
-            image=partial(self._image, point.image),
-            result=partial(self._result, point.image, done, time_s),
+            image=partial(self._image, point.image, scales[place]),
+            result=partial(self._result, point.image, scales[place], done, time_s),
         )
 
-    def _image(self, pixels: Tensor) -> Image.Image:
+    def _image(self, canvas: Tensor, scale: Scale) -> Image.Image:
+        pixels = _off_canvas(canvas, scale)
         content = self.given.content
         if content is None or content.alpha is None:
             return images.to_image(pixels)
         return images.to_image(pixels, images.resize(content.alpha, *pixels.shape[-2:]))
 
-    def _finish(self, image: Tensor) -> Result:
-        return self._result(image, len(self._history), time.perf_counter() - self._began_s)
+    def _finish(self, canvas: Tensor, scale: Scale) -> Result:
+        time_s = time.perf_counter() - self._began_s
+        return self._result(canvas, scale, len(self._history), time_s)
 
-    def _result(self, image: Tensor, steps: int, time_s: float) -> Result:
+    def _result(self, canvas: Tensor, scale: Scale, steps: int, time_s: float) -> Result:
+        finest = self.given.scales[-1]
+        if scale is not finest:
+            canvas = _next(canvas, finest)
         return Result(
-            image=self._image(_enlarge(image, self.given.scales[-1])),
-            history=self._history[:steps],
+            image=self._image(canvas, finest),
+            history=History(self._history[:steps]),
             settings=self.settings,
             mode=self.job.mode,
             time_s=time_s,
@@ -210,9 +226,20 @@ def _resized(picture: Picture, scale: Scale) -> Tensor:
     return images.resize(picture.pixels, scale.height_px, scale.width_px)
 
 
-def _enlarge(image: Tensor, scale: Scale) -> Tensor:
-    """Go on at the next size, inside [0, 1]: the one place where pixels are clamped."""
-    return images.resize(image.clamp(0, 1), scale.height_px, scale.width_px)
+def _on_canvas(pixels: Tensor, scale: Scale) -> Tensor:
+    """Continue a picture beyond its borders, by its own reflection."""
+    return F.pad(pixels, (scale.margin_px,) * 4, mode="reflect")
+
+
+def _off_canvas(canvas: Tensor, scale: Scale) -> Tensor:
+    """Cut the margin off."""
+    edge = scale.margin_px
+    return canvas[..., edge : edge + scale.height_px, edge : edge + scale.width_px]
+
+
+def _next(canvas: Tensor, scale: Scale) -> Tensor:
+    """Bring a canvas to another size, inside [0, 1]: the one place where pixels are clamped."""
+    return images.resize(canvas.clamp(0, 1), *scale.canvas_px)
 
 
 def _is_out_of_memory(error: Exception) -> bool:

@@ -22,16 +22,32 @@ _FEWEST_ITERATIONS = 30
 
 @dataclass(frozen=True)
 class Scale:
-    """One size to paint, and its iterations."""
+    """One size to paint, and its iterations.
+
+    The canvas is larger than the picture by ``margin_px`` on each side: near a border the
+    network sees padding instead of paint, and what comes of it is cut off in the end.
+    """
 
     height_px: int
     width_px: int
+    margin_px: int
     iterations: int
 
     @property
+    def canvas_px(self) -> tuple[int, int]:
+        """Height and width of the canvas."""
+        return self.height_px + 2 * self.margin_px, self.width_px + 2 * self.margin_px
+
+    @property
+    def step_work(self) -> int:
+        """Pixels of the canvas: what an iteration costs, in proportion."""
+        height_px, width_px = self.canvas_px
+        return height_px * width_px
+
+    @property
     def work(self) -> int:
-        """Pixels times iterations: what the size costs, in proportion."""
-        return self.height_px * self.width_px * self.iterations
+        """What the size costs, in proportion."""
+        return self.step_work * self.iterations
 
     @property
     def longest_px(self) -> int:
@@ -47,7 +63,7 @@ def scales(
     Args:
         height_px: of the result.
         width_px: of the result.
-        settings: coarsest, size_ratio and iterations are read.
+        settings: coarsest, size_ratio, margin and iterations are read.
         smallest_px: no side of any size is shorter than this.
 
     Raises:
@@ -73,11 +89,16 @@ def scales(
     sizes = [fit(height_px, width_px, length) for length in lengths[:-1]]
     sizes.append((height_px, width_px))
     return tuple(
-        Scale(height, width, iterations)
+        Scale(height, width, _margin_px(height, width, settings.margin), iterations)
         for (height, width), iterations in zip(
             sizes, _iterations(count, settings.iterations), strict=True
         )
     )
+
+
+def _margin_px(height_px: int, width_px: int, share: float) -> int:
+    # A reflection reaches no further than the picture it mirrors.
+    return min(round(share * max(height_px, width_px)), height_px - 1, width_px - 1)
 
 
 def _iterations(count: int, total: int | None) -> list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from impasto.history import History
 from impasto.settings import Mode, Runtime, Settings
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Result:
 
     Attributes:
         image: the picture, 8 bits a sample, sRGB; RGBA if the content picture was.
-        history: the loss terms of each step, with ``scale``, ``step`` and ``time_s``.
+        history: the loss terms of each step.
         settings: what it was painted with.
         mode: ``style_transfer``, ``content`` or ``style``.
         time_s: how long it took, in seconds.
@@ -83,7 +84,7 @@ class Result:
     """
 
     image: Image
-    history: list[dict[str, float]]
+    history: History
     settings: Settings
     mode: Mode
     time_s: float
@@ -100,7 +101,11 @@ class Result:
 
         return images.save(self.image, path, metadata=self.metadata)
 
-    def _repr_png_(self) -> bytes:
+    def __repr__(self) -> str:
+        size = f"{self.image.width} x {self.image.height} pixels"
+        return f"<Result of {self.mode}: {size}, {len(self.history)} steps, {self.time_s:.1f} s>"
+
+    def _repr_png_(self) -> bytes | None:
         from impasto import images
 
         return images.encode(self.image, "png")

@@ -5,6 +5,7 @@ word. Command, Python, notebook and browser read names, bounds and help from her
 Precedence: default < preset < explicit.
 """
 
+import os
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -37,14 +38,16 @@ DEFAULT_STYLE_LAYERS = {
 }
 
 
-class _Options(BaseModel):
+class Options(BaseModel):
+    """A group of options: frozen, strict about names, and finite."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-Options = TypeVar("Options", bound=_Options)
+SomeOptions = TypeVar("SomeOptions", bound=Options)
 
 
-class Settings(_Options):
+class Settings(Options):
     """What decides the picture. Weights are relative: each group is divided by its sum."""
 
     size: int = Field(
@@ -89,11 +92,18 @@ class Settings(_Options):
     alpha: float = Field(default=1.0, ge=0, description="Weight of the content loss.")
     beta: float = Field(default=5e4, ge=0, description="Weight of the style loss.")
     total_variation: float = Field(
-        default=2.5e4, ge=0, description="Weight of the smoothness term."
+        default=8.5e3, ge=0, description="Weight of the smoothness term."
     )
     style_weights: tuple[float, ...] | None = Field(
         default=None,
         description="How much each style picture counts, in their order; by default equally.",
+    )
+    margin: float = Field(
+        default=0.04,
+        ge=0,
+        le=0.5,
+        description="How far the painting goes on beyond each border, as a share of the longest "
+        "side, before it is cut to size; without it the network's own border shows as a frame.",
     )
     normalisation: Literal["position", "paper"] = Field(
         default="position",
@@ -148,7 +158,7 @@ class Settings(_Options):
         return self
 
 
-class Runtime(_Options):
+class Runtime(Options):
     """Where and how the picture is painted. None of it changes what the picture shows."""
 
     device: str = Field(
@@ -169,6 +179,11 @@ class Runtime(_Options):
         default=None, description="The network's weights file (.safetensors or .pth)."
     )
     offline: bool = Field(default=False, description="Never download.")
+
+    @field_validator("weights", mode="before")
+    @classmethod
+    def _path_as_text(cls, weights: object) -> object:
+        return os.fspath(weights) if isinstance(weights, os.PathLike) else weights
 
 
 # Presets are data: what each changes from the defaults, and where it comes from.
@@ -207,7 +222,7 @@ def make_settings(settings: Settings | None = None, **options: Any) -> Settings:
     if preset is not None and preset not in PRESETS:
         raise SettingsError(f"no preset {preset!r}: expected one of {', '.join(PRESETS)}")
     given = settings.model_dump(exclude_unset=True) if settings else {}
-    return _validate(Settings, {**PRESETS.get(preset or "default", {}), **given, **options})
+    return check(Settings, {**PRESETS.get(preset or "default", {}), **given, **options})
 
 
 def make_runtime(**options: Any) -> Runtime:
@@ -216,17 +231,22 @@ def make_runtime(**options: Any) -> Runtime:
     Raises:
         SettingsError: an unknown option, or a value out of its bounds.
     """
-    return _validate(Runtime, options)
+    return check(Runtime, options)
 
 
-def _validate(model: type[Options], options: dict[str, Any]) -> Options:
+def check(model: type[SomeOptions], options: dict[str, Any]) -> SomeOptions:
+    """Check ``options`` as fields of ``model``.
+
+    Raises:
+        SettingsError: an unknown option, or a value out of its bounds.
+    """
     try:
         return model.model_validate(options)
     except ValidationError as error:
         raise SettingsError("; ".join(_explain(model, fault) for fault in error.errors())) from None
 
 
-def _explain(model: type[_Options], fault: Any) -> str:
+def _explain(model: type[Options], fault: Any) -> str:
     name = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return f"no option {name!r}: expected one of {', '.join(model.model_fields)}"
@@ -238,7 +258,7 @@ def _explain(model: type[_Options], fault: Any) -> str:
     return f"{name}: expected {_expected(model, fault)}, got {got}"
 
 
-def _expected(model: type[_Options], fault: Any) -> str:
+def _expected(model: type[Options], fault: Any) -> str:
     if fault["type"] == "string_pattern_mismatch":
         examples = model.model_fields[fault["loc"][0]].examples or ()
         return f"something like {' or '.join(examples)}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import Annotated, Any, NoReturn
 
@@ -18,8 +19,8 @@ from impasto.errors import Diverged, ImpastoError, OutOfMemoryError
 from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.options import with_options
 from impasto.frontends.terminal import Display, make_display
-from impasto.records import Step
-from impasto.settings import PRESETS, Mode, Runtime, Settings
+from impasto.records import Result, Step
+from impasto.settings import PRESETS, Mode, Runtime, Settings, check
 
 app = typer.Typer(
     help="Repaint a photograph in the manner of a painting.",
@@ -30,6 +31,10 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(help="See, fetch and check the networks' weights.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
+
+# Typer has its own copy of click, or uses click itself, depending on its release.
+_UsageError: Any = typer.BadParameter.__base__
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 
 _painting_options = with_options(
     {"Output": Delivery, "The picture": Settings, "Where and how": Runtime}
@@ -122,22 +127,50 @@ def _root(
         raise typer.Exit
 
 
-def run() -> NoReturn:
-    """Run the command, and end the process with its exit code."""
+def run(words: Sequence[str] | None = None) -> NoReturn:
+    """Run the command, and end the process with its exit code.
+
+    Args:
+        words: what follows ``impasto`` on the line; this process's own if absent.
+    """
+    for number in _STOPS:
+        # Where it is ignored already, nohup or a script's background job meant that.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _stop)
     try:
-        app()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except _Terminated:
-        sys.exit(143)
+        sys.exit(app(words, standalone_mode=False))
+    except _Stopped as stopped:
+        sys.exit(128 + stopped.number)
+    except _UsageError as error:
+        # A command without any words has shown its help instead of a message.
+        if message := error.format_message():
+            _complain(f"{message} ({error.ctx.command_path} --help lists what there is)")
+        sys.exit(2)
     except ImpastoError as error:
-        typer.echo(f"impasto: {error}", err=True)
+        _complain(str(error))
         sys.exit(1 if isinstance(error, (Diverged, OutOfMemoryError)) else 2)
-    sys.exit(0)
 
 
-class _Terminated(BaseException):
-    """The process was told to end (SIGTERM)."""
+class _Stopped(BaseException):
+    """A signal has told the process to end."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    _ignore_stops()
+    raise _Stopped(number)
+
+
+def _ignore_stops() -> None:
+    """Let nothing interrupt what keeps the picture: terminals and launchers repeat signals."""
+    for number in _STOPS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _complain(message: str) -> None:
+    typer.echo(f"impasto: {message}", err=True)
 
 
 def _paint(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
@@ -145,10 +178,9 @@ def _paint(mode: Mode, options: dict[str, Any], content: str | None, styles: lis
     from impasto import modes
 
     chosen = {name: options.pop(name) for name in Delivery.model_fields if name in options}
-    delivery = Delivery(**chosen)
+    delivery = check(Delivery, chosen)
     job = modes.make_job(mode, content, styles, **options)
     files = Files(delivery, job.settings.size)
-    signal.signal(signal.SIGTERM, _terminate)
     last: Step | None = None
 
     def on_step(step: Step) -> None:
@@ -157,21 +189,18 @@ def _paint(mode: Mode, options: dict[str, Any], content: str | None, styles: lis
         display.step(step)
         files.step(step)
 
-    with make_display(quiet=delivery.quiet, json_lines=delivery.json_lines) as display:
-        try:
+    display = make_display(quiet=delivery.quiet, json_lines=delivery.json_lines)
+    try:
+        with display:
             result = modes.paint(job, on_step, progress=display.progress)
-        except (KeyboardInterrupt, _Terminated, Diverged, OutOfMemoryError):
-            if last is not None:
-                _keep(last, files, display)
-            raise
-        display.saved(result, files.finish(result))
+    except (_Stopped, Diverged, OutOfMemoryError):
+        if last is not None:
+            display.message("stopped early: the best picture so far is kept")
+            _deliver(last.result(), files, display)
+        raise
+    _deliver(result, files, display)
 
 
-def _keep(last: Step, files: Files, display: Display) -> None:
-    display.message("stopped early: the best picture so far is kept")
-    result = last.result()
+def _deliver(result: Result, files: Files, display: Display) -> None:
+    _ignore_stops()
     display.saved(result, files.finish(result))
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    raise _Terminated

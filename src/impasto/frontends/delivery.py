@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from impasto.errors import ImageError
 from impasto.frontends.timelapse import Timelapse
 from impasto.records import Result, Step
+from impasto.settings import Options
 
 
-class Delivery(BaseModel):
+class Delivery(Options):
     """Where the picture goes, and what is shown on the way."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     output: Path = Field(
         description="The picture to write; its ending names the format.",
@@ -50,8 +50,15 @@ class Files:
         self._delivery = delivery
         self._timelapse = None if delivery.timelapse is None else Timelapse()
         images.check_output(delivery.output, longest_px=longest_px)
+        if delivery.save_every is not None:
+            images.check_output(self._numbered(0))
         if delivery.timelapse is not None:
             images.check_animation(delivery.timelapse)
+            if delivery.timelapse.resolve() == delivery.output.resolve():
+                raise ImageError(
+                    f"expected two files, got {str(delivery.output)!r} for the picture and for "
+                    "the timelapse; rename one"
+                )
 
     def step(self, step: Step) -> None:
         """Keep or write what is due after ``step``."""
@@ -59,8 +66,7 @@ class Files:
             self._timelapse.add(step)
         every = self._delivery.save_every
         if every is not None and step.step % every == 0:
-            output = self._delivery.output
-            step.result().save(output.with_stem(f"{output.stem}_{step.step:05d}"))
+            step.result().save(self._numbered(step.step))
 
     def finish(self, result: Result) -> Path:
         """Write the picture, and the animation if one was asked for."""
@@ -68,3 +74,7 @@ class Files:
         if self._timelapse is not None and self._delivery.timelapse is not None:
             self._timelapse.save(self._delivery.timelapse, result.image)
         return path
+
+    def _numbered(self, step: int) -> Path:
+        output = self._delivery.output
+        return output.with_stem(f"{output.stem}_{step:05d}")

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
-from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+_METAVARS: dict[Any, str] = {Path: "FILE", int: "N", float: "X", str: "TEXT"}
+_BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
 def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
@@ -22,7 +24,8 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
     Args:
         panels: the models, by the heading that their options stand under in ``--help``.
             A field becomes ``--field-name``; its ``json_schema_extra`` may name another
-            ``flag`` and a ``short`` one.
+            ``flag`` and a ``short`` one. Values are passed on as words: the model reads and
+            checks them, and explains itself as everywhere.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,7 +45,11 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
             # Compared by identity: 0 is a value, and equals False.
             not_given = {n for n in names if arguments[n] is None or arguments[n] is False}
             not_given |= {name for name in names if arguments[name] == []}
-            return command(**{k: v for k, v in arguments.items() if k not in not_given})
+            given = {k: v for k, v in arguments.items() if k not in not_given}
+            for name in names & given.keys():
+                if isinstance(given[name], list):
+                    given[name] = [word for words in given[name] for word in words.split(",")]
+            return command(**given)
 
         called.__name__, called.__doc__ = command.__name__, command.__doc__
         called.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
@@ -55,17 +62,17 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
 
 
 def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
-    kind, shown = _type_of(field)
+    kind, metavar = _type_of(field)
     extra: dict[str, Any] = field.json_schema_extra or {}  # type: ignore[assignment]
     flags = [extra.get("flag", f"--{name.replace('_', '-')}")]
     if "short" in extra:
         flags.append(extra["short"])
     option = typer.Option(
         *flags,
-        help=field.description,
-        show_default=_shown_default(field),
+        help=_help(field),
+        show_default=False,
         rich_help_panel=panel,
-        **shown,
+        metavar=metavar,
     )
     return inspect.Parameter(
         name,
@@ -75,24 +82,17 @@ def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     )
 
 
-def _type_of(field: FieldInfo) -> tuple[Any, dict[str, Any]]:
-    """Choose the command-line type: a number in its bounds, a choice, a switch, or words."""
+def _type_of(field: FieldInfo) -> tuple[Any, str | None]:
+    """Choose what the command line passes on, and what stands for it in the help."""
     kind = _without_none(field.annotation)
     if kind is bool:
-        return bool, {}
-    if kind is Path:
-        return Path, {"metavar": "FILE"}
+        return bool, None
     if get_origin(kind) is Literal:
-        return kind, {}
-    if kind is int:
-        low, high = _bounds(field)
-        return int, {"min": low, "max": high, "metavar": "N"}
-    if kind is float:
-        return float, {"metavar": "X"}
-    if kind is str:
-        return str, {"metavar": "TEXT"}
+        return str, "|".join(get_args(kind))
+    if kind in _METAVARS:
+        return str, _METAVARS[kind]
     # Layers with weights, or a list of numbers: words, separated by commas or repeated.
-    return list[str], {"metavar": "NAME[=WEIGHT],..." if get_origin(kind) is dict else "X,..."}
+    return list[str], "NAME[=WEIGHT],..." if get_origin(kind) is dict else "X,..."
 
 
 def _without_none(annotation: Any) -> Any:
@@ -101,25 +101,19 @@ def _without_none(annotation: Any) -> Any:
     return annotation
 
 
-def _bounds(field: FieldInfo) -> tuple[int | None, int | None]:
-    low: int | None = None
-    high: int | None = None
-    for bound in field.metadata:
-        if isinstance(bound, Ge):
-            low = int(bound.ge)  # type: ignore[call-overload]
-        elif isinstance(bound, Gt):
-            low = int(bound.gt) + 1  # type: ignore[call-overload]
-        elif isinstance(bound, Le):
-            high = int(bound.le)  # type: ignore[call-overload]
-        elif isinstance(bound, Lt):
-            high = int(bound.lt) - 1  # type: ignore[call-overload]
-    return low, high
-
-
-def _shown_default(field: FieldInfo) -> str | bool:
+def _help(field: FieldInfo) -> str:
+    """Describe the field, its bounds and its default."""
+    facts = [
+        f"{words} {getattr(bound, name):.6g}"
+        for bound in field.metadata
+        for name, words in _BOUNDS.items()
+        if hasattr(bound, name)
+    ]
     default = field.default
-    if field.is_required() or default is None or default is False:
-        return False
     if isinstance(default, dict):
-        return ",".join(f"{name}={weight:g}" for name, weight in default.items())
-    return f"{default:.6g}" if isinstance(default, float) else str(default)
+        default = ", ".join(f"{name}={weight:g}" for name, weight in default.items())
+    elif isinstance(default, float):
+        default = f"{default:.6g}"
+    if not (field.is_required() or default is None or default is False):
+        facts.append(f"default {default}")
+    return f"{field.description} ({'; '.join(facts)})" if facts else str(field.description)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,10 @@ from typing import Any
 import typer
 
 from impasto.records import Result, Step
+
+# Columns of the terminal that it takes to show the loss too, and each of its terms.
+_ROOM_FOR_LOSS = 60
+_ROOM_FOR_TERMS = 110
 
 
 class Display:
@@ -68,11 +73,7 @@ class Json(Display):
             width_px=result.image.width,
             height_px=result.image.height,
             steps=len(result.history),
-            losses={
-                name: value
-                for name, value in (result.history[-1] if result.history else {}).items()
-                if name not in ("scale", "step", "time_s")
-            },
+            losses=result.history.losses(),
             time_s=round(result.time_s, 3),
         )
 
@@ -91,15 +92,13 @@ class Bars(Display):
             Progress,
             TaskProgressColumn,
             TextColumn,
-            TimeElapsedColumn,
         )
 
         self._console = Console(stderr=True)
         self._bars = Progress(
             TextColumn("{task.description:>12}"),
-            BarColumn(bar_width=30),
+            BarColumn(bar_width=None),
             TaskProgressColumn(),
-            TimeElapsedColumn(),
             TextColumn("{task.fields[told]}"),
             console=self._console,
         )
@@ -138,14 +137,14 @@ class Bars(Display):
             self._scale = self._bars.add_task(
                 f"{width_px} x {height_px}", total=step.scale_steps, told=""
             )
-        self._bars.update(self._scale, advance=1, told=_told(step))
+        self._bars.update(self._scale, advance=1, told=told(step, self._console.width))
 
     def saved(self, result: Result, path: Path) -> None:
         """Say where the picture is."""
-        self._bars.stop()
         size = f"{result.image.width} x {result.image.height} pixels"
         self._console.print(f"{size} in {_clock(result.time_s)}:", highlight=False)
-        typer.echo(path)
+        # As bytes: a name need not be text.
+        typer.echo(os.fsencode(path))
 
     def message(self, text: str) -> None:
         """Write the sentence above the bars."""
@@ -159,18 +158,30 @@ def make_display(*, quiet: bool = False, json_lines: bool = False) -> Display:
     return Display() if quiet else Bars()
 
 
-def _told(step: Step) -> str:
-    """Sum up content, style and smoothness, each over its layers, and the time left."""
+def told(step: Step, width: int = _ROOM_FOR_TERMS) -> str:
+    """Tell the time left and, as far as ``width`` columns have room, the losses."""
+    left = f"{_clock(step.time_left_s)} left"
+    if width < _ROOM_FOR_LOSS:
+        return left
+    if width < _ROOM_FOR_TERMS:
+        return f"{left}  loss {_short(step.losses['total'])}"
     sums: dict[str, float] = {}
     for name, value in step.losses.items():
-        sums[name.partition(":")[0]] = sums.get(name.partition(":")[0], 0.0) + value
-    sums.pop("total", None)
-    terms = "  ".join(f"{name.replace('_', ' ')} {value:.3g}" for name, value in sums.items())
-    return f"{terms}  {_clock(step.time_left_s)} left"
+        term = name.partition(":")[0].replace("_", " ")
+        sums[term] = sums.get(term, 0.0) + value
+    sums.pop("total")
+    return "  ".join([left, *(f"{term} {_short(value)}" for term, value in sums.items())])
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.3g}"
 
 
 def _clock(time_s: float) -> str:
     minutes, seconds = divmod(round(time_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
     return f"{minutes} min {seconds} s" if minutes else f"{time_s:.1f} s"
 
 

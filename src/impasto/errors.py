@@ -1,12 +1,13 @@
 """Every exception that impasto raises on purpose.
 
     ImpastoError
-    ├── SettingsError      (ValueError)       an option unknown, out of range, or at odds
-    ├── ImageError         (ValueError)       a picture that cannot be read, used or written
-    ├── ShapeError         (ValueError)       an array or tensor of the wrong shape
-    ├── WeightsError       (RuntimeError)     network weights absent, damaged or of another network
-    ├── OutOfMemoryError   (RuntimeError)     the painting does not fit in memory
-    └── Diverged           (ArithmeticError)  the loss stopped being finite, after every rescue
+    ├── SettingsError       (ValueError)       an option unknown, out of range, or at odds
+    ├── ImageError          (ValueError)       a picture that cannot be read, used or written
+    ├── ShapeError          (ValueError)       an array or tensor of the wrong shape
+    ├── WeightsError        (RuntimeError)     network weights absent, damaged or of another network
+    ├── OutOfMemoryError    (RuntimeError)     the painting does not fit in memory
+    ├── MissingPackageError (ImportError)     a package that only this feature needs
+    └── Diverged            (ArithmeticError)  the loss stopped being finite, after every rescue
 
 Each also inherits the built-in that a caller would catch. Messages say what was
 expected, what came, and what to do.
@@ -18,6 +19,7 @@ __all__ = [
     "Diverged",
     "ImageError",
     "ImpastoError",
+    "MissingPackageError",
     "OutOfMemoryError",
     "SettingsError",
     "ShapeError",
@@ -47,6 +49,10 @@ class WeightsError(ImpastoError, RuntimeError):
 
 class OutOfMemoryError(ImpastoError, RuntimeError):
     """The painting does not fit in memory."""
+
+
+class MissingPackageError(ImpastoError, ImportError):
+    """A package is not installed that only the feature asked for needs."""
 
 
 class Diverged(ImpastoError, ArithmeticError):  # noqa: N818 - what happened, not a fault

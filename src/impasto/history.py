@@ -76,9 +76,11 @@ class History(Sequence[dict[str, float]]):
         for row in self._firsts():
             axes.axvline(row["step"], color="0.8", linewidth=1, zorder=0)
             axes.annotate(
-                f" {row['size_px']} px",
+                f"{row['size_px']} px",
                 (row["step"], 1),
                 xycoords=("data", "axes fraction"),
+                xytext=(3, -3),
+                textcoords="offset points",
                 verticalalignment="top",
                 fontsize="small",
             )

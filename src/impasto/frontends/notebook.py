@@ -1,0 +1,287 @@
+"""The notebook call: paint, show content, style and result side by side, keep the files."""
+
+from __future__ import annotations
+
+import dataclasses
+from contextlib import suppress
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto import gallery, modes
+from impasto.errors import Diverged, MissingPackageError, OutOfMemoryError, SettingsError
+from impasto.frontends.delivery import Delivery, Files
+from impasto.frontends.jupyter import Live, cell_number, in_notebook
+from impasto.frontends.terminal import Display, make_display
+from impasto.history import load_matplotlib
+from impasto.records import ImageSource, Job, Result, Step
+from impasto.settings import MODES, Mode, Settings
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL.Image import Image
+
+    from impasto.images import Picture
+
+# The words of the notebooks that this call goes back to, and ours.
+_OUR_WORDS = {
+    "imsize": "size",
+    "num_steps": "iterations",
+    "style_weight": "beta",
+    "content_weight": "alpha",
+}
+_CHECKOUT = Path(__file__).parents[3]
+_WIDTH_IN = 12.0
+_TALLEST_IN = 5.0
+
+
+def main(
+    content_path: ImageSource,
+    style_path: ImageSource | list[ImageSource],
+    mode: Mode = "style_transfer",
+    imsize: int | None = None,
+    num_steps: int | None = None,
+    style_weight: float | None = None,
+    content_weight: float | None = None,
+    **options: Any,
+) -> Result:
+    """Paint one picture and show content, style and result side by side.
+
+    The result and an animation of the run are written as ``<content>_<style>.png`` and
+    ``.gif`` to ``img/results``: the repository's own if this runs inside it, else one in the
+    current folder.
+
+    Args:
+        content_path: the photograph; in ``content`` and ``style`` mode what painting starts
+            from. ``"noise"`` stands for seeded noise. A bundled picture is found from every
+            folder as ``img/content/NAME`` or ``img/style/NAME``.
+        style_path: the painting, or a list of them; in ``content`` mode the picture to rebuild.
+        mode: ``style_transfer``, ``content`` or ``style``.
+        imsize: longest side of the result in pixels (``size``).
+        num_steps: iterations, over all sizes (``iterations``).
+        style_weight: weight of the style loss (``beta``).
+        content_weight: weight of the content loss (``alpha``).
+        options: any other field of Settings and Runtime, and ``preset``. What is left out is
+            the mode's default.
+
+    Returns:
+        The Result. Jupyter shows it as a picture, but not once more in the cell that painted it.
+
+    Raises:
+        ImpastoError: see impasto.errors; before anything is painted, except Diverged and
+            OutOfMemoryError.
+
+    Example:
+        >>> main("img/content/dancing.jpg", "img/style/picasso.jpg")  # doctest: +SKIP
+    """
+    asked = (imsize, num_steps, style_weight, content_weight)
+    options |= _in_our_words(dict(zip(_OUR_WORDS, asked, strict=True)), options)
+    job = _read(_make_job(mode, content_path, style_path, options))
+    output = _results_folder() / f"{_name(job)}.png"
+    files = Files(Delivery(output=output, timelapse=output.with_suffix(".gif")), job.settings.size)
+    with Live() if in_notebook() else make_display() as display:
+        result = _paint(job, files, display)
+        display.saved(result, _shortest(files.finish(result)))
+        return _show(job, result, display)
+
+
+def _in_our_words(asked: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
+    given = {name: value for name, value in asked.items() if value is not None}
+    for name in given:
+        if _OUR_WORDS[name] in options:
+            raise SettingsError(
+                f"expected {name} or {_OUR_WORDS[name]}, which mean the same, got both; "
+                "leave one out"
+            )
+    return {_OUR_WORDS[name]: value for name, value in given.items()}
+
+
+def _make_job(
+    mode: Mode,
+    content_path: ImageSource,
+    style_path: ImageSource | list[ImageSource],
+    options: dict[str, Any],
+) -> Job:
+    """Sort the two pictures into what the mode calls content, styles and start."""
+    if mode not in MODES:
+        raise SettingsError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
+    if mode == "style_transfer":
+        return modes.make_job(mode, content_path, style_path, **options)
+    if not _is_noise(content_path):
+        if options.get("start") is not None:
+            raise SettingsError(
+                f"in {mode} mode content_path is the start picture: expected it or the option "
+                "start, got both; give 'noise' as content_path, or leave start out"
+            )
+        options = {**options, "start": _load(content_path)}
+    if mode == "content":
+        return modes.make_job(mode, style_path, **options)
+    return modes.make_job(mode, None, style_path, **options)
+
+
+def _read(job: Job) -> Job:
+    """Load the pictures; where one is noise, it is noise of the other one's shape."""
+    from impasto import images
+
+    content, *styles = (
+        source if source is None or _is_noise(source) else _load(source)
+        for source in (job.content_image, *job.style_images)
+    )
+    model = next((p for p in (content, *styles) if isinstance(p, images.Picture)), None)
+
+    def picture(source: Any) -> Any:
+        return _noise(model, job.settings) if _is_noise(source) else source
+
+    return dataclasses.replace(
+        job, content_image=picture(content), style_images=tuple(map(picture, styles))
+    )
+
+
+def _is_noise(source: ImageSource) -> bool:
+    return isinstance(source, str) and source == "noise"
+
+
+def _noise(model: Picture | None, settings: Settings) -> Picture:
+    """Return seeded noise as large as the result, in the shape of ``model`` or square."""
+    from impasto import images, inputs
+
+    shape = (1, 1) if model is None else (model.height_px, model.width_px)
+    pixels = inputs.noise(*images.fit(*shape, settings.size), settings.seed)
+    return dataclasses.replace(images.load(pixels), name="noise")
+
+
+def _load(source: ImageSource) -> Picture:
+    """Load a picture; those that came with impasto are found from every folder."""
+    from impasto import images
+
+    if isinstance(source, (str, Path)) and not Path(source).exists():
+        match Path(source).parts:
+            case ("img", "content" | "style" as kind, file) if file in gallery.names(kind):
+                source = gallery.path(kind, file)
+    return images.load(source)
+
+
+def _results_folder() -> Path:
+    here = Path.cwd()
+    root = _CHECKOUT if here.is_relative_to(_CHECKOUT) else here
+    folder = root / "img" / "results"
+    # A folder that cannot be made is reported with the files that were to go there.
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _name(job: Job) -> str:
+    """Name the files after both pictures."""
+    first, *others = _pictures(job)
+    return f"{first.name if first else 'noise'}_{'+'.join(other.name for other in others)}"
+
+
+def _pictures(job: Job) -> list[Any]:
+    """List content_path's picture, or None if it is the start and noise, and style_path's."""
+    if job.mode == "style_transfer":
+        return [job.content_image, *job.style_images]
+    return [job.start_image, *(job.style_images if job.mode == "style" else (job.content_image,))]
+
+
+def _shortest(path: Path) -> Path:
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
+
+
+def _paint(job: Job, files: Files, display: Display) -> Result:
+    """Paint; whatever ends the painting early, the picture so far is kept."""
+    last: Step | None = None
+
+    def on_step(step: Step) -> None:
+        nonlocal last
+        last = step
+        display.step(step)
+        files.step(step)
+
+    try:
+        return modes.paint(job, on_step, progress=display.progress)
+    except (KeyboardInterrupt, Diverged, OutOfMemoryError):
+        if last is not None:
+            display.message("stopped early: the picture so far is kept")
+            result = last.result()
+            display.saved(result, _shortest(files.finish(result)))
+        raise
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class _Shown(Result):
+    """A Result that one cell of a notebook has shown already."""
+
+    cell: int | None = None
+
+    def _repr_png_(self) -> bytes | None:
+        return None if cell_number() == self.cell else super()._repr_png_()
+
+
+def _show(job: Job, result: Result, display: Display) -> Result:
+    """Show the pictures side by side, once, wherever this runs."""
+    panels = _panels(job, result)
+    try:
+        if not isinstance(display, Live):
+            _show_window(panels)
+            return result
+        display.finish(_draw_jpeg(panels), ", ".join(title for title, _ in panels))
+    except MissingPackageError as error:
+        display.message(str(error))
+        return result
+    shown = {field.name: getattr(result, field.name) for field in dataclasses.fields(result)}
+    return _Shown(**shown, cell=cell_number())
+
+
+def _panels(job: Job, result: Result) -> list[tuple[str, Image]]:
+    """Pair each picture with its title."""
+    from impasto import images, inputs
+
+    first, *others = _pictures(job)
+    if first is None and job.settings.start in (None, "noise"):
+        # What painting starts from: noise at the coarsest size.
+        coarsest_px = min(job.settings.coarsest, job.settings.size)
+        shape = images.fit(result.image.height, result.image.width, coarsest_px)
+        first = dataclasses.replace(
+            images.load(inputs.noise(*shape, job.settings.seed)), name="noise"
+        )
+    first_word = "content" if job.mode == "style_transfer" else "start"
+    other_word = "content" if job.mode == "content" else "style"
+    titled = [(f"{first_word}: {first.name}", first)] if first else []
+    titled += [(f"{other_word}: {other.name}", other) for other in others]
+    return [
+        *((title, images.to_image(picture.pixels, picture.alpha)) for title, picture in titled),
+        ("result", result.image),
+    ]
+
+
+def _show_window(panels: list[tuple[str, Image]]) -> None:
+    """Leave the figure to pyplot: a window where there is a screen, nothing where there is none."""
+    pyplot = load_matplotlib("pyplot")
+    _draw(panels, pyplot.figure(num="impasto", clear=True))
+    if pyplot.gcf().canvas.required_interactive_framework is not None:
+        pyplot.show()
+
+
+def _draw_jpeg(panels: list[tuple[str, Image]]) -> bytes:
+    """Draw past pyplot, which would show the figure once more when the cell ends."""
+    figure = load_matplotlib("figure").Figure()
+    _draw(panels, figure)
+    stream = BytesIO()
+    figure.savefig(stream, format="jpeg", dpi=100, pil_kwargs={"quality": 90})
+    return stream.getvalue()
+
+
+def _draw(panels: list[tuple[str, Image]], figure: Figure) -> None:
+    """Draw the pictures in one row, equally high."""
+    aspects = [image.width / image.height for _, image in panels]
+    height_in = min(_TALLEST_IN, _WIDTH_IN / sum(aspects))
+    figure.set_size_inches(height_in * sum(aspects), height_in + 0.4)
+    figure.set_layout_engine("constrained")
+    for axes, (title, image) in zip(
+        figure.subplots(1, len(panels), width_ratios=aspects), panels, strict=True
+    ):
+        axes.imshow(image)
+        axes.set_title(title)
+        axes.axis("off")

@@ -25,8 +25,11 @@ from impasto.settings import Settings
 _FIRST_MOVE = 0.01
 # No step moves them further than this: a quadratic model is not trusted that far.
 _LONGEST_MOVE = 0.25
-# A loss this many times the best so far has left the valley.
+# A loss this many times the best so far has left the valley, unless it is this small beside
+# the first: around a bottom of zero any wobble is many times the best.
 _EXPLODED = 2.0
+_SETTLED = 1e-4
+# How often in a row the painting goes back to its best image without finding a better one.
 _RESCUES = 5
 
 
@@ -133,8 +136,8 @@ def descend(
 ) -> Iterator[Iterate]:
     """Yield the best image so far after each of ``iterations`` evaluations.
 
-    A loss that is not finite, or far above the best so far, sends the painting back to
-    its best image with its curvature forgotten and smaller steps.
+    A loss or gradient that is not finite, or a loss far above the best so far, sends the
+    painting back to its best image with its curvature forgotten and smaller steps.
 
     Args:
         evaluate: the objective.
@@ -143,38 +146,47 @@ def descend(
         settings: which optimiser, and its step and history.
 
     Raises:
-        Diverged: the very first loss is not finite, or going back did not help; the
-            best image so far has been yielded before.
+        Diverged: the very first loss or gradient is not finite, or going back did not
+            help; the best image so far has been yielded before.
     """
     optimiser = make_optimiser(settings)
     best: Iterate | None = None
     best_gradient = image
+    settled = 0.0
     rescues = 0
     for _ in range(iterations):
         evaluation = evaluate(image)
         values = evaluation.values()
         total = values["total"]
-        if best is None and not math.isfinite(total):
-            raise Diverged(
-                f"expected a finite loss at the start, got {total}; use --precision fp32 or "
-                "smaller weights"
-            )
-        if best is None or total < best.losses["total"]:
-            best, best_gradient = Iterate(image, values), evaluation.gradient
-        gone_wrong = not math.isfinite(total) or total > _EXPLODED * best.losses["total"]
-        if gone_wrong:
+        finite = math.isfinite(total) and bool(evaluation.gradient.isfinite().all())
+        if best is None:
+            _check_start(total, finite)
+            settled = _SETTLED * total
+        if best is None or (finite and total < best.losses["total"]):
+            best, best_gradient, rescues = Iterate(image, values), evaluation.gradient, 0
+        if finite and total <= _EXPLODED * best.losses["total"] + settled:
+            image = optimiser.propose(image, evaluation.gradient)
+        else:
             rescues += 1
             optimiser.restart()
             image = optimiser.propose(best.image, best_gradient)
-        else:
-            image = optimiser.propose(image, evaluation.gradient)
         yield best
         if rescues > _RESCUES:
             raise Diverged(
-                f"the loss left its valley {rescues} times, at last at {total:g} after "
+                f"the loss left its valley {rescues} times in a row, at last at {total:g} after "
                 f"{best.losses['total']:g}; use --precision fp32, --optimiser adam, or smaller "
                 "weights"
             )
+
+
+def _check_start(total: float, finite: bool) -> None:
+    if not finite:
+        what = "gradient" if math.isfinite(total) else "loss"
+        got = "infinite or undefined entries" if math.isfinite(total) else total
+        raise Diverged(
+            f"expected a finite {what} at the start, got {got}; use --precision fp32 or "
+            "smaller weights"
+        )
 
 
 def make_optimiser(settings: Settings) -> Optimiser:

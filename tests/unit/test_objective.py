@@ -15,7 +15,7 @@ LAYERS = {
 
 @pytest.fixture
 def make_objective(small_network, picture):
-    """An objective, for 13 x 18 pixels unless told otherwise, with two style pictures of other sizes."""
+    """An objective for ``size`` pixels, with two style pictures of other sizes."""
 
     def make(*, pooling="max", padding="replicate", dtype=torch.float64, size=(13, 18), **options):
         settings = make_settings(**{**LAYERS, "beta": 100.0, "total_variation": 3.0, **options})

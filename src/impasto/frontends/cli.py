@@ -40,7 +40,12 @@ _painting_options = with_options(
     {"Output": Delivery, "The picture": Settings, "Where and how": Runtime}
 )
 Preset = Annotated[
-    str, typer.Option("--preset", help=f"Settings to begin from: {', '.join(PRESETS)}.")
+    str,
+    typer.Option(
+        "--preset",
+        help=f"Settings to begin from: {', '.join(PRESETS)}.",
+        rich_help_panel="The picture",
+    ),
 ]
 NetworkName = Annotated[str, typer.Argument(metavar="NETWORK", help="vgg16 or vgg19.")]
 
@@ -49,7 +54,7 @@ NetworkName = Annotated[str, typer.Argument(metavar="NETWORK", help="vgg16 or vg
 @_painting_options
 def transfer(
     content: Annotated[str, typer.Argument(metavar="CONTENT", help="The photograph.")],
-    styles: Annotated[list[str], typer.Argument(metavar="STYLE...", help="The paintings.")],
+    styles: Annotated[list[str], typer.Argument(metavar="STYLE", help="The paintings.")],
     preset: Preset = "default",
     **options: Any,
 ) -> None:
@@ -71,7 +76,7 @@ def content(
 @app.command()
 @_painting_options
 def style(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="The paintings.")],
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="The paintings.")],
     preset: Preset = "default",
     **options: Any,
 ) -> None:
@@ -144,7 +149,8 @@ def run(words: Sequence[str] | None = None) -> NoReturn:
     except _UsageError as error:
         # A command without any words has shown its help instead of a message.
         if message := error.format_message():
-            _complain(f"{message} ({error.ctx.command_path} --help lists what there is)")
+            command = error.ctx.command_path if error.ctx else "impasto"
+            _complain(f"{message} ({command} --help lists what there is)")
         sys.exit(2)
     except ImpastoError as error:
         _complain(str(error))

@@ -106,10 +106,6 @@ class Bars(Display):
         self._scale_place = -1
         self._download: Any = None
 
-    def __enter__(self) -> Bars:
-        self._bars.start()
-        return self
-
     def __exit__(
         self,
         kind: type[BaseException] | None,
@@ -117,11 +113,13 @@ class Bars(Display):
         traceback: TracebackType | None,
     ) -> None:
         """Leave the bars as they stand."""
-        self._bars.stop()
+        if self._bars.live.is_started:
+            self._bars.stop()
 
     def progress(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
         """Draw a bar of the download."""
         if self._download is None:
+            self._bars.start()
             self._download = self._bars.add_task("weights", told="", total=total_bytes)
         self._bars.update(self._download, completed=done_bytes, total=total_bytes, told=message)
 
@@ -130,6 +128,7 @@ class Bars(Display):
         for note in step.notes:
             self.message(note)
         if step.scale != self._scale_place:
+            self._bars.start()
             if self._scale is not None:
                 self._bars.update(self._scale, told="")
             self._scale_place = step.scale

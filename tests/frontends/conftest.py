@@ -1,0 +1,129 @@
+"""What the front ends' tests need: a whole network of seeded numbers, pictures, the command."""
+
+import math
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from impasto import weightfiles
+from impasto.frontends.cli import run
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory):
+    """A weights file of VGG-16's shapes, seeded and scaled as He et al. (2015) do."""
+    generator = torch.Generator().manual_seed(16)
+    tensors = {
+        name: torch.randn(shape, generator=generator) * math.sqrt(2 / (9 * shape[1]))
+        if name.endswith("weight")
+        else 0.1 * torch.randn(shape, generator=generator)
+        for name, shape in weightfiles.shapes("vgg16").items()
+    }
+    path = tmp_path_factory.mktemp("weights") / "seeded.safetensors"
+    path.write_bytes(weightfiles.encode(tensors))
+    return path
+
+
+def paint_picture(height, width, seed, mode="RGB"):
+    """Seeded blots of colour: something to repaint, and something to learn from."""
+    channels = len(mode)
+    blots = np.random.default_rng(seed).integers(0, 256, (7, 7, channels), dtype=np.uint8)
+    return Image.fromarray(blots, mode).resize((width, height), Image.Resampling.BICUBIC)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The folder that the command works in: a photograph, two paintings, and no cache."""
+    paint_picture(72, 96, seed=1).save(tmp_path / "photograph.png")
+    paint_picture(80, 64, seed=2).save(tmp_path / "painting.png")
+    paint_picture(64, 64, seed=3).save(tmp_path / "other.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("IMPASTO_WEIGHTS_VGG16", raising=False)
+    monkeypatch.setenv("COLUMNS", "100")
+    # At these sizes several threads only wait for each other.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield tmp_path
+    torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How the command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def quick(weights_file):
+    """Options of a painting that takes a moment: two sizes, four iterations."""
+    return ["--weights", str(weights_file), "--size=48", "--coarsest=32", "--iterations=4"]
+
+
+@pytest.fixture
+def impasto(folder, capfd, monkeypatch):
+    """``impasto(*words)``: the command in this process, in ``folder``."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+
+    def call(*words):
+        capfd.readouterr()
+        try:
+            run([str(word) for word in words])
+        except SystemExit as end:
+            out, err = capfd.readouterr()
+            return Outcome(end.code or 0, out, err)
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    return call
+
+
+@pytest.fixture
+def start_process(folder):
+    """``start_process(*words, first="")``: the command as a process, after some Python code."""
+    started = []
+
+    def start(*words, first="", **options):
+        code = f"{first}\nfrom impasto.frontends.cli import run\nrun()"
+        program = ["-c", code] if first else ["-m", "impasto"]
+        process = subprocess.Popen(
+            [sys.executable, *program, *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=folder,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
+            text=True,
+            **options,
+        )
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def run_process(start_process):
+    """``run_process(*words)``: the command as a process, to its end."""
+
+    def call(*words, **options):
+        process = start_process(*words, **options)
+        out, err = process.communicate(timeout=120)
+        return Outcome(process.returncode, out, err)
+
+    return call

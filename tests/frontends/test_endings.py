@@ -1,0 +1,151 @@
+"""How a painting ends early: signals, divergence, memory, faults; and which exit code says so."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+from PIL import Image
+
+TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "out.png")
+LONG = (*TRANSFER, "--json", "--save-every", "1000000")
+
+if os.name != "posix":
+    pytest.skip("signals are for POSIX systems", allow_module_level=True)
+
+# Where the weights would be loaded, the process says so and waits.
+WAITING = """
+import time
+import impasto.network
+def load(*arguments, **options):
+    print("loading", flush=True)
+    time.sleep(60)
+impasto.network.load = load
+"""
+# As it writes the picture, it says so and takes its time.
+SLOW_WRITING = """
+import time
+import impasto.images
+save = impasto.images.save
+def slowly(*arguments, **options):
+    print("writing", flush=True)
+    time.sleep(1)
+    return save(*arguments, **options)
+impasto.images.save = slowly
+"""
+FAULTY = """
+import impasto.network
+def load(*arguments, **options):
+    raise {error}
+impasto.network.load = load
+"""
+
+
+def size_of(path):
+    with Image.open(path) as image:
+        image.load()
+        return image.size
+
+
+@pytest.fixture
+def long(quick):
+    """A painting that would take minutes, at its coarsest size for most of them."""
+    return [*LONG, *quick, "--iterations", "20000"]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_writes_the_best_picture_at_the_size_asked_for(
+    start_process, folder, long, number, code
+):
+    process = start_process(*long, "--timelapse", "run.gif")
+    for _ in range(3):
+        assert json.loads(process.stdout.readline())["width_px"] == 32
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (code, "")
+    message, result = map(json.loads, out.splitlines()[-2:])
+    assert message["text"] == "stopped early: the best picture so far is kept"
+    assert (result["event"], result["path"]) == ("result", "out.png")
+    assert size_of(folder / "out.png") == size_of(folder / "run.gif") == (48, 36)
+    assert not list(folder.glob(".*.part"))
+
+
+@pytest.mark.parametrize("pause_s", [0, 0.3])
+def test_more_signals_do_not_keep_it_from_writing(start_process, folder, long, pause_s):
+    process = start_process(*long, first=SLOW_WRITING)
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    if pause_s:
+        while process.stdout.readline() != "writing\n":
+            pass
+    time.sleep(pause_s)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert size_of(folder / "out.png") == (48, 36)
+
+
+def test_a_signal_while_the_finished_picture_is_written_changes_nothing(
+    start_process, folder, quick
+):
+    process = start_process(*TRANSFER, *quick, first=SLOW_WRITING)
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "out.png\n")
+    assert size_of(folder / "out.png") == (48, 36)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_before_the_first_step_writes_nothing(start_process, folder, number, code):
+    process = start_process(*TRANSFER, first=WAITING)
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(number)
+    assert process.communicate(timeout=60) == ("", "")
+    assert process.returncode == code
+    assert not (folder / "out.png").exists()
+
+
+def test_a_process_told_to_ignore_interrupts_does(start_process, folder, quick):
+    ignore = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"
+    process = start_process(*TRANSFER, *quick, "--json", first=ignore)
+    process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_a_run_that_diverges_keeps_its_best_picture(impasto, quick):
+    outcome = impasto(
+        *TRANSFER, *quick, "--json", "--optimiser", "adam", "--learning-rate", "10",
+        "--iterations", "400", "--coarsest", "48",
+    )  # fmt: skip
+    assert outcome.code == 1
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("impasto: the loss left its valley")
+    assert json.loads(outcome.out.splitlines()[-1])["event"] == "result"
+    assert size_of("out.png") == (48, 36)
+
+
+def test_a_loss_that_is_not_finite_at_the_start_leaves_no_picture(impasto, folder, quick):
+    outcome = impasto(*TRANSFER, *quick, "--beta", "1e300")
+    assert (outcome.code, outcome.out) == (1, "")
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("impasto: expected a finite loss at the start")
+    assert not (folder / "out.png").exists()
+
+
+def test_a_painting_that_does_not_fit_in_memory_says_so(run_process):
+    outcome = run_process(*TRANSFER, first=FAULTY.format(error="MemoryError"))
+    assert outcome.code == 1
+    (line,) = outcome.err.splitlines()
+    assert line.startswith("impasto: expected a painting of 512 x 384 pixels to fit in memory")
+
+
+def test_a_fault_of_our_own_keeps_its_traceback(run_process):
+    outcome = run_process(*TRANSFER, first=FAULTY.format(error="ZeroDivisionError('ours')"))
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith("Traceback")
+    assert outcome.err.endswith("ZeroDivisionError: ours\n")

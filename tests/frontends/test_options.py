@@ -1,0 +1,137 @@
+"""Every field of the settings is a flag and a keyword, and the help tells of all of them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from impasto import modes
+from impasto.frontends import cli
+from impasto.frontends.delivery import Delivery
+from impasto.settings import Runtime, Settings
+
+# For each field, what is written on the line, and what it means.
+WORDS = {
+    "size": ("640", 640),
+    "aspect": ("16:9", "16:9"),
+    "seed": ("0", 0),
+    "start": ("noise", "noise"),
+    "network": ("vgg19", "vgg19"),
+    "pooling": ("average", "average"),
+    "padding": ("zeros", "zeros"),
+    "margin": ("0", 0),
+    "content_layers": ("relu3_1,relu4_1=0.5", {"relu3_1": 1.0, "relu4_1": 0.5}),
+    "style_layers": ("relu1_1", {"relu1_1": 1.0}),
+    "alpha": ("0", 0.0),
+    "beta": ("1e3", 1000.0),
+    "total_variation": ("0", 0.0),
+    "style_weights": ("0,2.5", (0.0, 2.5)),
+    "normalisation": ("paper", "paper"),
+    "optimiser": ("adam", "adam"),
+    "iterations": ("0", 0),
+    "learning_rate": ("0.5", 0.5),
+    "history": ("7", 7),
+    "coarsest": ("64", 64),
+    "size_ratio": ("2", 2.0),
+    "device": ("cuda:1", "cuda:1"),
+    "precision": ("fp32", "fp32"),
+    "threads": ("3", 3),
+    "weights": ("file.pth", "file.pth"),
+    "offline": (None, True),
+}
+COMMANDS = (
+    (), ("transfer",), ("content",), ("style",),
+    ("weights",), ("weights", "list"), ("weights", "fetch"), ("weights", "verify"),
+)  # fmt: skip
+
+
+@pytest.fixture
+def job_of(impasto, monkeypatch):
+    """``job_of(*words)``: the Job that the command would paint."""
+    jobs = []
+
+    class MadeError(Exception):
+        pass
+
+    def paint(job, *arguments, **options):
+        jobs.append(job)
+        raise MadeError
+
+    def call(*words):
+        monkeypatch.setattr(modes, "paint", paint)
+        with pytest.raises(MadeError):
+            impasto(*words)
+        return jobs[-1]
+
+    return call
+
+
+@pytest.mark.parametrize("field", [*Settings.model_fields, *Runtime.model_fields])
+def test_every_field_is_a_flag_and_a_keyword(job_of, field):
+    word, value = WORDS[field]
+    flag = f"--{field.replace('_', '-')}"
+    words = [flag] if word is None else [flag, word]
+    job = job_of("transfer", "a.png", "b.png", "c.png", "-o", "out.png", *words)
+    group = job.settings if field in Settings.model_fields else job.runtime
+    assert getattr(group, field) == value
+    assert group.model_fields_set == {field}
+    assert modes.make_job("style_transfer", "a.png", ["b.png", "c.png"], **{field: value}) == job
+
+
+def test_what_is_not_given_is_left_to_the_settings(job_of):
+    job = job_of("style", "a.png", "-o", "out.png")
+    assert job == modes.make_job("style", None, ["a.png"])
+    assert job.settings.model_fields_set == job.runtime.model_fields_set == set()
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "120"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_the_terminal(impasto, monkeypatch, columns, command):
+    monkeypatch.setenv("COLUMNS", columns)
+    outcome = impasto(*command, "--help")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert max(len(line) for line in outcome.out.splitlines()) <= int(columns)
+
+
+@pytest.mark.parametrize("command", ["transfer", "content", "style"])
+def test_help_tells_of_every_option_its_bounds_and_its_default(impasto, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = " ".join(impasto(command, "--help").out.split())
+    for field in (*Settings.model_fields, *Runtime.model_fields, *Delivery.model_fields):
+        assert f"--{field.replace('_', '-').replace('json-lines', 'json')} " in shown
+    assert "in pixels. (at least 16; at most 65536; default 512)" in shown
+    assert "(above 0; at most 10; default 0.02)" in shown
+    assert "(default relu1_1=16, relu2_1=8, relu3_1=4, relu4_1=2, relu5_1=1)" in shown
+    assert "pixel values of [0, 1]" in shown
+    assert "vgg16|vgg19" in shown
+
+
+@pytest.mark.parametrize("words", [["--help"], ["transfer", "--help"], ["--version"], ["plan"]])
+def test_words_alone_load_no_heavy_package(words):
+    code = (
+        "import json, sys\n"
+        "from impasto.frontends.cli import run\n"
+        "try: run()\n"
+        "finally: print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
+    )
+    process = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True)
+    loaded = set(json.loads(process.stderr.splitlines()[-1]))
+    assert {"typer", "pydantic"} <= loaded
+    assert not {"torch", "numpy", "PIL", "pyvips", "safetensors", "matplotlib"} & loaded
+
+
+def test_the_version_is_the_packages(impasto):
+    from impasto import __version__
+
+    assert impasto("--version").out == f"impasto {__version__}\n"
+
+
+def test_every_command_is_listed_here():
+    groups = {(): cli.app, ("weights",): cli.weights_app}
+    names = {
+        (*path, command.name or command.callback.__name__)
+        for path, group in groups.items()
+        for command in group.registered_commands
+    }
+    assert names | set(groups) == set(COMMANDS)

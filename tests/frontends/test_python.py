@@ -1,0 +1,114 @@
+"""The three functions: pictures in any form, options by name, a Result out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import impasto
+from impasto import images, modes
+
+
+@pytest.fixture
+def options(folder, weights_file):
+    """Keywords of a painting that takes a moment."""
+    return {"weights": weights_file, "size": 32, "coarsest": 32, "iterations": 2}
+
+
+def test_each_mode_gives_a_result(options):
+    transferred = impasto.style_transfer("photograph.png", "painting.png", **options)
+    rebuilt = impasto.content("photograph.png", **options)
+    texture = impasto.style(["painting.png", "other.png"], aspect="2:1", **options)
+    assert (transferred.image.size, transferred.mode) == ((32, 24), "style_transfer")
+    assert (rebuilt.image.size, rebuilt.mode) == ((32, 24), "content")
+    assert (texture.image.size, texture.mode) == ((32, 16), "style")
+    for result in (transferred, rebuilt, texture):
+        assert len(result.history) == 2
+        assert result.settings.size == 32
+        assert result.time_s > 0
+
+
+def test_pictures_come_in_every_form(options):
+    with Image.open("painting.png") as opened:
+        opened.load()
+    array = np.asarray(opened)
+    tensor = torch.from_numpy(array.transpose(2, 0, 1).copy())
+    forms = ["painting.png", Path("painting.png"), Path("painting.png").read_bytes(), opened, array,
+             tensor, tensor[None], images.load("painting.png")]  # fmt: skip
+    painted = [
+        np.asarray(impasto.style_transfer("photograph.png", form, start="content", **options).image)
+        for form in forms
+    ]
+    assert all(np.array_equal(painted[0], other) for other in painted[1:])
+
+
+def test_a_start_may_be_a_name_a_path_or_a_picture(options):
+    options |= {"iterations": 0, "start": "other.png"}
+    by_name = impasto.content("photograph.png", **options)
+    for start in (Path("other.png"), Image.open("other.png"), images.load("other.png")):
+        result = impasto.content("photograph.png", **options | {"start": start})
+        assert np.array_equal(np.asarray(by_name.image), np.asarray(result.image))
+
+
+def test_options_lie_over_settings(options):
+    settings = impasto.Settings(seed=5, size=64)
+    result = impasto.content("photograph.png", settings=settings, **options)
+    assert (result.settings.seed, result.settings.size) == (5, 32)
+
+
+def test_each_step_is_shown_as_it_comes(options):
+    steps = []
+    result = impasto.content("photograph.png", on_step=steps.append, **options)
+    assert [step.step for step in steps] == [1, 2]
+    assert steps[-1].progress == 1
+    assert steps[-1].image().size == result.image.size
+    assert np.array_equal(np.asarray(steps[-1].result().image), np.asarray(result.image))
+    assert dict(steps[-1].losses) == result.history.losses()
+
+
+def test_what_on_step_raises_ends_the_painting(options):
+    def stop(step):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        impasto.content("photograph.png", on_step=stop, **options)
+
+
+def test_a_result_writes_itself(options, folder):
+    result = impasto.content("photograph.png", **options)
+    assert result.save("a result.png") == Path("a result.png")
+    with Image.open("a result.png") as image:
+        assert np.array_equal(np.asarray(image), np.asarray(result.image))
+
+
+def test_iterate_paints_step_by_step_and_reads_nothing_before(options):
+    painting = impasto.iterate(modes.make_job("content", "absent.png", **options))
+    with pytest.raises(impasto.ImageError, match=r"no file 'absent\.png'"):
+        next(painting)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda o: impasto.content("photograph.png", sise=3, **o), "SettingsError", "no option"),
+        (lambda o: impasto.style([], **o), "ImageError", "expected at least one style picture"),
+        (lambda o: impasto.style_transfer(None, "painting.png", **o), "ImageError", "got none"),
+        (lambda o: impasto.style_transfer("photograph.png", None, **o), "ImageError", "got none"),
+        (lambda o: impasto.content(3, **o), "ImageError", "got int"),
+        (
+            lambda o: impasto.style(["painting.png"], style_weights=[1, 2], **o),
+            "SettingsError",
+            "expected 1, one for each style picture, got 2",
+        ),
+        (
+            lambda o: impasto.content(np.zeros((3, 40, 40, 1)), **o),
+            "ShapeError",
+            r"got \(3, 40, 40, 1\)",
+        ),
+    ],
+)
+def test_refusals_are_impastos_own(options, call, error, message):
+    with pytest.raises(getattr(impasto, error), match=message):
+        call(options)

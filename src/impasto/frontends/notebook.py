@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -81,7 +82,7 @@ def main(
     files = Files(Delivery(output=output, timelapse=output.with_suffix(".gif")), job.settings.size)
     with Live() if in_notebook() else make_display() as display:
         result = _paint(job, files, display)
-        display.saved(result, _shortest(files.finish(result)))
+        display.saved(result, _from_here(files.finish(result)))
         return _show(job, result, display)
 
 
@@ -184,9 +185,8 @@ def _pictures(job: Job) -> list[Any]:
     return [job.start_image, *(job.style_images if job.mode == "style" else (job.content_image,))]
 
 
-def _shortest(path: Path) -> Path:
-    here = Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+def _from_here(path: Path) -> Path:
+    return Path(os.path.relpath(path))
 
 
 def _paint(job: Job, files: Files, display: Display) -> Result:
@@ -205,7 +205,7 @@ def _paint(job: Job, files: Files, display: Display) -> Result:
         if last is not None:
             display.message("stopped early: the picture so far is kept")
             result = last.result()
-            display.saved(result, _shortest(files.finish(result)))
+            display.saved(result, _from_here(files.finish(result)))
         raise
 
 
@@ -269,7 +269,7 @@ def _draw_jpeg(panels: list[tuple[str, Image]]) -> bytes:
     figure = load_matplotlib("figure").Figure()
     _draw(panels, figure)
     stream = BytesIO()
-    figure.savefig(stream, format="jpeg", dpi=100, pil_kwargs={"quality": 90})
+    figure.savefig(stream, format="jpeg", dpi=100, pil_kwargs={"quality": 85})
     return stream.getvalue()
 
 

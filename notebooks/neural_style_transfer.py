@@ -1,0 +1,453 @@
+# %% [markdown]
+# # Neural style transfer: from the losses to the picture
+#
+# A photograph and a painting go in; the photograph comes out as if the painter had painted it. No
+# brush is simulated and nothing is trained here. There is only a picture whose pixels are moved,
+# again and again, until a network that once learnt to tell a thousand kinds of things apart finds
+# the *content* of the photograph and the *style* of the painting in it.
+#
+# The idea is that of Gatys, Ecker and Bethge ([2015](https://arxiv.org/abs/1508.06576),
+# [2016](https://openaccess.thecvf.com/content_cvpr_2016/html/Gatys_Image_Style_Transfer_CVPR_2016_paper.html)).
+# This notebook first takes their losses apart, with numbers to touch; then it paints; then it
+# looks at what each part of the machine contributes. You need some Python, and to know that a
+# gradient points uphill.
+#
+# It runs on an ordinary laptop: with the sizes below, on two cores, in under ten minutes. The
+# package comes with `pip install ".[notebook]"` in this repository.
+
+# %% tags=["parameters"]
+SIZE = 320  # longest side of the three paintings, in pixels
+STEPS = None  # iterations for each of them; None: as many as the size needs
+ROW_SIZE = 192  # longest side of the smaller pictures that are set side by side
+ROW_STEPS = 120  # iterations for each of those
+
+# %%
+import io
+
+import matplotlib.pyplot as plt
+import torch
+from IPython.display import Image as Shown
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+from PIL import Image, ImageSequence
+
+import impasto
+from impasto import gallery, images, losses, main, network
+
+set_matplotlib_formats("jpeg", pil_kwargs={"quality": 82})
+
+
+def row(pictures, width=12):
+    """Set pictures side by side, equally high, each under its title."""
+    aspects = [picture.width / picture.height for picture in pictures.values()]
+    height = width / sum(aspects)
+    _, axes = plt.subplots(
+        1, len(pictures), figsize=(width, height + 0.5), width_ratios=aspects, layout="constrained"
+    )
+    for ax, (title, picture) in zip(axes, pictures.items(), strict=True):
+        ax.imshow(picture)
+        ax.set_title(title, fontsize="medium")
+        ax.axis("off")
+
+
+# %% [markdown]
+# ## What the network sees
+#
+# VGG-16 is a pile of convolutions in five blocks. At layer $l$ it turns an image into $N_l$
+# *feature maps*, one for each pattern that it has learnt to notice; each map says at $M_l$
+# positions how strongly its pattern is there. We write the maps as a matrix $F^l$ with $N_l$ rows
+# and $M_l$ columns.
+#
+# Near the pixels, in block 1, the patterns are edges and colours. Each block halves the maps and
+# sees twice as far, so that deep inside they are things like *eye* or *rounded and furry*, at a
+# few places only.
+
+# %%
+vgg = network.load("vgg16")
+
+
+def pixels_of(path, size=ROW_SIZE):
+    """Read a picture as a tensor (1, 3, H, W) of numbers in [0, 1]."""
+    picture = images.load(path)
+    return images.resize(picture.pixels, *images.fit(picture.height_px, picture.width_px, size))
+
+
+photograph = pixels_of(gallery.path("content", "chelsea"))
+painting = pixels_of(gallery.path("style", "nocturne"))
+
+depths = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+with torch.no_grad():
+    features = vgg.features(photograph, depths)
+    for name, maps in features.items():
+        print(f"{name}: {maps.shape[1]} maps of {maps.shape[2]} x {maps.shape[3]}")
+
+strongest = {"the photograph": images.to_image(photograph)}
+for name, maps in features.items():
+    channel = maps[0].amax((1, 2)).argmax()  # the map with the highest peak
+    shades = (maps[0, channel] / maps[0, channel].max() * 255).byte()
+    strongest[f"{name}, map {channel}"] = Image.fromarray(shades.numpy())
+row(strongest, width=14)
+
+# %% [markdown]
+# ## Content: the same things at the same places
+#
+# Two pictures have the same content when a deep layer answers alike *at each position*. With $F$
+# the maps of the picture that is being painted and $P$ those of the photograph,
+#
+# $$L_{content} = \frac{1}{2} \sum_{ij} \left( F^l_{ij} - P^l_{ij} \right)^2 .$$
+#
+# How much does a change cost? Below, the photograph is turned darker, then blurred, then moved
+# sideways by eight pixels, then replaced by a cup of coffee. Under each picture stands its
+# content loss as a percentage of the coffee's, in a shallow and in a deep layer.
+
+# %%
+changed = {
+    "as it is": photograph,
+    "darker": 0.75 * photograph,
+    "blurred": torch.nn.functional.avg_pool2d(photograph, 5, 1, 2, count_include_pad=False),
+    "moved": photograph.roll(8, dims=3),
+    "coffee": images.resize(pixels_of(gallery.path("content", "coffee")), *photograph.shape[-2:]),
+}
+compared = ["relu1_1", "relu4_2"]
+with torch.no_grad():
+    P = vgg.features(photograph, compared)
+    found = {title: vgg.features(image, compared) for title, image in changed.items()}
+
+costs = {
+    layer: {title: float(losses.content_loss(F[layer], P[layer])) for title, F in found.items()}
+    for layer in compared
+}
+row(
+    {
+        title
+        + "".join(
+            f"\n{layer}: {costs[layer][title] / costs[layer]['coffee']:.0%}" for layer in compared
+        ): images.to_image(image)
+        for title, image in changed.items()
+    }
+)
+
+# %% [markdown]
+# The shallow layer minds the light most: it compares brightness and edges, almost pixel by pixel.
+# The deep layer forgives the dark, and minds when what is seen changes. That is why the content
+# of a painting is measured deep inside, by default at `relu4_2`: there is room left for another
+# colour and another stroke.
+#
+# ## The Gram matrix: which patterns go together
+#
+# Style is what remains when we forget *where* things are. Take any two maps of a layer, multiply
+# them position by position, and add it all up:
+#
+# $$G^l_{ij} = \sum_k F^l_{ik} F^l_{jk} .$$
+#
+# $G_{ij}$ is large where patterns $i$ and $j$ tend to turn up together: *yellow* with *curved
+# stroke*, say. The sum over $k$ runs over all positions, so that their order cannot matter. Let
+# us check that, by shuffling the positions of the painting's maps.
+
+# %%
+with torch.no_grad():
+    F = vgg.features(painting, ["relu3_1"])["relu3_1"]
+shuffled = F.flatten(2)[..., torch.randperm(F[0, 0].numel())].view_as(F)
+
+G, H = losses.gram_matrix(F), losses.gram_matrix(shuffled)
+print(f"Maps: {tuple(F.shape)}. Gram matrix: {tuple(G.shape)}.")
+print(f"Shuffling changes the maps by {float((F - shuffled).norm() / F.norm()):.0%}")
+print(f"and their Gram matrix by {float((G - H).norm() / G.norm()):.5%}.")
+
+# %% [markdown]
+# ## Style: the same patterns together, anywhere
+#
+# Two pictures have the same style when their Gram matrices agree, in several layers at once. With
+# $A$ the Gram matrix of the painting,
+#
+# $$L^l_{style} = \frac{1}{4 N_l^2 M_l^2} \sum_{ij} \left( G^l_{ij} - A^l_{ij} \right)^2,
+# \qquad L_{style} = \sum_l w_l\, L^l_{style} .$$
+#
+# (A painting may have another size than the photograph. Its sum then runs over another number of
+# positions, so $A$ is brought to ours first, by $M_l / M^{painting}_l$.)
+#
+# Does such a bare number know a painter? Cut the five bundled paintings in two and compare each
+# left half with each right half, which shows different things in the same manner. If the number
+# means anything, the diagonal is dark: each left half is nearest to its own right half.
+
+
+# %%
+def style_distance(F, A, positions):
+    """Compare maps F with another picture's Gram matrix A, summed over `positions`."""
+    channels, here = F.shape[1], F[0, 0].numel()
+    return losses.style_loss(losses.gram_matrix(F), A * (here / positions), channels, here)
+
+
+titles = [name.removesuffix(".jpg") for name in gallery.names("style")]
+lefts, rights = [], []
+with torch.no_grad():
+    for title in titles:
+        image = pixels_of(gallery.path("style", title))
+        middle = image.shape[-1] // 2
+        lefts.append(vgg.features(image[..., :middle], ["relu3_1"])["relu3_1"])
+        rights.append(vgg.features(image[..., middle:], ["relu3_1"])["relu3_1"])
+    distances = torch.tensor(
+        [[style_distance(F, losses.gram_matrix(R), R[0, 0].numel()) for R in rights] for F in lefts]
+    )
+
+figure, ax = plt.subplots(figsize=(6, 4.5), layout="constrained")
+shown = ax.imshow(distances.log10(), cmap="magma")
+ax.set_xticks(range(len(titles)), [f"{title}\nright" for title in titles], fontsize="small")
+ax.set_yticks(range(len(titles)), [f"{title}, left" for title in titles], fontsize="small")
+ax.set_title("style loss at relu3_1")
+scale = figure.colorbar(shown, label="power of ten")
+# %% [markdown]
+# ## Both at once, in fifteen lines
+#
+# What a painting minimises is the weighted sum of the two,
+#
+# $$L_{total} = \alpha\, L_{content} + \beta\, L_{style} ,$$
+#
+# and what it may change is each pixel. So: begin with the photograph, ask for the slope of
+# $L_{total}$ along every pixel, step downhill, repeat. This is the whole algorithm; the rest of
+# the package makes it quick and its pictures good.
+
+# %%
+content_layer, style_layers = "relu4_2", ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
+alpha, beta = 1.0, 1e4
+
+with torch.no_grad():
+    P = vgg.features(photograph, [content_layer])[content_layer]
+    S = vgg.features(painting, style_layers)
+    A = {layer: losses.gram_matrix(S[layer]) for layer in style_layers}
+
+image = photograph.clone().requires_grad_()
+optimiser = torch.optim.Adam([image], lr=0.02)
+stages, number = {"step 0": images.to_image(image)}, min(60, ROW_STEPS)
+for step in range(1, number + 1):
+    F = vgg.features(image, [*style_layers, content_layer])
+    content = losses.content_loss(F[content_layer], P) / P[0, 0].numel()
+    style = sum(style_distance(F[n], A[n], S[n][0, 0].numel()) for n in style_layers)
+    total = alpha * content + beta * style
+    optimiser.zero_grad()
+    total.backward()
+    optimiser.step()
+    if step in (1, number // 6, number // 2, number):
+        stages[f"step {step}: {float(total.detach()):,.0f}"] = images.to_image(image)
+row(stages)
+
+# %% [markdown]
+# (The content loss is divided by its number of positions here, as `impasto` does by default: it
+# grows with the picture while the style loss does not, so that without this a larger picture
+# would need another $\alpha$.)
+#
+# It works, and it shows what is still missing: specks in the flat areas, strokes shorter than the
+# painter's, the photograph's colours shining through. `impasto` starts from the photograph in the
+# painting's colours, paints a small picture first and then refines it (a stroke that spans the
+# small picture becomes a long stroke in the large one), descends with curvature in mind (L-BFGS),
+# and asks neighbouring pixels to be a little alike.
+#
+# ## Three calls
+#
+# `main` does all that. It shows content, style and result side by side, writes the picture and an
+# animation of its making to `img/results`, and returns the result. First, **style transfer**.
+#
+# (Nobody dances in `dancing.jpg`, and Picasso did not paint `picasso.jpg`: these are just the
+# names that notebooks on style transfer have always used. The photograph shows the astronaut
+# Eileen Collins; the painting was painted by a program, stroke by stroke.)
+
+# %%
+painted = main(
+    content_path="img/content/dancing.jpg",
+    style_path="img/style/picasso.jpg",
+    mode="style_transfer",
+    imsize=SIZE,
+    num_steps=STEPS,
+)
+
+# %% [markdown]
+# **Content** alone, starting from noise: only $L_{content}$ is minimised. What comes out is what
+# layer `relu4_2` knows of the photograph. (It is given as `style_path`, and the noise as
+# `content_path`.)
+
+# %%
+main(
+    content_path="noise",
+    style_path="img/content/dancing.jpg",
+    mode="content",
+    imsize=SIZE,
+    num_steps=STEPS,
+)
+
+# %% [markdown]
+# **Style** alone, also from noise: only $L_{style}$ is minimised. What comes out has the
+# painting's patterns and none of its things, a texture; here is what is left of a woman with a
+# guitar once places are forgotten.
+
+# %%
+main(
+    content_path="noise",
+    style_path="img/style/picasso.jpg",
+    mode="style",
+    imsize=SIZE,
+    num_steps=STEPS,
+)
+
+# %% [markdown]
+# ## How it went
+#
+# Every result remembers its losses. Where a grey line stands, the painting went on at a larger
+# size: the picture was enlarged, which blurs it, and the loss jumps until the new pixels have
+# settled. (A loss at one size cannot be compared with one at another.)
+
+# %%
+curves = painted.history.plot()
+# %% [markdown]
+# `painted.history` is a list of rows; `painted.history.columns()` gives the same as columns, and
+# `pandas.DataFrame(painted.history)` a table. Here are the last losses, the terms weighted as
+# they enter the sum:
+
+# %%
+for name, value in painted.history.losses().items():
+    print(f"{name:18} {value:8,.0f}")
+
+# %% [markdown]
+# And this is the painting as it came about, first as a strip and then moving.
+
+# %%
+with Image.open("../img/results/dancing_picasso.gif") as run:
+    frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(run)]
+
+moments = [round((len(frames) - 1) * share) for share in (0, 0.02, 0.08, 0.25, 0.5, 1)]
+row({f"frame {moment + 1}": frames[moment] for moment in dict.fromkeys(moments)})
+
+# %%
+small = [frame.resize((160, 160 * frame.height // frame.width)) for frame in frames[::2]]
+stream = io.BytesIO()
+small[0].save(
+    stream, "GIF", save_all=True, append_images=small[1:] + [small[-1]] * 10, duration=120, loop=0
+)
+Shown(data=stream.getvalue(), format="gif")
+
+# %% [markdown]
+# ## What each depth keeps
+#
+# Rebuild a photograph from one layer at a time, each time from the same noise. Block 1 and 2 keep
+# nearly every hair; from block 3 on colours come loose; block 5 knows that there is a cat with
+# two eyes, and about where.
+
+# %%
+cat = gallery.path("content", "chelsea")
+depths = ["relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2"]
+row(
+    {
+        layer: impasto.content(cat, content_layers=layer, size=ROW_SIZE, iterations=ROW_STEPS).image
+        for layer in depths
+    },
+    width=14,
+)
+
+# %% [markdown]
+# ## What each depth adds to a style
+#
+# Now the same with style, with ever more layers. `relu1_1` alone gives the right colours as
+# grain. Each further layer sees farther and adds larger patterns: strokes, then their flow, at
+# last whole stars. Nothing is where it was, and all of it is in the painter's hand.
+
+# %%
+night = gallery.path("style", "nocturne")
+depths = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+grown = {"the painting": Image.open(night)}
+for count in range(1, len(depths) + 1):
+    grown[f"+ {depths[count - 1]}" if count > 1 else depths[0]] = impasto.style(
+        night, style_layers=depths[:count], size=ROW_SIZE, iterations=ROW_STEPS
+    ).image
+row(grown, width=14)
+
+# %% [markdown]
+# ## The layers' weights: how large the strokes are
+#
+# $w_l$ says how much each layer counts. With most of the weight near the pixels the brush is fine
+# and the photograph holds; with most of it deep inside, whole motifs of the painting move in.
+
+# %%
+weights = {
+    "256 : 64 : 16 : 4 : 1": [256, 64, 16, 4, 1],
+    "16 : 8 : 4 : 2 : 1 (default)": [16, 8, 4, 2, 1],
+    "equal": [1, 1, 1, 1, 1],
+    "1 : 2 : 4 : 8 : 16": [1, 2, 4, 8, 16],
+}
+row(
+    {
+        title: impasto.style_transfer(
+            cat,
+            night,
+            style_layers=dict(zip(depths, w, strict=True)),
+            size=ROW_SIZE,
+            iterations=ROW_STEPS,
+        ).image
+        for title, w in weights.items()
+    },
+    width=14,
+)
+
+# %% [markdown]
+# ## $\alpha$ against $\beta$: whose picture it is
+#
+# Only their ratio counts. From left to right the photograph is given more and more weight, with
+# the same painting.
+
+# %%
+glass = gallery.path("style", "glass")
+row(
+    {
+        f"α = {weight:g}": impasto.style_transfer(
+            cat, glass, alpha=weight, size=ROW_SIZE, iterations=ROW_STEPS
+        ).image
+        for weight in (0.04, 0.2, 1, 5, 25)
+    },
+    width=14,
+)
+
+# %% [markdown]
+# ## Where it begins
+#
+# The losses have many valleys, and where the descent begins decides in which of them it ends.
+# *Matched* is the photograph with the colours' mean and spread moved to the painting's, the
+# default for style transfer. From the photograph *as it is*, its colours survive in places. From
+# *noise* the content has to grow, and the style takes more liberties. From the *painting*, ghosts
+# of its stars stay where they were.
+
+# %%
+starts = {
+    "matched": "matched",
+    "the photograph": "content",
+    "noise": "noise",
+    "the painting": "style",
+}
+row(
+    {
+        title: impasto.style_transfer(
+            cat, night, start=start, size=ROW_SIZE, iterations=ROW_STEPS
+        ).image
+        for title, start in starts.items()
+    },
+    width=14,
+)
+
+# %% [markdown]
+# ## Your turn
+#
+# - Your own pictures: `main("me.jpg", "img/style/woodcut.jpg")`. Larger: `imsize=1024`.
+# - Two painters at once: `main("me.jpg", ["img/style/glass.jpg", "img/style/nocturne.jpg"])`, and
+#   `style_weights=(2, 1)` for more of the first.
+# - A texture of any shape: `impasto.style("img/style/woodcut.jpg", aspect="3:1")`.
+# - Set `pooling="average"`, as the authors did; the strokes get softer.
+# - Change `beta` in the fifteen lines above. When does the cat disappear?
+#
+# ## Sources
+#
+# - L. A. Gatys, A. S. Ecker, M. Bethge. *A Neural Algorithm of Artistic Style.* 2015.
+#   [arXiv:1508.06576](https://arxiv.org/abs/1508.06576)
+# - L. A. Gatys, A. S. Ecker, M. Bethge. *Image Style Transfer Using Convolutional Neural Networks.*
+#   IEEE Conference on Computer Vision and Pattern Recognition (CVPR), 2016, pages 2414 to 2423.
+# - F. Chollet. *Deep Learning with Python*, second edition. Manning, 2021. The notebook that this
+#   project grew out of followed its chapter on neural style transfer.
+# - K. Simonyan, A. Zisserman. *Very Deep Convolutional Networks for Large-Scale Image
+#   Recognition.* 2015. [arXiv:1409.1556](https://arxiv.org/abs/1409.1556)
+#
+# The photographs and paintings are credited in `examples/README.md`.

@@ -199,12 +199,12 @@ def _paint(mode: Mode, options: dict[str, Any], content: str | None, styles: lis
     try:
         with display:
             result = modes.paint(job, on_step, progress=display.progress)
+        _deliver(result, files, display)
     except (_Stopped, Diverged, OutOfMemoryError):
         if last is not None:
             display.message("stopped early: the best picture so far is kept")
             _deliver(last.result(), files, display)
         raise
-    _deliver(result, files, display)
 
 
 def _deliver(result: Result, files: Files, display: Display) -> None:

@@ -1,0 +1,135 @@
+"""Paint the pictures of README.md and docs/gallery.md: python examples/make_gallery.py.
+
+All of them take about a quarter of an hour on two cores; a name paints one sheet alone.
+"""
+
+import argparse
+import io
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from PIL import Image, ImageOps
+
+import impasto
+from impasto import gallery
+
+PHOTOGRAPHS = ("chelsea", "coffee", "rocket")
+PAINTINGS = ("nocturne", "glass", "woodcut")
+LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")
+LARGEST_BYTES = 290_000
+GAP_PX = 6
+
+
+def front(size_px: int) -> Image.Image:
+    """Paint the first picture of the README: it is large, and alone."""
+    return _transfer("chelsea", "nocturne", size_px)
+
+
+def grid(size_px: int) -> Image.Image:
+    """Paint every photograph in every manner, with the paintings above and the photographs left."""
+    corner = Image.new("RGB", (1, 1), "white")
+    rows = [[corner, *(_open("style", name) for name in PAINTINGS)]]
+    for photograph in PHOTOGRAPHS:
+        painted = [_transfer(photograph, painting, size_px) for painting in PAINTINGS]
+        rows.append([_open("content", photograph), *painted])
+    return _sheet(rows, (size_px, size_px * 2 // 3))
+
+
+def modes(size_px: int) -> Image.Image:
+    """Paint one photograph and one painting in the three modes."""
+    photograph, painting = gallery.path("content", "dancing"), gallery.path("style", "picasso")
+    row = [
+        impasto.style_transfer(photograph, painting, size=size_px).image,
+        impasto.content(photograph, size=size_px).image,
+        impasto.style(painting, size=size_px, aspect="1:1").image,
+    ]
+    return _sheet([row], (size_px, size_px))
+
+
+def layers(size_px: int) -> Image.Image:
+    """Rebuild one photograph from each of five depths of the network."""
+    photograph = gallery.path("content", "chelsea")
+    row = [impasto.content(photograph, content_layers=x, size=size_px).image for x in LAYERS]
+    return _sheet([row], (size_px, size_px * 2 // 3))
+
+
+# Name of the file, painter, and the longest side of one picture in it, in pixels.
+SHEETS: dict[str, tuple[Callable[[int], Image.Image], int]] = {
+    "front": (front, 448),
+    "grid": (grid, 256),
+    "modes": (modes, 320),
+    "layers": (layers, 224),
+}
+
+
+def main() -> None:
+    """Paint the asked sheets and say where they are."""
+    asked = _arguments()
+    asked.out.mkdir(parents=True, exist_ok=True)
+    for name in asked.names or SHEETS:
+        began_s = time.perf_counter()
+        painter, size_px = SHEETS[name]
+        file = asked.out / f"{name}.jpg"
+        file.write_bytes(_encode(painter(asked.size or size_px)))
+        print(f"{file}: {file.stat().st_size // 1000} kB, {time.perf_counter() - began_s:.0f} s")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Paint the gallery of the documents.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"any of {', '.join(SHEETS)}")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).parents[1] / "docs" / "gallery",
+        help="folder to write to; by default docs/gallery of the checkout",
+    )
+    parser.add_argument(
+        "--size", type=int, help="longest side of one picture in pixels; by default each sheet's"
+    )
+    asked = parser.parse_args()
+    if unknown := set(asked.names) - set(SHEETS):
+        parser.error(f"expected any of {', '.join(SHEETS)}, got {', '.join(sorted(unknown))}")
+    return asked
+
+
+def _transfer(photograph: str, painting: str, size_px: int) -> Image.Image:
+    content, style = gallery.path("content", photograph), gallery.path("style", painting)
+    return impasto.style_transfer(content, style, size=size_px).image
+
+
+def _open(kind: gallery.Kind, name: str) -> Image.Image:
+    return Image.open(gallery.path(kind, name))
+
+
+def _sheet(rows: Sequence[Sequence[Image.Image]], size_px: tuple[int, int]) -> Image.Image:
+    """Set pictures in rows on white, each cut to one size."""
+    width_px, height_px = size_px
+    sheet = Image.new(
+        "RGB",
+        (
+            len(rows[0]) * (width_px + GAP_PX) - GAP_PX,
+            len(rows) * (height_px + GAP_PX) - GAP_PX,
+        ),
+        "white",
+    )
+    for row, pictures in enumerate(rows):
+        for column, picture in enumerate(pictures):
+            fitted = ImageOps.fit(picture.convert("RGB"), size_px, Image.Resampling.LANCZOS)
+            sheet.paste(fitted, (column * (width_px + GAP_PX), row * (height_px + GAP_PX)))
+    return sheet
+
+
+def _encode(image: Image.Image) -> bytes:
+    """Write JPEG at the best quality that stays under the limit."""
+    quality = 92
+    while True:
+        buffer = io.BytesIO()
+        image.save(buffer, "JPEG", quality=quality, optimize=True)
+        if buffer.tell() < LARGEST_BYTES:
+            return buffer.getvalue()
+        quality -= 3
+
+
+if __name__ == "__main__":
+    main()

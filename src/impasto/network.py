@@ -220,16 +220,17 @@ class Network:
             for target in targets:
                 torch.mul(gradient, 0.25, out=target)
             return whole
-        # The first of equal maxima takes the gradient, as in the built-in.
-        free: Tensor | None = None
-        for target, source in zip(targets, _quarters(features), strict=True):
-            hit = source == pooled
-            if free is not None:
-                hit &= free
-                free &= ~hit
-            else:
-                free = ~hit
-            target.copy_(gradient * hit)
+        # The first of equal maxima takes the gradient, as in the built-in. A comparison would
+        # leave the number type, and cost several times what this threshold does.
+        left, difference = gradient.clone(), torch.empty_like(pooled)
+        just_below = -torch.finfo(features.dtype).smallest_normal
+        for target, source in zip(targets[:3], _quarters(features)[:3], strict=True):
+            torch.sub(source, pooled, out=difference)
+            torch.ops.aten.threshold_backward.grad_input(
+                left, difference, just_below, grad_input=target
+            )
+            left.sub_(target)
+        targets[3].copy_(left)
         return whole
 
 
@@ -269,6 +270,7 @@ class _Features(torch.autograd.Function):
         given = dict(zip(ctx.names, gradients, strict=True))
         gradient: Tensor | None = None
         owned = False  # whether `gradient` is ours to overwrite
+        rectified = False  # whether it has been through the rectifier before its turn
         for place in range(len(ctx.layers) - 1, -1, -1):
             layer = ctx.layers[place]
             own = given.get(layer.name)
@@ -281,12 +283,19 @@ class _Features(torch.autograd.Function):
             if gradient is None:
                 continue
             if layer.kind == "relu":
-                gradient = _rectify_backward(gradient, kept[layer.name], owned)
+                if not rectified:
+                    gradient = _rectify_backward(gradient, kept[layer.name], owned)
+                rectified = False
             elif layer.kind == "conv":
                 gradient = network.convolve_backward(gradient, layer.name)
             else:
-                before = kept[ctx.layers[place - 1].name]
-                gradient = network.pool_backward(gradient, before, kept[layer.name])
+                before = ctx.layers[place - 1].name
+                rectified = network.pooling == "max" and given.get(before) is None
+                if rectified:
+                    # A maximum passes the rectifier if and only if the pixel it came from
+                    # does: a quarter of the work.
+                    gradient = _rectify_backward(gradient, kept[layer.name], owned)
+                gradient = network.pool_backward(gradient, kept[before], kept[layer.name])
             owned = True
         return (None if gradient is None else gradient.to(ctx.image_dtype)), None, None
 

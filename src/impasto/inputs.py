@@ -20,17 +20,18 @@ from impasto.settings import STARTS, Mode, Settings
 
 @dataclass(frozen=True)
 class Terms:
-    """A mode as data: which terms are minimised, and from what by default."""
+    """A mode as data: which terms are minimised, and what it leaves to itself by default."""
 
     content: bool
     style: bool
     start: str
+    total_variation: float
 
 
 MODE_TERMS: dict[Mode, Terms] = {
-    "style_transfer": Terms(content=True, style=True, start="matched"),
-    "content": Terms(content=True, style=False, start="noise"),
-    "style": Terms(content=False, style=True, start="noise"),
+    "style_transfer": Terms(True, True, start="matched", total_variation=8500),
+    "content": Terms(True, False, start="noise", total_variation=2000),
+    "style": Terms(False, True, start="noise", total_variation=8500),
 }
 
 
@@ -39,6 +40,7 @@ class Inputs:
     """Everything that a painting needs to know, read and checked.
 
     Attributes:
+        settings: the job's, with what it left to the mode filled in.
         content: the content picture, if the mode has one.
         styles: the style pictures, if the mode has any.
         start: the picture to start from, if one was given.
@@ -47,6 +49,7 @@ class Inputs:
         notes: what the user should be told before it begins.
     """
 
+    settings: Settings
     content: Picture | None
     styles: tuple[Picture, ...]
     start: Picture | None
@@ -62,7 +65,7 @@ def read(job: Job) -> Inputs:
         SettingsError: options that contradict each other or the mode.
         ImageError: a picture that is absent, damaged or too small.
     """
-    terms, settings = MODE_TERMS[job.mode], job.settings
+    terms, settings = MODE_TERMS[job.mode], _complete(job)
     _check_terms(job.mode, settings)
     start_name = _start_name(job)
     check_layers = _layers(terms, settings)
@@ -75,6 +78,7 @@ def read(job: Job) -> Inputs:
     model = content or styles[0]
     height_px, width_px = _size(model, settings)
     return Inputs(
+        settings=settings,
         content=content,
         styles=styles,
         start=start,
@@ -107,6 +111,16 @@ def _check_terms(mode: Mode, settings: Settings) -> None:
             f"aspect: expected none in {mode} mode, where the result has the photograph's shape, "
             f"got {settings.aspect!r}; leave it out, or crop the photograph first"
         )
+
+
+def _complete(job: Job) -> Settings:
+    terms, settings = MODE_TERMS[job.mode], job.settings
+    left_open: dict[str, str | float] = {}
+    if settings.start is None:
+        left_open["start"] = terms.start
+    if settings.total_variation is None:
+        left_open["total_variation"] = terms.total_variation
+    return settings.model_copy(update=left_open)
 
 
 def _given(source: ImageSource | None, kind: str) -> ImageSource:

@@ -62,7 +62,7 @@ class Objective:
         network: whose features are compared.
         targets: from ``content_targets`` and ``style_targets``; a term without a target or
             with weight 0 is left out.
-        settings: alpha, beta, layer weights, total variation, normalisation.
+        settings: alpha, beta, layer weights, total variation (None counts as 0), normalisation.
     """
 
     def __init__(self, network: Network, targets: Targets, settings: Settings) -> None:
@@ -128,7 +128,7 @@ class Objective:
         if "total_variation" in sums:
             pixels = image.shape[-1] * image.shape[-2]
             terms["total_variation"] = (
-                self.settings.total_variation / pixels * sums["total_variation"]
+                (self.settings.total_variation or 0) / pixels * sums["total_variation"]
             )
         return terms
 

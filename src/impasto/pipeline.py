@@ -76,7 +76,7 @@ class _Painting:
 
     def __init__(self, job: Job, given: Inputs, plan: Plan, net: Network) -> None:
         self.job, self.given, self.plan, self.network = job, given, plan, net
-        self.settings: Settings = job.settings
+        self.settings: Settings = given.settings
         self._began_s = time.perf_counter()
         self._history: list[dict[str, float]] = []
 

@@ -91,8 +91,10 @@ class Settings(Options):
     )
     alpha: float = Field(default=1.0, ge=0, description="Weight of the content loss.")
     beta: float = Field(default=5e4, ge=0, description="Weight of the style loss.")
-    total_variation: float = Field(
-        default=8.5e3, ge=0, description="Weight of the smoothness term."
+    total_variation: float | None = Field(
+        default=None,
+        ge=0,
+        description="Weight of the smoothness term; by default 8500, in content mode 2000.",
     )
     style_weights: tuple[float, ...] | None = Field(
         default=None,

@@ -34,6 +34,7 @@ CHANGED = {
     "history": 5,
     "coarsest": 64,
     "size_ratio": 2.0,
+    "margin": 0.1,
 }
 
 
@@ -172,6 +173,8 @@ BAD = [
     ("coarsest", 15),
     ("size_ratio", 1.05),
     ("size_ratio", 9),
+    ("margin", -0.1),
+    ("margin", 0.6),
 ]
 
 

@@ -1,0 +1,117 @@
+"""The shape of the package: public names, what loads when, and examples that run."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import impasto
+
+PUBLIC = [
+    "Diverged",
+    "ImageError",
+    "ImpastoError",
+    "Job",
+    "MissingPackageError",
+    "OutOfMemoryError",
+    "Result",
+    "Runtime",
+    "Settings",
+    "SettingsError",
+    "ShapeError",
+    "Step",
+    "WeightsError",
+    "content",
+    "iterate",
+    "main",
+    "style",
+    "style_transfer",
+]
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(impasto.__path__, "impasto.")
+    if module.name != "impasto.__main__"
+)
+ROOMS = ["images", "losses", "network", "objective", "statistics", "weights"]
+HEAVY = ("torch", "numpy", "PIL", "pyvips", "matplotlib")
+
+
+def loaded_by(code):
+    """The modules that a fresh Python has loaded after ``code``."""
+    program = f"import sys\n{code}\nprint(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.split())
+
+
+def test_the_public_names_are_these():
+    assert impasto.__all__ == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_can_be_had(name):
+    assert getattr(impasto, name).__name__ == name
+
+
+@pytest.mark.parametrize("name", ROOMS)
+def test_the_rooms_of_the_core_can_be_had_by_attribute(name):
+    assert inspect.ismodule(getattr(impasto, name))
+
+
+def test_names_are_listed_before_they_are_loaded():
+    assert set(PUBLIC) | set(ROOMS) <= set(dir(impasto))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'impasto' has no attribute 'paint'"):
+        _ = impasto.paint
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert not loaded_by("import impasto").intersection(HEAVY)
+
+
+def test_options_and_errors_load_nothing_heavy():
+    code = "from impasto import Settings, Runtime, SettingsError, Job; Settings(); Job('style')"
+    assert not loaded_by(code).intersection(HEAVY)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["transfer", "--help"]])
+def test_help_loads_no_torch(arguments):
+    code = (
+        "import contextlib, io\n"
+        f"sys.argv = ['impasto', *{arguments!r}]\n"
+        "from impasto.frontends.cli import run\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()) as told:\n"
+        "    run()\n"
+        "assert 'Usage' in told.getvalue(), told.getvalue()"
+    )
+    assert not loaded_by(code).intersection(HEAVY)
+
+
+def test_no_module_bears_the_name_of_a_public_function():
+    last_names = {name.rpartition(".")[2] for name in MODULES}
+    assert not last_names.intersection(PUBLIC)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_every_module_says_what_it_is_for(name):
+    assert importlib.import_module(name).__doc__
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_the_examples_in_docstrings_are_true(name):
+    module = importlib.import_module(name)
+    found = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+    assert not found.failed
+
+
+def test_there_are_examples_in_docstrings():
+    finder = doctest.DocTestFinder()
+    modules = [importlib.import_module(name) for name in MODULES]
+    assert any(test.examples for module in modules for test in finder.find(module))

@@ -1,0 +1,115 @@
+"""Colours taken from one picture to another: their mean and covariance arrive."""
+
+import pytest
+import torch
+
+from impasto import colour
+from impasto.colour import colours, match
+
+
+def cloud(seed, height=24, width=30, spread=0.04, middle=0.5):
+    """Pixels well inside [0, 1], of correlated colours, so that nothing is clamped."""
+    generator = torch.Generator().manual_seed(seed)
+    mixing = torch.eye(3, dtype=torch.float64)
+    mixing = mixing + torch.rand(3, 3, dtype=torch.float64, generator=generator)
+    pixels = torch.randn(3, height * width, dtype=torch.float64, generator=generator)
+    offset = 0.2 * torch.rand(3, 1, dtype=torch.float64, generator=generator)
+    return (middle - 0.1 + offset + spread * mixing @ pixels).view(1, 3, height, width)
+
+
+def test_known_mean_and_covariance():
+    image = torch.zeros(1, 3, 1, 2, dtype=torch.float64)
+    image[0, 0, 0] = torch.tensor([0.2, 0.6])
+    image[0, 1, 0] = torch.tensor([0.5, 0.1])
+    image[0, 2, 0] = 0.9
+    found = colours([image], [1.0])
+    expected = [[0.04, -0.04, 0], [-0.04, 0.04, 0], [0, 0, 0]]
+    torch.testing.assert_close(found.mean, torch.tensor([0.4, 0.3, 0.9]).double())
+    torch.testing.assert_close(found.covariance, torch.tensor(expected).double())
+
+
+def test_two_pictures_pool_as_one_whose_pixels_are_both():
+    first, second = cloud(1, 24, 30), cloud(2, 24, 90)
+    together = colours([torch.cat([first, second], dim=3)], [1.0])
+    pooled = colours([first, second], [0.25, 0.75])
+    torch.testing.assert_close(pooled.mean, together.mean)
+    torch.testing.assert_close(pooled.covariance, together.covariance)
+
+
+def test_the_matched_picture_has_the_target_s_colours():
+    target = colours([cloud(2)], [1.0])
+    matched = match(cloud(1), target)
+    assert 0 < matched.min() < matched.max() < 1
+    found = colours([matched], [1.0])
+    torch.testing.assert_close(found.mean, target.mean, rtol=0, atol=1e-9)
+    # The variance that keeps grey pictures finite is in the map too: a few millionths.
+    torch.testing.assert_close(found.covariance, target.covariance, rtol=0, atol=2e-5)
+
+
+def test_colours_matched_to_themselves_stay():
+    image = cloud(1)
+    torch.testing.assert_close(match(image, colours([image], [1.0])), image, rtol=0, atol=1e-9)
+
+
+def test_no_colour_turns_round():
+    # Of the maps that give the covariance, the one that moves colours least is symmetric
+    # and positive: along any line of colours the order is kept.
+    image, target = cloud(1), colours([cloud(2)], [1.0])
+    matched = match(image, target)
+    before = image[0].flatten(1) - image[0].flatten(1).mean(1, keepdim=True)
+    after = matched[0].flatten(1) - matched[0].flatten(1).mean(1, keepdim=True)
+    linear = torch.linalg.lstsq(before.t(), after.t()).solution
+    torch.testing.assert_close(linear, linear.t(), rtol=0, atol=1e-6)
+    assert torch.linalg.eigvalsh(linear).min() > 0
+
+
+def test_the_result_is_clamped_and_keeps_shape_and_type():
+    wild = colours([cloud(3, spread=1.0)], [1.0])
+    matched = match(cloud(1, 5, 7).float(), wild)
+    assert matched.shape == (1, 3, 5, 7)
+    assert matched.dtype == torch.float32
+    assert (matched.min(), matched.max()) == (0, 1)
+
+
+def test_the_content_picture_is_left_alone():
+    image = cloud(1)
+    match(image, colours([cloud(2)], [1.0]))
+    assert image.equal(cloud(1))
+
+
+@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
+def test_a_flat_picture_takes_the_target_s_mean(level):
+    flat = torch.full((1, 3, 8, 8), level, dtype=torch.float64)
+    target = colours([cloud(2)], [1.0])
+    expected = target.mean.view(1, 3, 1, 1).expand(1, 3, 8, 8)
+    torch.testing.assert_close(match(flat, target), expected, rtol=0, atol=1e-9)
+
+
+def test_a_picture_matched_to_a_flat_one_becomes_nearly_flat():
+    flat = colours([torch.full((1, 3, 8, 8), 0.25, dtype=torch.float64)], [1.0])
+    matched = match(cloud(1), flat)
+    assert (matched - 0.25).abs().max() < 0.03
+
+
+def test_a_grey_picture_takes_no_colour_noise():
+    # Its colours lie on a line: nothing across it may be blown up.
+    grey = cloud(1)[:, :1].expand(1, 3, -1, -1)
+    target = colours([cloud(2)], [1.0])
+    found = match(grey, target)[0].flatten(1)
+    ratios = torch.linalg.svdvals(found - found.mean(1, keepdim=True))
+    assert ratios[1] < 1e-6 * ratios[0]
+    torch.testing.assert_close(found.mean(1), target.mean, rtol=0, atol=1e-9)
+
+
+def test_the_least_trace_of_colour_in_a_grey_picture_is_not_blown_up():
+    # A tenth of a level of 255, as the rounding of another program may leave.
+    grey = cloud(1, 64, 64)[:, :1].expand(1, 3, -1, -1)
+    generator = torch.Generator().manual_seed(0)
+    trace = 0.1 / 255 * torch.randn(grey.shape, dtype=torch.float64, generator=generator)
+    target = colours([cloud(2, spread=0.1)], [1.0])
+    assert (match(grey + trace, target) - match(grey, target)).std() < 0.05
+
+
+def test_colours_are_computed_in_float64_whatever_the_picture():
+    found = colour.colours([cloud(1).float()], [1.0])
+    assert found.mean.dtype == found.covariance.dtype == torch.float64

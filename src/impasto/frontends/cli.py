@@ -16,6 +16,7 @@ import typer
 
 from impasto import __version__
 from impasto.errors import Diverged, ImpastoError, OutOfMemoryError
+from impasto.frontends import bench, process
 from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.options import with_options
 from impasto.frontends.terminal import Display, make_display
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(help="See, fetch and check the networks' weights.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
+app.add_typer(bench.app, name="bench")
 
 # Typer has its own copy of click, or uses click itself, depending on its release.
 _UsageError: Any = typer.BadParameter.__base__
@@ -138,6 +140,8 @@ def run(words: Sequence[str] | None = None) -> NoReturn:
     Args:
         words: what follows ``impasto`` on the line; this process's own if absent.
     """
+    if words is None:
+        process.make_own()
     for number in _STOPS:
         # Where it is ignored already, nohup or a script's background job meant that.
         if signal.getsignal(number) is not signal.SIG_IGN:

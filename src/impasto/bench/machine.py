@@ -1,0 +1,88 @@
+"""The machine that is measured: what it is, and the fastest it multiplies."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import impasto
+from impasto.planning import Plan
+
+# Square products, of which the best is the peak: small ones suit the caches, large ones
+# the cores.
+_PRODUCTS = (1024, 2048, 4096)
+
+
+def describe(device: torch.device) -> dict[str, Any]:
+    """Say what is measured: machine, device, versions, threads."""
+    return {
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "system": platform.platform(),
+        "device": str(device),
+        "device_name": _device_name(device),
+        "capabilities": _capabilities(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "impasto": impasto.__version__,
+    }
+
+
+def matmul_peak(plan: Plan, *, repeats: int = 3, sides: tuple[int, ...] = _PRODUCTS) -> float:
+    """Return the most FLOP/s that a square product reaches in the plan's type and device.
+
+    Float32 is multiplied at precision ``highest``, torch's default.
+    """
+    best = 0.0
+    for side in sides:
+        a = torch.randn(side, side, device=plan.device).to(plan.dtype)
+        b = torch.randn(side, side, device=plan.device).to(plan.dtype)
+        time_s = fastest_s(lambda a=a, b=b: a @ b, plan.device, repeats)  # type: ignore[misc]
+        best = max(best, 2 * side**3 / time_s)
+    return best
+
+
+def fastest_s(work: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """Return the seconds that the fastest of ``repeats`` runs takes, after one to warm up."""
+    work()
+    times_s = []
+    for _ in range(repeats):
+        _synchronise(device)
+        began_s = time.perf_counter()
+        work()
+        _synchronise(device)
+        times_s.append(time.perf_counter() - began_s)
+    return min(times_s)
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _processor() -> str:
+    facts = Path("/proc/cpuinfo")
+    if facts.exists():
+        for line in facts.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else _processor()
+
+
+def _capabilities() -> list[str]:
+    """List what the processor offers, as torch sees it."""
+    if not hasattr(torch.cpu, "get_capabilities"):
+        return []
+    return sorted(name for name, has in torch.cpu.get_capabilities().items() if has is True)

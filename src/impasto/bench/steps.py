@@ -1,0 +1,140 @@
+"""One step, loss and gradient: how long it takes, and how near to the machine's limit that is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from impasto.bench import machine, reference
+from impasto.layers import architecture, deepest
+from impasto.network import Network
+from impasto.objective import Objective, Targets, content_targets, style_targets
+from impasto.planning import Plan
+from impasto.settings import Settings
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """A step of the default painting, on a square picture.
+
+    ``gflop`` counts the convolutions, forward and back to the data. ``plain_s`` is the same
+    step by plain autograd in the same number type; absent if it was not asked for.
+    """
+
+    precision: str
+    size_px: int
+    time_s: float
+    gflop: float
+    gflop_per_s: float
+    peak_gflop_per_s: float
+    share_of_peak: float
+    plain_s: float | None
+
+
+@dataclass(frozen=True)
+class Growth:
+    """A step's time at one size, and what a megapixel of it costs."""
+
+    precision: str
+    size_px: int
+    megapixels: float
+    time_s: float
+    s_per_megapixel: float
+
+
+def measure_steps(
+    plans: dict[str, Plan], sizes_px: list[int], *, repeats: int = 3, plain: bool = True
+) -> Iterator[StepTime]:
+    """Time a step at each size under each plan, beside plain autograd and the matmul peak.
+
+    Args:
+        plans: by name of the precision.
+        sizes_px: sides of square pictures.
+        repeats: the fastest of so many counts.
+        plain: whether to time plain autograd as well.
+    """
+    settings = Settings()
+    layers = _layers(settings)
+    for name, plan in plans.items():
+        parameters = reference.seeded_parameters(settings.network, layers)
+        network = _network(parameters, plan, settings)
+        peak = machine.matmul_peak(plan)
+        for size_px in sizes_px:
+            gflop = step_gflop(settings.network, layers, size_px, size_px)
+            time_s = _time_step(network, plan, settings, size_px, repeats)
+            plain_s = None
+            if plain:
+                step = reference.PlainStep(parameters, plan, settings, size_px)
+                plain_s = machine.fastest_s(step.run, plan.device, min(2, repeats))
+            yield StepTime(
+                precision=name,
+                size_px=size_px,
+                time_s=time_s,
+                gflop=gflop,
+                gflop_per_s=gflop / time_s,
+                peak_gflop_per_s=peak / 1e9,
+                share_of_peak=gflop * 1e9 / time_s / peak,
+                plain_s=plain_s,
+            )
+
+
+def measure_growth(
+    plans: dict[str, Plan], megapixels: list[float], *, repeats: int = 3
+) -> Iterator[Growth]:
+    """Time a step on square pictures of so many megapixels, each held whole."""
+    settings = Settings()
+    parameters = reference.seeded_parameters(settings.network, _layers(settings))
+    for name, plan in plans.items():
+        network = _network(parameters, plan, settings)
+        for wanted in megapixels:
+            # Sides of whole multiples of the network's coarsest stride lose no border.
+            size_px = max(16, round(math.sqrt(wanted * 1e6) / 16) * 16)
+            time_s = _time_step(network, plan, settings, size_px, repeats)
+            exact = size_px**2 / 1e6
+            yield Growth(name, size_px, exact, time_s, time_s / exact)
+
+
+def step_gflop(network: str, layers: list[str], height_px: int, width_px: int) -> float:
+    """Count the 10^9 operations of one step's convolutions: forward, and back to the data.
+
+    A multiplication and an addition are two. Losses, pooling and rectifiers do not count.
+    """
+    listed = architecture(network)
+    operations, channels_in = 0, 3
+    for layer in listed[: listed.index(deepest(layers, network)) + 1]:
+        if layer.kind == "conv":
+            positions = (height_px // layer.stride_px) * (width_px // layer.stride_px)
+            operations += 2 * 2 * 9 * channels_in * layer.channels * positions
+            channels_in = layer.channels
+    return operations / 1e9
+
+
+def _time_step(
+    network: Network, plan: Plan, settings: Settings, size_px: int, repeats: int
+) -> float:
+    content, style, image = (
+        reference.seeded_picture(size_px, size_px, seed).to(plan.device) for seed in range(3)
+    )
+    targets = Targets(
+        content_targets(network, content, settings), style_targets(network, [style], settings)
+    )
+    objective = Objective(network, targets, settings)
+    return machine.fastest_s(lambda: objective.evaluate(image).values(), plan.device, repeats)
+
+
+def _network(parameters: dict[str, Tensor], plan: Plan, settings: Settings) -> Network:
+    return Network(
+        parameters,
+        settings.network,
+        dtype=plan.dtype,
+        pooling=settings.pooling,
+        padding=settings.padding,
+        device=plan.device,
+    )
+
+
+def _layers(settings: Settings) -> list[str]:
+    return [*settings.content_layers, *settings.style_layers]

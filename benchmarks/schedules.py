@@ -1,0 +1,287 @@
+"""Paint pairs of pictures under several schedules, and compare their float32 losses.
+
+    python benchmarks/schedules.py CONTENT STYLE [CONTENT STYLE ...] --size 256 --json FILE
+
+What a candidate changes stands in CANDIDATES; a file of more may be given with --candidates
+(JSON: {name: {field: value}}). Of each the loss at the final size is recorded against the
+time spent in steps. The loss is evaluated in float32, outside the time; the painting itself
+uses the machine's own precision. Sizes run by the square root of 2 up to --size.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impasto import colour, images, inputs, modes, network, planning
+from impasto.bench import machine
+from impasto.frontends.process import keep_pages
+from impasto.inputs import Inputs
+from impasto.objective import Objective, Targets, content_targets, style_shares, style_targets
+from impasto.optimise import Lbfgs
+from impasto.pyramid import Scale, scales
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A schedule. ``iterations`` from the coarsest size; the package's own if absent.
+
+    ``carry`` is what the optimiser takes over from the size before: nothing, the ``scale`` of
+    its first step, or its resampled ``pairs``. ``metric`` is the exponent by which low
+    frequencies are trusted with longer steps than high ones, 0 for all alike.
+    """
+
+    iterations: tuple[int, ...] | None = None
+    coarsest: int = 128
+    history: int = 20
+    carry: str = "nothing"
+    metric: float = 0.0
+
+
+CANDIDATES = {
+    "default": Candidate(),
+    "history 50": Candidate(history=50),
+    "half everywhere": Candidate(iterations=(75, 56, 42)),
+    "quarter everywhere": Candidate(iterations=(38, 28, 21)),
+    "half, carry scale": Candidate(iterations=(75, 56, 42), carry="scale"),
+    "half, carry pairs": Candidate(iterations=(75, 56, 42), carry="pairs"),
+    "half, metric 0.5": Candidate(iterations=(75, 56, 42), metric=0.5),
+    "half, metric 1": Candidate(iterations=(75, 56, 42), metric=1.0),
+    "more coarse, fewer fine": Candidate(iterations=(200, 80, 25)),
+    "one size": Candidate(iterations=(160,), coarsest=65536),
+}
+
+
+class Metric(Lbfgs):
+    """L-BFGS that may begin with curvature, and in a metric of its own.
+
+    The inverse curvature that the recursion starts from, a multiple of one, becomes a
+    multiple of a filter that grows as 1 / frequency ** ``exponent``.
+    """
+
+    def __init__(self, history: int, exponent: float, shape: torch.Size) -> None:
+        super().__init__(history)
+        self._shape = shape
+        self._filter: Tensor | None = None
+        self.scale: Tensor | None = None
+        if exponent:
+            rows = torch.fft.fftfreq(shape[-2]).view(-1, 1)
+            columns = torch.fft.rfftfreq(shape[-1]).view(1, -1)
+            frequency = (rows**2 + columns**2).sqrt().clamp_min(1 / max(shape[-2:]))
+            self._filter = (frequency / 0.5) ** -exponent
+
+    def begin(self, last: Metric, carry: str) -> None:
+        """Take over what was learnt at the size before."""
+        # The objective is a mean over positions: a pixel's gradient falls as their number
+        # grows, and so does the curvature.
+        ratio = self._shape.numel() / last._shape.numel()
+        if last._pairs:
+            s, y, rho = last._pairs[-1]
+            self.scale = ratio / (rho * (y @ last._precondition(y)))
+        if carry == "pairs":
+            for s, y, _ in last._pairs:
+                s, y = self._resample(s, last), self._resample(y, last) / ratio
+                if s @ y > 0:
+                    self._pairs.append((s, y, 1 / (s @ y)))
+
+    def propose(self, image: Tensor, gradient: Tensor) -> Tensor:
+        """Return the next image; the first by the scale taken over, if there is one."""
+        if self._last is None and not self._pairs and self.scale is not None:
+            x, g = image.flatten(), gradient.flatten()
+            self._last = (x, g)
+            return (x - self.scale * self._precondition(g)).view_as(image)
+        return super().propose(image, gradient)
+
+    def _direction(self, g: Tensor) -> Tensor:
+        q = -g
+        if not self._pairs:
+            return self._precondition(q)
+        along = []
+        for s, y, rho in reversed(self._pairs):
+            along.append(rho * (s @ q))
+            q = q - along[-1] * y
+        s, y, rho = self._pairs[-1]
+        q = self._precondition(q) / (rho * (y @ self._precondition(y)))
+        for (s, y, rho), a in zip(self._pairs, reversed(along), strict=True):
+            q.add_((a - rho * (y @ q)) * s)
+        return q
+
+    def _precondition(self, q: Tensor) -> Tensor:
+        if self._filter is None:
+            return q
+        spectrum = torch.fft.rfft2(q.view(self._shape)) * self._filter
+        return torch.fft.irfft2(spectrum, s=self._shape[-2:]).flatten()
+
+    def _resample(self, vector: Tensor, last: Metric) -> Tensor:
+        picture = vector.view(last._shape)
+        return torch.nn.functional.interpolate(
+            picture, size=self._shape[-2:], mode="bilinear", align_corners=False
+        ).flatten()
+
+
+class Painting:
+    """One pair of pictures, ready to be painted under any schedule."""
+
+    def __init__(self, content: str, style: str, size: int, **options: Any) -> None:
+        self.job = modes.make_job("style_transfer", content, style, size=size, **options)
+        self.given: Inputs = inputs.read(self.job)
+        self.plan = planning.make_plan(self.job.runtime)
+        self.network = self._load(self.plan.dtype)
+        self.judge = self._objective(self._load(torch.float32), self.given.scales[-1])
+
+    def paint(self, candidate: Candidate) -> dict[str, Any]:
+        """Paint, and return times, losses and the picture."""
+        settings = self.given.settings.model_copy(update={"coarsest": candidate.coarsest})
+        final = self.given.scales[-1]
+        plan = scales(final.height_px, final.width_px, settings)
+        if candidate.iterations is not None:
+            if len(candidate.iterations) != len(plan):
+                raise SystemExit(f"expected {len(plan)} numbers of iterations: {candidate}")
+            plan = tuple(
+                dataclasses.replace(scale, iterations=iterations)
+                for scale, iterations in zip(plan, candidate.iterations, strict=True)
+            )
+        image, optimiser, spent_s = self._start(plan[0]), None, 0.0
+        curve: list[dict[str, float]] = []
+        for scale in plan:
+            image = images.resize(image.clamp(0, 1), scale.height_px, scale.width_px)
+            began_s = time.perf_counter()
+            objective = self._objective(self.network, scale)
+            previous, optimiser = (
+                optimiser,
+                Metric(candidate.history, candidate.metric, image.shape),
+            )
+            if previous is not None and candidate.carry != "nothing":
+                optimiser.begin(previous, candidate.carry)
+            spent_s += time.perf_counter() - began_s
+            for done, best, step_s in descend(objective, optimiser, image, scale.iterations):
+                image, spent_s = best, spent_s + step_s
+                if scale is plan[-1] and (done % 10 == 0 or done == scale.iterations):
+                    curve.append({"step": done, "time_s": spent_s, "loss": self._judge(image)})
+        return {
+            "iterations": [scale.iterations for scale in plan],
+            "megapixel_steps": sum(scale.work for scale in plan) / 1e6,
+            "time_s": spent_s,
+            "loss": curve[-1]["loss"],
+            "curve": curve,
+            "picture": image,
+        }
+
+    def _judge(self, image: Tensor) -> float:
+        return self.judge.evaluate(image.clamp(0, 1)).values()["total"]
+
+    def _objective(self, net: network.Network, scale: Scale) -> Objective:
+        assert self.given.content is not None
+        content = images.resize(self.given.content.pixels, scale.height_px, scale.width_px)
+        styles = [
+            images.resize(
+                style.pixels,
+                *images.fit(
+                    style.height_px,
+                    style.width_px,
+                    min(scale.longest_px, max(style.height_px, style.width_px)),
+                ),
+            )
+            for style in self.given.styles
+        ]
+        settings = self.given.settings
+        targets = Targets(
+            content_targets(net, content, settings), style_targets(net, styles, settings)
+        )
+        return Objective(net, targets, settings)
+
+    def _start(self, scale: Scale) -> Tensor:
+        assert self.given.content is not None
+        content = images.resize(self.given.content.pixels, scale.height_px, scale.width_px)
+        shares = style_shares(len(self.given.styles), self.given.settings)
+        return colour.match(
+            content, colour.colours([style.pixels for style in self.given.styles], shares)
+        )
+
+    def _load(self, dtype: torch.dtype) -> network.Network:
+        settings, runtime = self.given.settings, self.job.runtime
+        return network.load(
+            settings.network,
+            weights=runtime.weights,
+            dtype=dtype,
+            pooling=settings.pooling,
+            padding=settings.padding,
+            device=self.plan.device,
+        )
+
+
+def descend(
+    objective: Objective, optimiser: Lbfgs, image: Tensor, iterations: int
+) -> Iterator[tuple[int, Tensor, float]]:
+    """Yield the count, the best image so far, and the seconds of each step."""
+    best, least = image, math.inf
+    for done in range(1, iterations + 1):
+        began_s = time.perf_counter()
+        evaluation = objective.evaluate(image)
+        total = evaluation.values()["total"]
+        if total < least:
+            best, least, slope = image, total, evaluation.gradient
+        if not total < 2 * least:
+            optimiser.restart()
+            image = optimiser.propose(best, slope)
+        else:
+            image = optimiser.propose(image, evaluation.gradient)
+        yield done, best, time.perf_counter() - began_s
+
+
+def main() -> None:
+    """Read the command line, paint, and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pictures", nargs="+", metavar="CONTENT STYLE")
+    parser.add_argument("--size", type=int, default=256, help="longest side, in pixels")
+    parser.add_argument("--only", action="append", help="a candidate's name; may be repeated")
+    parser.add_argument("--candidates", type=Path, help="more of them, as JSON")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--json", type=Path, help="where rows are added")
+    parser.add_argument("--pictures-to", type=Path, help="a folder for the paintings")
+    given = parser.parse_args()
+    if len(given.pictures) % 2:
+        parser.error("expected pairs of pictures: CONTENT STYLE CONTENT STYLE ...")
+    keep_pages()
+    candidates = dict(CANDIDATES)
+    if given.candidates:
+        more = json.loads(given.candidates.read_text())
+        candidates |= {name: Candidate(**fields) for name, fields in more.items()}
+    rows = []
+    for content, style in zip(given.pictures[::2], given.pictures[1::2], strict=True):
+        painting = Painting(content, style, given.size, precision=given.precision)
+        for name in given.only or candidates:
+            found = painting.paint(candidates[name])
+            picture = found.pop("picture")
+            pair = f"{Path(content).stem} x {Path(style).stem}"
+            rows.append({"pair": pair, "size_px": given.size, "candidate": name, **found})
+            print(f"{pair:30} {name:26} {found['time_s']:7.1f} s  {found['loss']:.1f}", flush=True)
+            if given.pictures_to:
+                given.pictures_to.mkdir(parents=True, exist_ok=True)
+                path = given.pictures_to / f"{pair} {name}.png".replace(" ", "_")
+                images.save(images.to_image(picture), path)
+            if given.json:
+                write(given.json, rows, painting.plan.device)
+
+
+def write(path: Path, rows: list[dict[str, Any]], device: torch.device) -> None:
+    """Write ``rows`` beside those that earlier runs left at ``path``."""
+    new = {(row["pair"], row["size_px"], row["candidate"]) for row in rows}
+    before = json.loads(path.read_text())["rows"] if path.exists() else []
+    kept = [row for row in before if (row["pair"], row["size_px"], row["candidate"]) not in new]
+    written = {"machine": machine.describe(device), "rows": kept + rows}
+    path.write_text(json.dumps(written, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

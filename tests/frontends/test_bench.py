@@ -1,0 +1,73 @@
+"""``impasto bench`` at a tiny size: real measurements, of which only the form is looked at."""
+
+import json
+
+import pytest
+
+
+def read(path, benchmark):
+    report = json.loads(path.read_text())
+    assert report["benchmark"] == benchmark
+    assert {"processor", "device_name", "torch", "impasto", "threads"} <= report["machine"].keys()
+    return report["rows"]
+
+
+def test_a_step_stands_beside_the_peak_and_plain_autograd(impasto, folder):
+    outcome = impasto(
+        *("bench", "step", "--sizes", "16,32", "--precisions", "fp32", "--repeats", "1"),
+        *("--json", "step.json", "--device", "cpu"),
+    )
+    assert outcome.code == 0, outcome.err
+    rows = read(folder / "step.json", "step")
+    assert [(row["precision"], row["size_px"]) for row in rows] == [("fp32", 16), ("fp32", 32)]
+    for row in rows:
+        assert row["plain_s"] > 0
+        assert row["gflop_per_s"] == pytest.approx(row["gflop"] / row["time_s"])
+        assert row["share_of_peak"] == pytest.approx(row["gflop_per_s"] / row["peak_gflop_per_s"])
+    assert "share of" in outcome.out
+
+
+def test_growth_is_measured_by_the_megapixel(impasto, folder):
+    outcome = impasto(
+        *("bench", "scaling", "--megapixels", "0.001,0.004", "--precisions", "fp32"),
+        *("--repeats", "1", "--json", "scaling.json", "--device", "cpu"),
+    )
+    assert outcome.code == 0, outcome.err
+    rows = read(folder / "scaling.json", "scaling")
+    assert [row["size_px"] for row in rows] == [32, 64]
+
+
+def test_a_painting_stands_beside_the_notebooks_projected_time(impasto, folder, weights_file):
+    outcome = impasto(
+        *("bench", "run", "--sizes", "32", "--content", "photograph.png", "--style"),
+        *("painting.png", "--weights", str(weights_file), "--iterations", "2"),
+        *("--notebook-steps", "2", "--json", "run.json"),
+    )
+    assert outcome.code == 0, outcome.err
+    (row,) = read(folder / "run.json", "run")
+    assert row["projected"] is True
+    assert row["measured_steps"] == 2
+    assert row["notebook_s"] > row["time_s"] > 0
+    assert row["ratio"] == pytest.approx(row["notebook_s"] / row["time_s"])
+
+
+def test_a_painting_that_fails_says_why(impasto, folder):
+    outcome = impasto("bench", "run", "--sizes", "32", "--content", "absent.png")
+    assert outcome.code == 2
+    assert "absent.png" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("step", "--sizes", "64x64"), "sizes: expected numbers of at least 16"),
+        (("step", "--sizes", "8"), "sizes: expected numbers of at least 16"),
+        (("scaling", "--megapixels", ""), "megapixels: expected numbers"),
+        (("step", "--precisions", "fp31"), "precision: expected"),
+        (("step", "--device", "cuda:77"), "cuda:77"),
+    ],
+)
+def test_a_wrong_word_is_refused(words, named, impasto, folder):
+    outcome = impasto("bench", *words)
+    assert outcome.code == 2
+    assert named in outcome.err

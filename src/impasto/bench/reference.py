@@ -69,7 +69,7 @@ def plain_features(
             features = F.relu(features) if layer.kind == "relu" else F.max_pool2d(features, 2)
         if layer.name in layers:
             found[layer.name] = features
-            if len(found) == len(layers):
+            if len(found) == len(set(layers)):
                 break
     return found
 

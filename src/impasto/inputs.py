@@ -46,6 +46,7 @@ class Inputs:
         start: the picture to start from, if one was given.
         start_name: ``picture``, or one of settings.STARTS.
         scales: the sizes to paint, from coarse to fine; the last is the result's.
+        smallest_px: the shortest side that leaves every layer in use a feature.
         notes: what the user should be told before it begins.
     """
 
@@ -55,6 +56,7 @@ class Inputs:
     start: Picture | None
     start_name: str
     scales: tuple[Scale, ...]
+    smallest_px: int
     notes: tuple[str, ...]
 
 
@@ -84,6 +86,7 @@ def read(job: Job) -> Inputs:
         start=start,
         start_name=start_name,
         scales=pyramid.scales(height_px, width_px, settings, smallest_px=smallest_px),
+        smallest_px=smallest_px,
         notes=_notes(content, height_px, width_px),
     )
 

@@ -7,6 +7,7 @@ The only room that knows all the others. To cancel is to stop iterating.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Iterator
 from functools import partial
@@ -111,27 +112,22 @@ class _Painting:
             pixels = self._place(_on_canvas(_resized(self.given.content, scale), scale))
             content = content_targets(self.network, pixels, self.settings)
         if self.given.styles and self.settings.beta:
-            pictures = [self._place(pixels) for pixels in self._styles_at(scale)]
+            pictures = [self._place(self._style_at(style, scale)) for style in self.given.styles]
             style = style_targets(self.network, pictures, self.settings)
         return Targets(content, style)
 
-    def _styles_at(self, scale: Scale) -> list[Tensor]:
-        """Show the paintings at the size being painted, so that strokes grow with it.
+    def _style_at(self, style: Picture, scale: Scale) -> Tensor:
+        """Show a painting at the size being painted, so that strokes grow with it.
 
-        A painting is never enlarged: blur would be taken for its style.
+        It is never enlarged: blur would be taken for its style.
         """
-        sizes = [
-            images.fit(
-                style.height_px,
-                style.width_px,
-                min(scale.longest_px, max(style.height_px, style.width_px)),
-            )
-            for style in self.given.styles
-        ]
-        return [
-            images.resize(style.pixels, *size)
-            for style, size in zip(self.given.styles, sizes, strict=True)
-        ]
+        longest_px = max(style.height_px, style.width_px)
+        shortest_px = min(style.height_px, style.width_px)
+        least_px = math.ceil(self.given.smallest_px * longest_px / shortest_px)
+        size = images.fit(
+            style.height_px, style.width_px, min(longest_px, max(scale.longest_px, least_px))
+        )
+        return images.resize(style.pixels, *size)
 
     def _first_image(self, scale: Scale) -> Tensor:
         content, styles = self.given.content, self.given.styles

@@ -130,19 +130,14 @@ class Network:
                 )
 
     def _prepare(self, parameters: dict[str, Tensor], name: str) -> _Convolution:
-        weight = parameters[f"{name}.weight"].to(torch.float64)
-        bias = parameters[f"{name}.bias"].to(torch.float64)
+        weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
         if name == "conv1_1":
-            std = torch.tensor(STD, dtype=torch.float64).view(1, 3, 1, 1)
-            mean = torch.tensor(MEAN, dtype=torch.float64).view(1, 3, 1, 1)
-            weight = weight / std
-            bias = bias - (weight * mean).sum((1, 2, 3))
-        backward_weight = weight.flip(2, 3).transpose(0, 1)
+            weight, bias = _fold_normalisation(weight.to(torch.float64), bias.to(torch.float64))
+        weight = self._place(weight)
+        backward_weight = self._place(weight.flip(2, 3).transpose(0, 1))
         if name == "conv1_1" and self._splits_image:
-            weight = weight.repeat(1, 2, 1, 1)
-        return _Convolution(
-            self._place(weight), bias.to(self.device, self.dtype), self._place(backward_weight)
-        )
+            weight = self._place(weight.repeat(1, 2, 1, 1))
+        return _Convolution(weight, bias.to(self.device, self.dtype), backward_weight)
 
     def _place(self, weight: Tensor) -> Tensor:
         return weight.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
@@ -278,8 +273,7 @@ class _Features(torch.autograd.Function):
                 if gradient is None:
                     gradient = own.contiguous(memory_format=torch.channels_last)
                 else:
-                    gradient = gradient.add_(own) if owned else gradient + own
-                    owned = True
+                    gradient = gradient.add_(own)
             if gradient is None:
                 continue
             if layer.kind == "relu":
@@ -326,6 +320,14 @@ def load(
     """
     parameters = weights_module.load(name, file=weights, **fetching)
     return Network(parameters, name, dtype=dtype, pooling=pooling, padding=padding, device=device)
+
+
+def _fold_normalisation(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Let a first convolution take pixels of [0, 1] instead of normalised ones."""
+    std = torch.tensor(STD, dtype=weight.dtype).view(1, 3, 1, 1)
+    mean = torch.tensor(MEAN, dtype=weight.dtype).view(1, 3, 1, 1)
+    weight = weight / std
+    return weight, bias - (weight * mean).sum((1, 2, 3))
 
 
 def _rectify_backward(gradient: Tensor, features: Tensor, in_place: bool) -> Tensor:

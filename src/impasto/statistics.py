@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# One product over all positions would round each entry once to the narrow type; sixteen
+# One product over all positions would round each entry once to the narrow type; several
 # partial products, added in float32, keep the error far below the differences compared.
-_CHUNKS = 16
+_MOST_CHUNKS = 16
+_FEWEST_CHUNKS = 4
 
 
 def gram_sum(features: Tensor) -> Tensor:
@@ -41,13 +42,18 @@ class _GramSum(torch.autograd.Function):
         rows = _rows(features)
         if features.dtype not in (torch.bfloat16, torch.float16):
             return rows.t() @ rows
-        each = len(rows) // _CHUNKS
-        even = each * _CHUNKS
+        # Partial products of fewer positions than channels would be larger than the features.
+        count = min(_MOST_CHUNKS, len(rows) // rows.shape[1])
+        if count < _FEWEST_CHUNKS:
+            rows = rows.float()
+            return rows.t() @ rows
+        each = len(rows) // count
+        even = each * count
         scale = 1.0
         if features.dtype == torch.float16:
             # A chunk's sum would pass 65504: a power of two brings it near a mean square.
-            scale = 2.0 ** -math.ceil(math.log2(max(each, 1)) / 2)
-        chunks = rows[:even].view(_CHUNKS, -1, rows.shape[1])
+            scale = 2.0 ** -math.ceil(math.log2(each) / 2)
+        chunks = rows[:even].view(count, each, rows.shape[1])
         chunks = chunks if scale == 1 else chunks * scale
         total = torch.bmm(chunks.transpose(1, 2), chunks).sum(0, dtype=torch.float32)
         rest = rows[even:].float()
@@ -58,8 +64,9 @@ class _GramSum(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (features,) = ctx.saved_tensors
         batch, channels, height, width = features.shape
-        # d/dF of sum S.G is F (S + S^T): one product, since G is symmetric.
-        both = (gradient + gradient.t()).to(features.dtype)
+        # d/dF of sum S.G is F (S + S^T): one product, since G is symmetric. Transposed by a
+        # copy, which works in blocks; a sum would not.
+        both = (gradient + gradient.t().contiguous()).to(features.dtype)
         back = _rows(features) @ both
         return back.view(batch, height, width, channels).permute(0, 3, 1, 2)
 

@@ -16,7 +16,8 @@ from impasto import gallery
 
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket")
 PAINTINGS = ("nocturne", "glass", "woodcut")
-LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")
+# What a deep layer leaves open, smoothness decides: the deeper, the more of it.
+SMOOTHNESS = {"relu1_2": 20, "relu2_2": 200, "relu3_2": 1000, "relu4_2": 4000, "relu5_2": 8000}
 LARGEST_BYTES = 290_000
 GAP_PX = 6
 
@@ -50,7 +51,12 @@ def modes(size_px: int) -> Image.Image:
 def layers(size_px: int) -> Image.Image:
     """Rebuild one photograph from each of five depths of the network."""
     photograph = gallery.path("content", "chelsea")
-    row = [impasto.content(photograph, content_layers=x, size=size_px).image for x in LAYERS]
+    row = [
+        impasto.content(
+            photograph, content_layers=layer, total_variation=smooth, size=size_px
+        ).image
+        for layer, smooth in SMOOTHNESS.items()
+    ]
     return _sheet([row], (size_px, size_px * 2 // 3))
 
 

@@ -86,7 +86,7 @@ class History(Sequence[dict[str, float]]):
             )
         axes.set(xlabel="step", ylabel="weighted loss", yscale="log")
         if self._rows:
-            axes.legend(loc="upper right", fontsize="small", ncols=2)
+            axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize="small")
         return axes
 
     def _firsts(self) -> list[dict[str, float]]:

@@ -277,7 +277,7 @@ def _draw(panels: list[tuple[str, Image]], figure: Figure) -> None:
     """Draw the pictures in one row, equally high."""
     aspects = [image.width / image.height for _, image in panels]
     height_in = min(_TALLEST_IN, _WIDTH_IN / sum(aspects))
-    figure.set_size_inches(height_in * sum(aspects), height_in + 0.4)
+    figure.set_size_inches(height_in * sum(aspects), height_in + 0.3)
     figure.set_layout_engine("constrained")
     for axes, (title, image) in zip(
         figure.subplots(1, len(panels), width_ratios=aspects), panels, strict=True

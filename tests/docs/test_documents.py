@@ -1,0 +1,92 @@
+"""What the documents tell a reader to run runs: notebooks, and the Python in the pages."""
+
+import re
+import runpy
+import shutil
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from impasto import modes
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES_WITH_PYTHON = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
+
+# What a notebook's cell tagged "parameters" becomes.
+SMALL = "SIZE, STEPS, ROW_SIZE, ROW_STEPS = 48, 3, 48, 3"
+LARGEST_NOTEBOOK_BYTES = 3_000_000
+
+
+def name(path):
+    return str(path.relative_to(ROOT))
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder as a reader has it: the bundled pictures, and two of their own."""
+    (tmp_path / "img" / "results").mkdir(parents=True)
+    for kind in ("content", "style"):
+        (tmp_path / "img" / kind).symlink_to(ROOT / "img" / kind)
+    shutil.copy(ROOT / "img" / "content" / "chelsea.jpg", tmp_path / "photograph.jpg")
+    shutil.copy(ROOT / "img" / "style" / "nocturne.jpg", tmp_path / "painting.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    return tmp_path
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_a_notebook_runs(path, folder, real_network, monkeypatch):
+    # A kernel of its own chooses how it shows figures.
+    monkeypatch.delenv("MPLBACKEND")
+    notebook = nbformat.read(path, as_version=4)
+    (parameters,) = [
+        cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())
+    ]
+    parameters.source = SMALL
+    here = folder / "notebooks"
+    here.mkdir()
+    (here / "img").symlink_to(folder / "img")
+    NotebookClient(
+        notebook, timeout=120, kernel_name="python3", resources={"metadata": {"path": here}}
+    ).execute()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=name)
+def test_the_python_of_a_page_runs(page, folder, real_network, monkeypatch):
+    make_job = modes.make_job
+
+    def make_small_job(*pictures, **options):
+        return make_job(*pictures, **options | {"size": 48, "iterations": 2})
+
+    monkeypatch.setattr(modes, "make_job", make_small_job)
+    names = {"__name__": "__main__"}
+    text = page.read_text(encoding="utf-8")
+    for block in re.finditer(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):
+        # As many lines further down as in the page, so that a traceback names the right one.
+        above = "\n" * text.count("\n", 0, block.start(1))
+        exec(compile(above + block[1], str(page), "exec"), names)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_a_notebook_says_what_its_script_says(path):
+    convert = runpy.run_path(str(path.parent / "make_notebook.py"))["convert"]
+    expected = convert(path.with_suffix(".py").read_text(encoding="utf-8")).cells
+    cells = nbformat.read(path, as_version=4).cells
+    told = f"{path.name} is not what its script says; run python notebooks/make_notebook.py"
+    assert [cell.source for cell in cells] == [cell.source for cell in expected], told
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_a_notebook_is_kept_with_its_outputs_and_small(path):
+    cells = nbformat.read(path, as_version=4).cells
+    code = [cell for cell in cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert path.stat().st_size < LARGEST_NOTEBOOK_BYTES

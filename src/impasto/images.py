@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import os
@@ -17,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from impasto.arrays import split_array, split_tensor
+from impasto.encoding import Samples
 from impasto.errors import ImageError, ShapeError
 from impasto.profiles import Floats, srgb_profile
 from impasto.reading import READ_FORMATS, check_header, decode, decode_image, decode_texts
@@ -27,6 +29,7 @@ __all__ = [
     "Picture",
     "check_animation",
     "check_output",
+    "cover",
     "encode",
     "fit",
     "load",
@@ -35,6 +38,7 @@ __all__ = [
     "save",
     "save_animation",
     "to_image",
+    "to_samples",
 ]
 
 MAX_FILE_BYTES = 4 * 1024**3
@@ -49,12 +53,15 @@ class Picture:
         alpha: opacity in [0, 1], float32 of shape (1, 1, H, W); None if opaque everywhere.
         name: the file's name without its ending, or "image".
         sha256: of the file's bytes; of pixels and alpha where there was no file.
+        file_name: the file's name with its ending, without its folder; None where there was
+            no file.
     """
 
     pixels: Tensor
     alpha: Tensor | None
     name: str
     sha256: str
+    file_name: str | None = None
 
     @property
     def height_px(self) -> int:
@@ -87,7 +94,8 @@ def load(source: Any) -> Picture:
         return source
     if isinstance(source, (str, os.PathLike)):
         path = Path(os.fsdecode(source))
-        return _load_bytes(_read(path), path.stem, repr(str(path)))
+        picture = _load_bytes(_read(path), path.stem, repr(str(path)))
+        return dataclasses.replace(picture, file_name=path.name)
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _load_bytes(bytes(source), "image", "the picture given as bytes")
     if isinstance(source, Image.Image):
@@ -215,6 +223,26 @@ def resize(pixels: Tensor, height_px: int, width_px: int) -> Tensor:
     return resized.clamp_(0, 1)
 
 
+def cover(pixels: Tensor, height_px: int, width_px: int) -> Tensor:
+    """Fill a size with the middle of a picture, in the picture's own aspect.
+
+    Args:
+        pixels: of shape (B, C, H, W), in [0, 1].
+        height_px: new height in pixels.
+        width_px: new width in pixels.
+
+    Returns:
+        (B, C, height_px, width_px) in [0, 1].
+    """
+    height, width = pixels.shape[-2:]
+    share = min(height / height_px, width / width_px)
+    kept_height = min(height, max(1, round(share * height_px)))
+    kept_width = min(width, max(1, round(share * width_px)))
+    top, left = (height - kept_height) // 2, (width - kept_width) // 2
+    middle = pixels[..., top : top + kept_height, left : left + kept_width]
+    return resize(middle, height_px, width_px)
+
+
 def to_image(pixels: Tensor, alpha: Tensor | None = None) -> Image.Image:
     """Round to 8 bits a sample, tagged as sRGB.
 
@@ -226,6 +254,20 @@ def to_image(pixels: Tensor, alpha: Tensor | None = None) -> Image.Image:
         ShapeError: ``pixels`` or ``alpha`` has another shape.
         ImageError: a value is NaN.
     """
+    image = Image.fromarray(_rounded(pixels, alpha, 255).astype(np.uint8))
+    image.info["icc_profile"] = srgb_profile()
+    return image
+
+
+def to_samples(pixels: Tensor, alpha: Tensor | None = None) -> Samples:
+    """Round to 16 bits a sample: (H, W, 3), or (H, W, 4) with opacity.
+
+    Takes and raises what :func:`to_image` does.
+    """
+    return _rounded(pixels, alpha, 65535).astype(np.uint16)
+
+
+def _rounded(pixels: Tensor, alpha: Tensor | None, white: int) -> Floats:
     if pixels.ndim != 4 or pixels.shape[:2] != (1, 3) or not pixels.numel():
         raise ShapeError(f"expected pixels of shape (1, 3, H, W), got {tuple(pixels.shape)}")
     planes = pixels.detach()[0]
@@ -239,7 +281,5 @@ def to_image(pixels: Tensor, alpha: Tensor | None = None) -> Image.Image:
     planes = planes.to("cpu", torch.float32)
     if bool(planes.isnan().any()):
         raise ImageError("expected numbers in [0, 1], got NaN; the painting has diverged")
-    samples = (planes.clamp(0, 1) * 255).round().to(torch.uint8)
-    image = Image.fromarray(samples.permute(1, 2, 0).contiguous().numpy())
-    image.info["icc_profile"] = srgb_profile()
-    return image
+    samples: Floats = (planes.clamp(0, 1) * white).round_().permute(1, 2, 0).contiguous().numpy()
+    return samples

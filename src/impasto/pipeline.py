@@ -132,11 +132,11 @@ class _Painting:
     def _first_image(self, scale: Scale) -> Tensor:
         content, styles = self.given.content, self.given.styles
         if self.given.start is not None:
-            return self._place(_on_canvas(_resized(self.given.start, scale), scale))
+            return self._place(_on_canvas(_covering(self.given.start, scale), scale))
         if self.given.start_name == "noise":
             return self._place(inputs.noise(*scale.canvas_px, self.settings.seed))
         if self.given.start_name == "style":
-            return self._place(_on_canvas(_resized(styles[0], scale), scale))
+            return self._place(_on_canvas(_covering(styles[0], scale), scale))
         assert content is not None
         image = _resized(content, scale)
         if self.given.start_name == "matched":
@@ -220,6 +220,10 @@ def _load_network(job: Job, plan: Plan, progress: Progress | None) -> Network:
 
 def _resized(picture: Picture, scale: Scale) -> Tensor:
     return images.resize(picture.pixels, scale.height_px, scale.width_px)
+
+
+def _covering(picture: Picture, scale: Scale) -> Tensor:
+    return images.cover(picture.pixels, scale.height_px, scale.width_px)
 
 
 def _on_canvas(pixels: Tensor, scale: Scale) -> Tensor:

@@ -989,3 +989,17 @@ def test_an_animation_needs_frames_and_the_right_ending(tmp_path):
     with pytest.raises(ImageError, match=r"\.gif"):
         images.save_animation([Image.new("RGB", (2, 2))], tmp_path / "run.png")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("height", "width", "middle"), [(4, 12, (0, 12)), (8, 4, (4, 8))])
+def test_cover_fills_a_size_with_the_middle_in_the_same_aspect(height, width, middle):
+    columns = torch.arange(12.0).expand(1, 3, 8, 12) / 12
+    covered = images.cover(columns, height, width)
+    assert covered.shape == (1, 3, height, width)
+    left, right = middle
+    assert float(covered.mean()) == pytest.approx((left + right - 1) / 2 / 12, abs=1e-6)
+
+
+def test_cover_of_the_same_shape_is_a_resize():
+    pixels = images.load(colours(height=6, width=9)).pixels
+    assert torch.equal(images.cover(pixels, 12, 18), images.resize(pixels, 12, 18))

@@ -193,12 +193,13 @@ with torch.no_grad():
 
 _, ax = plt.subplots(figsize=(5, 4.5), layout="constrained")
 ax.imshow(distances.log10(), cmap="magma")
+ax.set_xticks(range(len(titles)), [f"{title}\nright" for title in titles], fontsize="small")
+ax.set_yticks(range(len(titles)), [f"{title}, left" for title in titles], fontsize="small")
+ax.set_title("style loss at relu3_1")
 for (down, across), distance in np.ndenumerate(distances.numpy()):
     shade = "white" if distance < distances.median() else "black"
     ax.text(across, down, f"{distance:.1f}", ha="center", va="center", color=shade)
-ax.set_xticks(range(len(titles)), [f"{title}\nright" for title in titles], fontsize="small")
-ax.set_yticks(range(len(titles)), [f"{title}, left" for title in titles], fontsize="small")
-title = ax.set_title("style loss at relu3_1")
+
 # %% [markdown]
 # ## Both at once, in fifteen lines
 #

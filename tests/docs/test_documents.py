@@ -43,6 +43,8 @@ def folder(tmp_path, monkeypatch):
 def test_a_notebook_runs(path, folder, real_network, monkeypatch):
     # A kernel of its own chooses how it shows figures.
     monkeypatch.delenv("MPLBACKEND")
+    # At these sizes several threads only wait for each other.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(path, as_version=4)
     (parameters,) = [
         cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", ())

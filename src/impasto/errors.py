@@ -6,6 +6,7 @@
     ├── ShapeError          (ValueError)       an array or tensor of the wrong shape
     ├── WeightsError        (RuntimeError)     network weights absent, damaged or of another network
     ├── OutOfMemoryError    (RuntimeError)     the painting does not fit in memory
+    ├── OutputError         (OSError)          a finished picture could not go where it should
     ├── MissingPackageError (ImportError)     a package that only this feature needs
     └── Diverged            (ArithmeticError)  the loss stopped being finite, after every rescue
 
@@ -21,6 +22,7 @@ __all__ = [
     "ImpastoError",
     "MissingPackageError",
     "OutOfMemoryError",
+    "OutputError",
     "SettingsError",
     "ShapeError",
     "WeightsError",
@@ -49,6 +51,10 @@ class WeightsError(ImpastoError, RuntimeError):
 
 class OutOfMemoryError(ImpastoError, RuntimeError):
     """The painting does not fit in memory."""
+
+
+class OutputError(ImpastoError, OSError):
+    """A finished picture could not be written where it should; the message says where it is."""
 
 
 class MissingPackageError(ImpastoError, ImportError):

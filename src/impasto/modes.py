@@ -119,8 +119,15 @@ def paint(
     on_step: Callable[[Step], object] | None = None,
     *,
     progress: Progress | None = None,
+    stop_after: int | None = None,
 ) -> Result:
     """Run ``job`` to its end, calling ``on_step`` with each Step.
+
+    Args:
+        job: what to paint.
+        on_step: called with each Step.
+        progress: told of the fetching of weights, should they be absent.
+        stop_after: the step to end with, if it comes before the last.
 
     Raises:
         ImpastoError: as ``iterate`` does.
@@ -134,3 +141,5 @@ def paint(
             return result
         if on_step is not None:
             on_step(step)
+        if step.step == stop_after:
+            return step.result()

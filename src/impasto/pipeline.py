@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 import impasto
-from impasto import colour, images, inputs, network
+from impasto import colour, images, inputs, network, recipe, weights
 from impasto.errors import Diverged, OutOfMemoryError
 from impasto.history import History
 from impasto.images import Picture
@@ -34,9 +34,16 @@ from impasto.objective import (
 from impasto.optimise import Iterate, descend
 from impasto.planning import Plan, make_plan
 from impasto.pyramid import Scale
+from impasto.recipe import Decisions, Precision, Recipe
 from impasto.records import Job, Result, Step
 from impasto.settings import Settings
 from impasto.weights import Progress
+
+_PRECISIONS: dict[torch.dtype, Precision] = {
+    torch.float32: "fp32",
+    torch.bfloat16: "bf16",
+    torch.float16: "fp16",
+}
 
 
 def iterate(job: Job, *, progress: Progress | None = None) -> Generator[Step, None, Result]:
@@ -61,7 +68,8 @@ def iterate(job: Job, *, progress: Progress | None = None) -> Generator[Step, No
     if job.runtime.threads is not None:
         torch.set_num_threads(job.runtime.threads)
     try:
-        return (yield from _Painting(job, given, plan, _load_network(job, plan, progress)).steps())
+        net = _load_network(job, plan, progress)
+        return (yield from _Painting(job, given, plan, net).steps())
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
@@ -80,6 +88,7 @@ class _Painting:
         self.settings: Settings = given.settings
         self._began_s = time.perf_counter()
         self._history: list[dict[str, float]] = []
+        self._recipe = _write_recipe(job, given, plan)
 
     def steps(self) -> Generator[Step, None, Result]:
         """Paint from the coarsest size to the finest."""
@@ -96,9 +105,9 @@ class _Painting:
                     yield self._step(place, point, work_done / work)
             except Diverged as diverged:
                 if self._history:
-                    diverged.result = self._finish(image, scale)
+                    diverged.result = self._finish(image, scale, stopped=True)
                 raise
-        return self._finish(image, scales[-1])
+        return self._finish(image, scales[-1], stopped=False)
 
     def _descend(self, image: Tensor, scale: Scale) -> Iterator[Iterate]:
         if not scale.iterations:
@@ -178,21 +187,30 @@ class _Painting:
 
     def _image(self, canvas: Tensor, scale: Scale) -> Image.Image:
         pixels = _off_canvas(canvas, scale)
+        return images.to_image(pixels, self._alpha(pixels))
+
+    def _alpha(self, pixels: Tensor) -> Tensor | None:
         content = self.given.content
         if content is None or content.alpha is None:
-            return images.to_image(pixels)
-        return images.to_image(pixels, images.resize(content.alpha, *pixels.shape[-2:]))
+            return None
+        return images.resize(content.alpha, *pixels.shape[-2:])
 
-    def _finish(self, canvas: Tensor, scale: Scale) -> Result:
+    def _finish(self, canvas: Tensor, scale: Scale, *, stopped: bool) -> Result:
         time_s = time.perf_counter() - self._began_s
-        return self._result(canvas, scale, len(self._history), time_s)
+        return self._result(canvas, scale, len(self._history), time_s, stopped=stopped)
 
-    def _result(self, canvas: Tensor, scale: Scale, steps: int, time_s: float) -> Result:
+    def _result(
+        self, canvas: Tensor, scale: Scale, steps: int, time_s: float, *, stopped: bool = True
+    ) -> Result:
         finest = self.given.scales[-1]
         if scale is not finest:
             canvas = _next(canvas, finest)
+        pixels = _off_canvas(canvas, finest).clamp(0, 1).to("cpu", torch.float32)
+        decisions = self._recipe.decisions.model_copy(
+            update={"stopped_after": steps if stopped else None}
+        )
         return Result(
-            image=self._image(canvas, finest),
+            pixels=pixels,
             history=History(self._history[:steps]),
             settings=self.settings,
             mode=self.job.mode,
@@ -202,6 +220,8 @@ class _Painting:
                 "Software": f"impasto {impasto.__version__}",
                 "Network": self.settings.network,
             },
+            alpha=self._alpha(pixels),
+            recipe=self._recipe.model_copy(update={"decisions": decisions}),
         )
 
 
@@ -215,6 +235,25 @@ def _load_network(job: Job, plan: Plan, progress: Progress | None) -> Network:
         device=plan.device,
         offline=job.runtime.offline,
         progress=progress,
+    )
+
+
+def _write_recipe(job: Job, given: Inputs, plan: Plan) -> Recipe:
+    settings = given.settings
+    if given.start is not None:
+        # It stands among the inputs; the settings may hold its path, which is private.
+        settings = settings.model_copy(update={"start": None})
+    return Recipe(
+        mode=job.mode,
+        settings=settings,
+        weights_sha256=weights.sha256(settings.network, file=job.runtime.weights),
+        versions=recipe.versions(),
+        decisions=Decisions(
+            precision=_PRECISIONS[plan.dtype],
+            device=plan.device.type,
+            threads=torch.get_num_threads(),
+        ),
+        inputs=recipe.inputs(given.content, given.styles, given.start),
     )
 
 

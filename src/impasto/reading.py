@@ -40,6 +40,7 @@ _SIGNATURES = (
     (b"8BPS", "a Photoshop document"),
 )
 _OUR_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+_LONGEST_DESCRIPTION = 2**20
 _ADVICE = "convert it to PNG or JPEG first"
 # Without a handler anywhere, Python would print what Pillow logs about a damaged file.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -100,9 +101,11 @@ def decode_texts(data: bytes, label: str) -> dict[str, str]:
         if isinstance(image, PngImagePlugin.PngImageFile):
             return {str(name): str(text) for name, text in image.text.items()}
         description = image.getexif().get(ExifTags.Base.ImageDescription, "")
+    if not isinstance(description, str) or len(description) > _LONGEST_DESCRIPTION:
+        return {}
     try:
         texts = json.loads(description)
-    except (TypeError, ValueError):
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(texts, dict):
         return {}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from impasto.errors import SettingsError
 from impasto.history import History
 from impasto.settings import Mode, Runtime, Settings
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from PIL.Image import Image
+    from torch import Tensor
+
+    from impasto.recipe import Recipe
 
 # A path, bytes, a PIL image, a NumPy array or a torch tensor: whatever images.load accepts.
 ImageSource = Any
@@ -74,35 +79,68 @@ class Result:
     """A finished painting.
 
     Attributes:
-        image: the picture, 8 bits a sample, sRGB; RGBA if the content picture was.
+        pixels: the picture as it was painted, sRGB in [0, 1], float32 of shape (1, 3, H, W).
         history: the loss terms of each step.
         settings: what it was painted with.
         mode: ``style_transfer``, ``content`` or ``style``.
         time_s: how long it took, in seconds.
         notes: what the user was told on the way.
-        metadata: what goes into the file beside the pixels.
+        metadata: what goes into the file beside pixels and recipe.
+        alpha: opacity in [0, 1], (1, 1, H, W), if the content picture had any.
+        recipe: how to paint it again.
     """
 
-    image: Image
+    pixels: Tensor
     history: History
     settings: Settings
     mode: Mode
     time_s: float
     notes: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    alpha: Tensor | None = None
+    recipe: Recipe | None = None
 
-    def save(self, path: str | Path) -> Path:
+    @cached_property
+    def image(self) -> Image:
+        """The picture, 8 bits a sample, sRGB; RGBA if the content picture was."""
+        from impasto import images
+
+        return images.to_image(self.pixels, self.alpha)
+
+    def save(
+        self,
+        path: str | Path,
+        *,
+        bits: int = 8,
+        dpi: float | None = None,
+        recipe: bool = True,
+    ) -> Path:
         """Write the picture to ``path``; its ending names the format.
 
+        Args:
+            path: the file; an earlier one stays whole until the new one has replaced it.
+            bits: 8 or, in PNG and TIFF, 16 a sample, rounded from the floats.
+            dpi: the print size, in pixels per inch.
+            recipe: tell in the file how it was made; GIF and BMP cannot.
+
         Raises:
-            ImageError: the ending cannot be written, or the folder is absent or read-only.
+            SettingsError: other bits.
+            ImageError: the ending cannot be written, or not with these bits or a print size,
+                or the folder is absent or read-only.
         """
         from impasto import images
 
-        return images.save(self.image, path, metadata=self.metadata)
+        if bits not in (8, 16):
+            raise SettingsError(f"bits: expected 8 or 16, got {bits!r}")
+        metadata = dict(self.metadata)
+        if recipe and self.recipe is not None:
+            metadata["Recipe"] = self.recipe.text()
+        image = self.image if bits == 8 else images.to_samples(self.pixels, self.alpha)
+        return images.save(image, path, metadata=metadata, dpi=dpi)
 
     def __repr__(self) -> str:
-        size = f"{self.image.width} x {self.image.height} pixels"
+        height_px, width_px = self.pixels.shape[-2:]
+        size = f"{width_px} x {height_px} pixels"
         return f"<Result of {self.mode}: {size}, {len(self.history)} steps, {self.time_s:.1f} s>"
 
     def _repr_png_(self) -> bytes | None:

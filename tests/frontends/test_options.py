@@ -42,6 +42,7 @@ WORDS = {
 }
 COMMANDS = (
     (), ("transfer",), ("content",), ("style",),
+    ("recipe",), ("replay",),
     ("weights",), ("weights", "list"), ("weights", "fetch"), ("weights", "verify"),
 )  # fmt: skip
 

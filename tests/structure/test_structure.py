@@ -18,6 +18,7 @@ PUBLIC = [
     "Job",
     "MissingPackageError",
     "OutOfMemoryError",
+    "OutputError",
     "Result",
     "Runtime",
     "Settings",

@@ -5,6 +5,7 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from impasto.errors import ImageError
@@ -14,8 +15,8 @@ from impasto.settings import Runtime, Settings
 
 @pytest.fixture
 def result():
-    image = Image.fromarray(np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3))
-    return Result(image, [{"total": 1.0}], Settings(), "style", 2.0)
+    pixels = torch.arange(4 * 5 * 3).reshape(1, 3, 4, 5) / 255
+    return Result(pixels, [{"total": 1.0}], Settings(), "style", 2.0)
 
 
 def test_a_job_needs_no_more_than_a_mode():

@@ -15,12 +15,12 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from impasto import __version__
-from impasto.errors import Diverged, ImpastoError, OutOfMemoryError
+from impasto.errors import Diverged, ImpastoError, OutOfMemoryError, OutputError
 from impasto.frontends import bench, process
 from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.options import with_options
 from impasto.frontends.terminal import Display, make_display
-from impasto.records import Result, Step
+from impasto.records import Job, Result, Step
 from impasto.settings import PRESETS, Mode, Runtime, Settings, check
 
 app = typer.Typer(
@@ -36,6 +36,7 @@ app.add_typer(bench.app, name="bench")
 
 # Typer has its own copy of click, or uses click itself, depending on its release.
 _UsageError: Any = typer.BadParameter.__base__
+_NOT_THE_USERS = (Diverged, OutOfMemoryError, OutputError)
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 _painting_options = with_options(
@@ -61,7 +62,7 @@ def transfer(
     **options: Any,
 ) -> None:
     """Repaint the photograph CONTENT in the manner of the paintings STYLE."""
-    _paint("style_transfer", options | {"preset": preset}, content, styles)
+    _paint_new("style_transfer", options | {"preset": preset}, content, styles)
 
 
 @app.command()
@@ -72,7 +73,7 @@ def content(
     **options: Any,
 ) -> None:
     """Rebuild IMAGE from noise, to see what the content layers keep of it."""
-    _paint("content", options | {"preset": preset}, image, [])
+    _paint_new("content", options | {"preset": preset}, image, [])
 
 
 @app.command()
@@ -83,7 +84,67 @@ def style(
     **options: Any,
 ) -> None:
     """Paint from noise the texture that the network sees in the paintings IMAGE."""
-    _paint("style", options | {"preset": preset}, None, images)
+    _paint_new("style", options | {"preset": preset}, None, images)
+
+
+@app.command("recipe")
+def show_recipe(
+    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="What impasto painted.")],
+) -> None:
+    """Print as JSON how PICTURE was made."""
+    from impasto import recipe
+
+    typer.echo(recipe.read(picture).text(indent=2))
+
+
+@app.command("replay")
+@with_options({"Output": Delivery, "Where and how": Runtime})
+def replay_picture(
+    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="What impasto painted.")],
+    content: Annotated[
+        str | None, typer.Option("--content", metavar="FILE", help="Its content picture.")
+    ] = None,
+    styles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--style", metavar="FILE", help="Its style picture; once for each, in their order."
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="FILE", help="The picture it started from, if one."),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, such as size=2048."),
+    ] = None,
+    other_inputs: Annotated[
+        bool,
+        typer.Option("--other-inputs", help="Take other pictures or weights than the recipe's."),
+    ] = False,
+    **options: Any,
+) -> None:
+    """Paint PICTURE again, by the recipe in it, from the same pictures."""
+    from impasto import recipe
+    from impasto.frontends import replay
+
+    made = recipe.read(picture)
+    delivery = _take_delivery(options)
+    with _display_of(delivery) as display:
+        job = replay.make_job(
+            made,
+            content=content,
+            styles=styles or [],
+            start=start,
+            changes=changes or [],
+            runtime=options,
+            other_inputs=other_inputs,
+            progress=display.progress,
+        )
+        if told := replay.differences(made):
+            display.message(told)
+    is_same = not (changes or other_inputs)
+    _paint(job, delivery, stop_after=made.decisions.stopped_after if is_same else None)
 
 
 @weights_app.command("list")
@@ -158,7 +219,7 @@ def run(words: Sequence[str] | None = None) -> NoReturn:
         sys.exit(2)
     except ImpastoError as error:
         _complain(str(error))
-        sys.exit(1 if isinstance(error, (Diverged, OutOfMemoryError)) else 2)
+        sys.exit(1 if isinstance(error, _NOT_THE_USERS) else 2)
 
 
 class _Stopped(BaseException):
@@ -183,13 +244,27 @@ def _complain(message: str) -> None:
     typer.echo(f"impasto: {message}", err=True)
 
 
-def _paint(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
+def _paint_new(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
+    from impasto import modes
+
+    delivery = _take_delivery(options)
+    _paint(modes.make_job(mode, content, styles, **options), delivery)
+
+
+def _take_delivery(options: dict[str, Any]) -> Delivery:
+    """Take out of ``options`` what a Delivery holds."""
+    chosen = {name: options.pop(name) for name in Delivery.model_fields if name in options}
+    return check(Delivery, chosen)
+
+
+def _display_of(delivery: Delivery) -> Display:
+    return make_display(quiet=delivery.quiet, json_lines=delivery.json_lines)
+
+
+def _paint(job: Job, delivery: Delivery, *, stop_after: int | None = None) -> None:
     """Paint, show, and write; whatever ends the painting early, the best picture is kept."""
     from impasto import modes
 
-    chosen = {name: options.pop(name) for name in Delivery.model_fields if name in options}
-    delivery = check(Delivery, chosen)
-    job = modes.make_job(mode, content, styles, **options)
     files = Files(delivery, job.settings.size)
     last: Step | None = None
 
@@ -197,12 +272,13 @@ def _paint(mode: Mode, options: dict[str, Any], content: str | None, styles: lis
         nonlocal last
         last = step
         display.step(step)
-        files.step(step)
+        if told := files.step(step):
+            display.message(told)
 
-    display = make_display(quiet=delivery.quiet, json_lines=delivery.json_lines)
+    display = _display_of(delivery)
     try:
         with display:
-            result = modes.paint(job, on_step, progress=display.progress)
+            result = modes.paint(job, on_step, progress=display.progress, stop_after=stop_after)
         _deliver(result, files, display)
     except (_Stopped, Diverged, OutOfMemoryError):
         if last is not None:

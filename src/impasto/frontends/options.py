@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+
+from impasto.errors import SettingsError
 
 _METAVARS: dict[Any, str] = {Path: "FILE", int: "N", float: "X", str: "TEXT"}
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -61,6 +63,24 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
     return decorate
 
 
+def assignments(words: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
+    """Read words such as ``size=2048`` as fields of ``model``, which checks their values.
+
+    Raises:
+        SettingsError: a word that is not NAME=VALUE.
+    """
+    given: dict[str, Any] = {}
+    for word in words:
+        flag, equals, value = word.partition("=")
+        name = flag.strip().replace("-", "_")
+        if not (name and equals):
+            raise SettingsError(f"expected NAME=VALUE, got {word!r}; such as size=2048")
+        field = model.model_fields.get(name)
+        several = field is not None and get_origin(_type_of(field)[0]) is list
+        given[name] = value.split(",") if several else value
+    return given
+
+
 def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     kind, metavar = _type_of(field)
     extra: dict[str, Any] = field.json_schema_extra or {}  # type: ignore[assignment]
@@ -88,7 +108,7 @@ def _type_of(field: FieldInfo) -> tuple[Any, str | None]:
     if kind is bool:
         return bool, None
     if get_origin(kind) is Literal:
-        return str, "|".join(get_args(kind))
+        return str, "|".join(map(str, get_args(kind)))
     if kind in _METAVARS:
         return str, _METAVARS[kind]
     # Layers with weights, or a list of numbers: words, separated by commas or repeated.

@@ -1,0 +1,265 @@
+"""Pictures as the bytes of a file: tagged as sRGB, with texts and print size, without private data.
+
+Pillow writes 8 bits a sample. Of 16 it writes none in colour: PNG is put together here, and
+libvips writes TIFF.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, PngImagePlugin
+
+from impasto.errors import ImageError
+from impasto.profiles import srgb_profile
+
+Samples = NDArray[np.uint16]
+# What JPEG's density fields hold; the other formats hold more.
+MOST_DPI = 65535
+
+_MM_PER_INCH = 25.4
+_INCH = 2
+_LONGEST_CHUNK_BYTES = 2**30
+# A segment of JPEG has 65535 bytes, of which two are its length.
+_LONGEST_JPEG_EXIF_BYTES = 65533
+
+
+@dataclass(frozen=True)
+class Format:
+    """How one file format is written; ``longest_px`` is the most that it can hold.
+
+    Attributes:
+        name: what Pillow calls it.
+        longest_px: longest side, in pixels.
+        alpha: holds opacity.
+        deep: holds 16 bits a sample.
+        exif: texts go into EXIF.
+        density: Pillow writes a print size into fields of the format's own.
+        options: Pillow's, for writing.
+    """
+
+    name: str
+    longest_px: int
+    alpha: bool = True
+    deep: bool = False
+    exif: bool = True
+    density: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+_PNG = Format("PNG", 2**31 - 1, deep=True, exif=False)
+_JPEG = Format("JPEG", 65500, alpha=False, options={"quality": 95, "subsampling": "4:4:4"})
+_TIFF = Format("TIFF", 2**31 - 1, deep=True, options={"compression": "tiff_adobe_deflate"})
+FORMATS = {
+    ".png": _PNG,
+    ".jpg": _JPEG,
+    ".jpeg": _JPEG,
+    ".webp": Format("WEBP", 16383, density=False, options={"quality": 95}),
+    ".avif": Format("AVIF", 65536, density=False, options={"quality": 90, "subsampling": "4:4:4"}),
+    ".tif": _TIFF,
+    ".tiff": _TIFF,
+    ".bmp": Format("BMP", 2**31 - 1, alpha=False, exif=False),
+    ".gif": Format("GIF", 65535, exif=False, density=False),
+}
+
+
+def format_of(path: Path) -> Format:
+    """Return the format that the ending of ``path`` names.
+
+    Raises:
+        ImageError: none does.
+    """
+    file_format = FORMATS.get(path.suffix.lower())
+    if file_format is None:
+        raise ImageError(
+            f"{str(path)!r} cannot be written: expected a name that ends in "
+            f"{', '.join(FORMATS)}, got {path.suffix!r}; choose one of these"
+        )
+    return file_format
+
+
+def check_fit(
+    file_format: Format, label: str, *, longest_px: int, bits: int = 8, dpi: float | None = None
+) -> None:
+    """Make sure that a format can hold a picture.
+
+    Raises:
+        ImageError: too many pixels a side or bits a sample, or no place for a print size.
+    """
+    if longest_px > file_format.longest_px:
+        raise ImageError(
+            f"{label} cannot be written: expected at most {file_format.longest_px} pixels a side "
+            f"in {file_format.name}, got {longest_px}; choose .png or .tiff"
+        )
+    if bits > 8 and not file_format.deep:
+        raise ImageError(
+            f"{label} cannot be written: expected 8 bits a sample in {file_format.name}, "
+            f"got {bits}; choose .png or .tiff"
+        )
+    if dpi is None:
+        return
+    if not (file_format.density or file_format.exif):
+        raise ImageError(
+            f"{label} cannot be written: expected no print size in {file_format.name}, which has "
+            f"no place for one, got {dpi:g} dpi; choose .png, .jpg or .tiff"
+        )
+    if not 0 < dpi <= MOST_DPI:
+        raise ImageError(
+            f"{label} cannot be written: expected more than 0 and at most {MOST_DPI} dpi, "
+            f"got {dpi:g}; choose another print size"
+        )
+
+
+def encode(
+    image: Image.Image | Samples,
+    file_format: Format,
+    label: str,
+    *,
+    metadata: Mapping[str, str],
+    dpi: float | None = None,
+) -> bytes:
+    """Encode an sRGB picture: 8 bits as an image, 16 as samples of (H, W, 3) or (H, W, 4).
+
+    Raises:
+        ImageError: a picture that the format cannot hold.
+    """
+    bits, size = (8, image.size) if isinstance(image, Image.Image) else (16, image.shape[:2])
+    check_fit(file_format, label, longest_px=max(size), bits=bits, dpi=dpi)
+    try:
+        if isinstance(image, Image.Image):
+            return _encode_image(image, file_format, metadata, dpi)
+        if file_format.name == "PNG":
+            return _encode_deep_png(image, metadata, dpi)
+        return _encode_deep_tiff(image, metadata, dpi)
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
+        raise unwritable(label, error) from None
+
+
+def flatten(image: Image.Image) -> Image.Image:
+    """Show the picture on white, as RGB."""
+    bare = _bare(image)
+    if bare.mode == "RGB":
+        return bare
+    white = Image.new("RGBA", bare.size, "white")
+    return Image.alpha_composite(white, bare).convert("RGB")
+
+
+def to_palette(image: Image.Image) -> Image.Image:
+    """Choose 256 colours for this picture, and diffuse the error so that no bands show."""
+    palette = image.quantize(256, method=Image.Quantize.FASTOCTREE)
+    return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+
+
+def unwritable(label: str, error: Exception) -> ImageError:
+    """Say that a picture cannot be written, and why."""
+    reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+    reason = reason or type(error).__name__
+    return ImageError(
+        f"{label} cannot be written ({reason}): expected a folder with room that may be "
+        "written to; choose another"
+    )
+
+
+def _encode_image(
+    image: Image.Image, file_format: Format, metadata: Mapping[str, str], dpi: float | None
+) -> bytes:
+    options: dict[str, Any] = {**file_format.options, "icc_profile": srgb_profile()}
+    if dpi is not None and file_format.density:
+        options["dpi"] = (dpi, dpi)
+    if file_format.exif and (metadata or dpi is not None):
+        options["exif"] = _exif(metadata, file_format, dpi)
+    if file_format.name == "PNG":
+        options["pnginfo"] = _png_texts(metadata)
+    bare = _bare(image) if file_format.alpha else flatten(image)
+    if file_format.name == "GIF":
+        bare = to_palette(flatten(bare))
+    stream = BytesIO()
+    bare.save(stream, file_format.name, **options)
+    return stream.getvalue()
+
+
+def _bare(image: Image.Image) -> Image.Image:
+    """Copy as RGB or RGBA, with nothing of what the image carries beside its pixels."""
+    copy = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    if copy is image:
+        copy = image.copy()
+    copy.info = {}
+    return copy
+
+
+def _exif(metadata: Mapping[str, str], file_format: Format, dpi: float | None) -> Image.Exif:
+    exif = Image.Exif()
+    if metadata:
+        exif[ExifTags.Base.ImageDescription] = json.dumps(dict(metadata))
+    if "Software" in metadata:
+        exif[ExifTags.Base.Software] = metadata["Software"]
+    if dpi is not None and file_format.name != "TIFF":
+        # JPEG's own fields round to a whole number, these do not; TIFF's own are these.
+        exif[ExifTags.Base.XResolution] = exif[ExifTags.Base.YResolution] = dpi
+        exif[ExifTags.Base.ResolutionUnit] = _INCH
+    if file_format.name == "JPEG" and len(exif.tobytes()) > _LONGEST_JPEG_EXIF_BYTES:
+        del exif[ExifTags.Base.ImageDescription]
+    return exif
+
+
+def _png_texts(metadata: Mapping[str, str]) -> PngImagePlugin.PngInfo:
+    texts = PngImagePlugin.PngInfo()
+    for name, text in metadata.items():
+        texts.add_itxt(name, text)
+    return texts
+
+
+def _encode_deep_png(samples: Samples, metadata: Mapping[str, str], dpi: float | None) -> bytes:
+    height_px, width_px, channels = samples.shape
+    colour_type = {3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width_px, height_px, 16, colour_type, 0, 0, 0)
+    profile = b"sRGB\0\0" + zlib.compress(srgb_profile())
+    chunks = [(b"IHDR", header), (b"iCCP", profile)]
+    if dpi is not None:
+        per_metre = round(dpi * 1000 / _MM_PER_INCH)
+        chunks.append((b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)))
+    chunks += [(kind, body) for kind, body, *_ in _png_texts(metadata).chunks]
+    chunks += [(b"IDAT", body) for body in _deflated(samples)]
+    parts = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in [*chunks, (b"IEND", b"")]
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def _deflated(samples: Samples) -> Iterator[bytes]:
+    """Compress rows as differences to the row above, which PNG calls filter 2."""
+    rows = samples.astype(">u2").view(np.uint8).reshape(len(samples), -1)
+    filtered = np.full((rows.shape[0], rows.shape[1] + 1), 2, np.uint8)
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    data = zlib.compress(filtered.data)
+    for start in range(0, len(data), _LONGEST_CHUNK_BYTES):
+        yield data[start : start + _LONGEST_CHUNK_BYTES]
+
+
+def _encode_deep_tiff(samples: Samples, metadata: Mapping[str, str], dpi: float | None) -> bytes:
+    import pyvips
+
+    image = pyvips.Image.new_from_array(samples).copy(interpretation="rgb16")
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", srgb_profile())
+    if metadata:
+        image.set_type(pyvips.GValue.gstr_type, "image-description", json.dumps(dict(metadata)))
+    # TIFF wants a resolution; 72 is what programs take for none.
+    per_mm = (72 if dpi is None else dpi) / _MM_PER_INCH
+    try:
+        data: bytes = image.tiffsave_buffer(
+            compression="deflate", predictor="horizontal", resunit="inch", xres=per_mm, yres=per_mm
+        )
+    except pyvips.Error as error:
+        raise ValueError(str(error)) from None
+    return data

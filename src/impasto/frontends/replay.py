@@ -1,0 +1,134 @@
+"""A recipe and the pictures it names become a Job again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from impasto.errors import SettingsError
+from impasto.frontends.options import assignments
+from impasto.records import Job
+from impasto.settings import Runtime, Settings, check
+
+if TYPE_CHECKING:
+    from impasto.images import Picture
+    from impasto.recipe import Input, Recipe
+    from impasto.weights import Progress
+
+
+def make_job(
+    recipe: Recipe,
+    *,
+    content: str | None,
+    styles: Sequence[str],
+    start: str | None,
+    changes: Sequence[str] = (),
+    runtime: dict[str, Any],
+    other_inputs: bool = False,
+    progress: Progress | None = None,
+) -> Job:
+    """Put together the job that ``recipe`` describes.
+
+    Args:
+        recipe: how a picture was made.
+        content: path of the content picture, if the recipe has one.
+        styles: paths of the style pictures, in the recipe's order.
+        start: path of the picture to start from, if the recipe has one.
+        changes: settings to change, as NAME=VALUE.
+        runtime: fields of Runtime that are to differ from what was decided then.
+        other_inputs: take other pictures and other weights than the recipe's.
+        progress: told of the fetching of weights, should they be absent.
+
+    Raises:
+        SettingsError: a picture too few or too many, a change that cannot be, other weights.
+        ImageError: a picture that cannot be read.
+    """
+    changed = assignments(changes, Settings)
+    settings = check(Settings, {**recipe.settings.model_dump(), **changed})
+    decisions = recipe.decisions
+    decided = {
+        "device": decisions.device,
+        "precision": decisions.precision,
+        "threads": decisions.threads,
+    }
+    needed = recipe.inputs
+    needed_start = None if "start" in changed else needed.start
+    if len(needed.styles) != len(styles) and not (other_inputs and needed.styles and styles):
+        raise SettingsError(
+            f"style: expected {len(needed.styles)} of these pictures, got {len(styles)}; the "
+            f"recipe names {', '.join(repr(style.name) for style in needed.styles) or 'none'}"
+        )
+    expected = needed.styles if len(needed.styles) == len(styles) else [None] * len(styles)
+    job = Job(
+        mode=recipe.mode,
+        content_image=_picture("content", needed.content, content, other_inputs),
+        style_images=tuple(
+            _load("style", style, path, other_inputs)
+            for style, path in zip(expected, styles, strict=True)
+        ),
+        start_image=_picture("start", needed_start, start, other_inputs),
+        settings=settings,
+        runtime=check(Runtime, {**decided, **runtime}),
+    )
+    if not other_inputs and settings.network == recipe.settings.network:
+        _check_weights(recipe, job, progress)
+    return job
+
+
+def differences(recipe: Recipe) -> str | None:
+    """Say what runs here in another version than painted the picture; None if all is the same."""
+    from impasto.recipe import versions
+
+    then, now = recipe.versions.model_dump(), versions().model_dump()
+    changed = [
+        f"{name} {then[name]!r} (here {now[name]!r})" for name in then if then[name] != now[name]
+    ]
+    if not changed:
+        return None
+    return f"painted with {', '.join(changed)}: the picture may differ in places"
+
+
+def _picture(
+    option: str, needed: Input | None, path: str | None, other_inputs: bool
+) -> Picture | None:
+    """Load a picture that the recipe needs, or make sure that none is given."""
+    if needed is None:
+        if path is None:
+            return None
+        raise SettingsError(
+            f"{option}: expected none, because the recipe has none, got {path!r}; leave it out"
+        )
+    if path is None:
+        raise SettingsError(
+            f"{option}: expected the picture {needed.name!r} that the recipe names, got none; "
+            f"give its path with --{option}"
+        )
+    return _load(option, needed, path, other_inputs)
+
+
+def _load(option: str, needed: Input | None, path: str, other_inputs: bool) -> Picture:
+    from impasto import images
+
+    picture = images.load(path)
+    if needed is not None and picture.sha256 != needed.sha256 and not other_inputs:
+        raise SettingsError(
+            f"{option}: {path!r} is another picture than the recipe's {needed.name!r}: expected "
+            f"SHA-256 {needed.sha256}, got {picture.sha256}; find that one, or add --other-inputs"
+        )
+    return picture
+
+
+def _check_weights(recipe: Recipe, job: Job, progress: Progress | None) -> None:
+    from impasto import weights
+
+    network, file = recipe.settings.network, job.runtime.weights
+    found = weights.sha256(network, file=file)
+    if found is None:
+        weights.fetch(network, offline=job.runtime.offline, progress=progress)
+        found = weights.sha256(network)
+    if recipe.weights_sha256 not in (None, found):
+        raise SettingsError(
+            f"weights: these are others than the recipe's: expected SHA-256 "
+            f"{recipe.weights_sha256}, got {found}; give that file with --weights, or add "
+            "--other-inputs"
+        )

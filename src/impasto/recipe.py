@@ -1,0 +1,186 @@
+"""How a picture was made, as data: written into its file, read back, and painted again.
+
+A recipe that is read may come from a stranger. It is data and no more: bounded in size, of
+known fields with known bounds, and it names no file that would be opened.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError, field_validator
+
+import impasto
+from impasto.errors import ImageError
+from impasto.settings import STARTS, Mode, Options, Settings
+
+if TYPE_CHECKING:
+    from impasto.images import Picture
+
+FORMAT: Literal[1] = 1
+MOST_CHARACTERS = 2**18
+_LONGEST_NAME = 255
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Precision = Literal["fp32", "bf16", "fp16"]
+Name = Annotated[str, Field(max_length=_LONGEST_NAME)]
+
+
+class _Part(Options):
+    model_config = ConfigDict(strict=True)
+
+
+class Input(_Part):
+    """A picture that was painted from: its file's name, without the folder, and its hash."""
+
+    name: Name
+    sha256: Sha256
+
+
+class Inputs(_Part):
+    """The pictures that were painted from; ``start`` if painting began with one."""
+
+    content: Input | None = None
+    styles: tuple[Input, ...] = ()
+    start: Input | None = None
+
+
+class Versions(_Part):
+    """What painted the picture."""
+
+    impasto: Name
+    torch: Name
+    python: Name
+
+
+class Decisions(_Part):
+    """What was decided on the machine, at run time.
+
+    ``stopped_after`` is the last step of a painting that ended early.
+    """
+
+    precision: Precision
+    device: str = Field(pattern=r"^(cpu|cuda|mps)$")
+    threads: int = Field(ge=1, le=1024)
+    stopped_after: int | None = Field(default=None, ge=0)
+
+
+class Recipe(_Part):
+    """Everything that decides a picture.
+
+    Attributes:
+        format: of the recipe itself.
+        mode: ``style_transfer``, ``content`` or ``style``.
+        settings: with what they left to the mode filled in, among them seed and network.
+        weights_sha256: of the network's weights file.
+        versions: what painted it.
+        decisions: what was decided at run time.
+        inputs: what it was painted from.
+    """
+
+    format: Literal[1] = FORMAT
+    mode: Mode
+    settings: Settings
+    weights_sha256: Sha256 | None
+    versions: Versions
+    decisions: Decisions
+    inputs: Inputs
+
+    @field_validator("settings")
+    @classmethod
+    def _name_no_file(cls, settings: Settings) -> Settings:
+        if settings.start is not None and settings.start not in STARTS:
+            raise ValueError(f"expected start to be one of {', '.join(STARTS)}, or none")
+        return settings
+
+    def text(self, *, indent: int | None = None) -> str:
+        """Write as JSON, in ASCII."""
+        return self.model_dump_json(indent=indent, ensure_ascii=True)
+
+
+def parse(text: str, label: str) -> Recipe:
+    """Read a recipe from JSON.
+
+    Args:
+        text: what :meth:`Recipe.text` wrote, or anything.
+        label: the picture's name in messages.
+
+    Raises:
+        ImageError: too long, no JSON, of another format, or with a field that is absent,
+            unknown, of another type or out of bounds.
+    """
+    if len(text) > MOST_CHARACTERS:
+        raise _damaged(label, f"it has {len(text)} characters, at most {MOST_CHARACTERS} are read")
+    try:
+        return Recipe.model_validate_json(text)
+    except ValidationError as error:
+        fault = error.errors(include_context=False)[0]
+    if fault["loc"] == ("format",) and isinstance(fault["input"], int):
+        raise ImageError(
+            f"{label} has a recipe of format {_short(fault['input'])}: expected {FORMAT}; a newer "
+            "impasto reads it"
+        )
+    place = ".".join(str(part) for part in fault["loc"])
+    raise _damaged(label, f"{place}: {fault['msg']}" if place else str(fault["msg"]))
+
+
+def read(path: str | os.PathLike[str]) -> Recipe:
+    """Read the recipe that a picture file carries.
+
+    Raises:
+        ImageError: no picture, one without a recipe, or one whose recipe is damaged.
+    """
+    from impasto import images
+
+    label = repr(os.fspath(path))
+    texts = images.read_metadata(path)
+    if "Recipe" not in texts:
+        raise ImageError(
+            f"{label} has no recipe: expected a picture as impasto wrote it; editing or "
+            "sending a picture may strip what is beside its pixels"
+        )
+    return parse(texts["Recipe"], label)
+
+
+def versions() -> Versions:
+    """Return the versions of what is running."""
+    import torch
+
+    return Versions(
+        impasto=impasto.__version__,
+        torch=torch.__version__,
+        python=platform.python_version(),
+    )
+
+
+def inputs(content: Picture | None, styles: Sequence[Picture], start: Picture | None) -> Inputs:
+    """Name the pictures that a painting is made from."""
+    return Inputs(
+        content=None if content is None else _input(content),
+        styles=tuple(_input(style) for style in styles),
+        start=None if start is None else _input(start),
+    )
+
+
+def _input(picture: Picture) -> Input:
+    name = picture.file_name or picture.name
+    # A file's name need not be text.
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return Input(name=text[:_LONGEST_NAME], sha256=picture.sha256)
+
+
+def _damaged(label: str, reason: str) -> ImageError:
+    return ImageError(
+        f"{label} has a recipe that cannot be read ({_short(reason)}): expected one as impasto "
+        "wrote it; take the picture from where it was painted"
+    )
+
+
+def _short(value: Any) -> str:
+    """Show a stranger's text on one line, without anything that a terminal obeys."""
+    text = str(value)[:500]
+    shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
+    return f"{shown[:200]}..." if len(shown) > 200 else shown

@@ -147,10 +147,14 @@ class Files:
     def _rescue(self, result: Result) -> str:
         """Write the picture where it can be had, and say where."""
         for folder in _refuges():
-            with suppress(OSError, ImageError):
+            with suppress(OSError):
                 folder.mkdir(parents=True, exist_ok=True)
                 own = Path(tempfile.mkdtemp(prefix="picture-", dir=folder))
-                kept = self._save(result, own / self._delivery.output.name)
+                try:
+                    kept = self._save(result, own / self._delivery.output.name)
+                except ImageError:
+                    own.rmdir()
+                    continue
                 return f"the picture is kept as {str(kept)!r}"
         return "the picture could not be kept anywhere else either: it is lost"
 

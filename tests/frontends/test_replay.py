@@ -1,0 +1,214 @@
+"""A picture tells how it was made, and is painted again from that, bit for bit."""
+
+import json
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto import images, recipe
+
+TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "out.png")
+AGAIN = ("replay", "out.png", "--content", "photograph.png", "--style", "painting.png",
+         "-o", "again.png")  # fmt: skip
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def same(one, other):
+    return np.array_equal(pixels(one), pixels(other))
+
+
+def change_recipe(path, **parts):
+    """Write the picture anew, with other fields in its recipe."""
+    texts = images.read_metadata(path)
+    made = json.loads(texts["Recipe"])
+    for part, fields in parts.items():
+        made[part] = made[part] | fields if isinstance(fields, dict) else fields
+    with Image.open(path) as image:
+        image.load()
+    images.save(image, path, metadata=texts | {"Recipe": json.dumps(made)})
+
+
+@pytest.fixture
+def weights(quick):
+    """The option that names the network, which no recipe holds the path of."""
+    return quick[:2]
+
+
+@pytest.fixture
+def painted(impasto, quick):
+    """``out.png``, painted."""
+    assert impasto(*TRANSFER, *quick, "--seed", "5", "--start", "noise").code == 0
+
+
+def test_recipe_prints_how_a_picture_was_made(impasto, painted, folder):
+    outcome = impasto("recipe", "out.png")
+    assert (outcome.code, outcome.err) == (0, "")
+    told = json.loads(outcome.out)
+    assert (told["mode"], told["settings"]["size"]) == ("style_transfer", 48)
+    assert (told["settings"]["seed"], told["settings"]["network"]) == (5, "vgg16")
+    assert told["settings"]["total_variation"] == 8500
+    assert told["inputs"]["content"] == {
+        "name": "photograph.png",
+        "sha256": images.load("photograph.png").sha256,
+    }
+    assert [style["name"] for style in told["inputs"]["styles"]] == ["painting.png"]
+    assert len(told["weights_sha256"]) == 64
+    assert told["versions"].keys() == {"impasto", "torch", "python"}
+    assert told["decisions"]["device"] == "cpu"
+    assert told["decisions"]["stopped_after"] is None
+
+
+def test_no_private_path_is_told(impasto, quick, folder):
+    private = folder / "private place"
+    private.mkdir()
+    for name in ("photograph.png", "painting.png", "other.png"):
+        shutil.copy(name, private / name)
+    impasto("transfer", private / "photograph.png", private / "painting.png", "-o", "out.png",
+            "--start", private / "other.png", *quick)  # fmt: skip
+    text = images.read_metadata("out.png")["Recipe"]
+    assert "private" not in text
+    assert str(folder) not in text
+    assert ".safetensors" not in text
+    assert recipe.read("out.png").inputs.start.name == "other.png"
+
+
+@pytest.mark.parametrize("words", [("--threads", "1", "--precision", "fp32"), ("--threads", "2")])
+def test_another_process_paints_the_same_bits(run_process, quick, weights, words):
+    assert run_process(*TRANSFER, *quick, *words, "--bits", "16").code == 0
+    outcome = run_process(*AGAIN, *weights, "--bits", "16")
+    assert (outcome.code, outcome.out) == (0, "again.png\n")
+    assert Path("out.png").read_bytes() == Path("again.png").read_bytes()
+
+
+@pytest.mark.parametrize("ending", ["jpg", "tif", "webp", "avif"])
+def test_every_format_can_be_painted_again(impasto, quick, weights, ending):
+    impasto("style", "painting.png", "other.png", "--style-weights", "2,1", "-o", f"out.{ending}",
+            *quick)  # fmt: skip
+    outcome = impasto("replay", f"out.{ending}", "--style", "painting.png", "--style", "other.png",
+                      "-o", f"again.{ending}", *weights)  # fmt: skip
+    assert outcome.code == 0
+    assert Path(f"out.{ending}").read_bytes() == Path(f"again.{ending}").read_bytes()
+
+
+def test_content_mode_and_a_start_picture_are_painted_again(impasto, quick, weights):
+    impasto("content", "photograph.png", "--start", "other.png", "-o", "out.png", *quick)
+    outcome = impasto("replay", "out.png", "--content", "photograph.png", "--start", "other.png",
+                      "-o", "again.png", *weights)  # fmt: skip
+    assert outcome.code == 0
+    assert same("out.png", "again.png")
+    assert recipe.read("again.png") == recipe.read("out.png")
+
+
+def test_the_recorded_precision_is_obeyed(impasto, quick, weights):
+    other = "fp32" if recorded_precision(impasto, quick) == "bf16" else "bf16"
+    impasto(*TRANSFER, *quick, "--precision", other)
+    assert impasto(*AGAIN, *weights).code == 0
+    assert same("out.png", "again.png")
+    assert recipe.read("again.png").decisions.precision == other
+
+
+def recorded_precision(impasto, quick):
+    impasto(*TRANSFER, *quick, "--iterations", "0")
+    return recipe.read("out.png").decisions.precision
+
+
+def test_a_picture_stopped_early_is_painted_as_far(start_process, impasto, quick, weights):
+    process = start_process(*TRANSFER, *quick, "--json", "--iterations", "20000", "--threads", "1")
+    for _ in range(3):
+        process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == 130
+    stopped_after = recipe.read("out.png").decisions.stopped_after
+    assert stopped_after >= 3
+    assert impasto(*AGAIN, *weights).code == 0
+    assert same("out.png", "again.png")
+    assert recipe.read("again.png").decisions.stopped_after == stopped_after
+
+
+def test_one_thing_can_be_changed(impasto, painted, weights):
+    outcome = impasto(*AGAIN, *weights, "--set", "size=40", "--set", "style-layers=relu1_1,relu2_1")
+    assert outcome.code == 0
+    assert pixels("again.png").shape == (30, 40, 3)
+    settings = recipe.read("again.png").settings
+    assert (settings.size, settings.seed) == (40, 5)
+    assert settings.style_layers == {"relu1_1": 1, "relu2_1": 1}
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--set", "size"), "expected NAME=VALUE, got 'size'"),
+        (("--set", "size=big"), "size: expected a valid integer, got 'big'"),
+        (("--set", "size=1"), "size: expected a number greater than or equal to 16"),
+        (("--set", "sise=40"), "no option 'sise'"),
+        (("--style", "other.png"), "style: expected 1 of these pictures, got 2"),
+        (("--start", "other.png"), "start: expected none, because the recipe has none"),
+        (("--content", "other.png"), "content: 'other.png' is another picture than the recipe's "
+         "'photograph.png'"),
+        (("--content", "absent.png"), "no file 'absent.png'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_painted_again_is_refused(impasto, painted, weights, folder, words, told):
+    outcome = impasto(*AGAIN, *weights, *words)
+    assert (outcome.code, outcome.out) == (2, "")
+    (line,) = outcome.err.splitlines()
+    assert line.startswith(f"impasto: {told}")
+    assert not (folder / "again.png").exists()
+
+
+def test_a_missing_picture_is_named(impasto, painted, weights):
+    outcome = impasto("replay", "out.png", "--style", "painting.png", "-o", "again.png", *weights)
+    assert outcome.code == 2
+    assert "expected the picture 'photograph.png'" in outcome.err
+
+
+def test_a_changed_input_is_refused_unless_told_otherwise(impasto, painted, weights):
+    shutil.copy("other.png", "painting.png")
+    outcome = impasto(*AGAIN, *weights)
+    assert outcome.code == 2
+    assert "style: 'painting.png' is another picture than the recipe's" in outcome.err
+    assert impasto(*AGAIN, *weights, "--other-inputs").code == 0
+    named = recipe.read("again.png").inputs.styles[0]
+    assert named.sha256 == images.load("other.png").sha256
+
+
+def test_other_weights_are_refused_unless_told_otherwise(impasto, painted, weights):
+    change_recipe("out.png", weights_sha256="5" * 64)
+    outcome = impasto(*AGAIN, *weights)
+    assert outcome.code == 2
+    assert outcome.err.startswith("impasto: weights: these are others than the recipe's")
+    assert impasto(*AGAIN, *weights, "--other-inputs").code == 0
+
+
+def test_other_versions_are_told(impasto, painted, weights):
+    change_recipe("out.png", versions={"torch": "1.0.0"})
+    outcome = impasto(*AGAIN, *weights, "--json")
+    assert outcome.code == 0
+    first = json.loads(outcome.out.splitlines()[0])
+    assert first["event"] == "message"
+    assert first["text"].startswith("painted with torch '1.0.0' (here '")
+
+
+def test_a_picture_without_a_recipe_cannot_be_painted_again(impasto, quick):
+    impasto(*TRANSFER, *quick, "--no-recipe")
+    for words in (("recipe", "out.png"), AGAIN):
+        outcome = impasto(*words)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.startswith("impasto: 'out.png' has no recipe")
+
+
+def test_a_hostile_recipe_opens_no_file(impasto, painted, weights):
+    change_recipe("out.png", settings={"start": "/etc/passwd"})
+    outcome = impasto(*AGAIN, *weights)
+    assert outcome.code == 2
+    (line,) = outcome.err.splitlines()
+    assert "has a recipe that cannot be read (settings: " in line

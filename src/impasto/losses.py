@@ -78,7 +78,9 @@ def style_loss(G: Tensor, A: Tensor, channels: int, positions: int) -> Tensor:
     return difference.square().sum()
 
 
-def total_variation(image: Tensor) -> Tensor:
+def total_variation(
+    image: Tensor, height_px: int | None = None, width_px: int | None = None
+) -> Tensor:
     r"""Sum the squared differences between each pixel and its eight neighbours.
 
     Each pair counts once, diagonals at half weight (they are sqrt 2 apart).
@@ -87,13 +89,16 @@ def total_variation(image: Tensor) -> Tensor:
 
     Args:
         image: (B, C, H, W), sRGB in [0, 1].
+        height_px: count only pairs whose upper row is one of the first so many; all if absent.
+        width_px: count only pairs whose left column is one of the first so many.
 
     Returns:
-        A scalar: a sum, so that tiles add up.
+        A scalar: a sum, so that tiles add up, each shown with one row and column more.
     """
+    rows, columns = image[..., :height_px, :], image[..., :width_px]
     return (
-        (image[..., :, 1:] - image[..., :, :-1]).square().sum()
-        + (image[..., 1:, :] - image[..., :-1, :]).square().sum()
+        (rows[..., :, 1:] - rows[..., :, :-1]).square().sum()
+        + (columns[..., 1:, :] - columns[..., :-1, :]).square().sum()
         + 0.5 * (image[..., 1:, 1:] - image[..., :-1, :-1]).square().sum()
         + 0.5 * (image[..., 1:, :-1] - image[..., :-1, 1:]).square().sum()
     )

@@ -1,0 +1,129 @@
+"""An image in pieces: cores that cover it once, each seen through a window with a halo.
+
+A feature looks a limited way into the image, so the features of a tile's core come out as
+in the whole image if the network is shown the core and a halo around it. What it computes
+nearer to the window's border is wrong, unless that border is the image's own, and counts
+for nothing. An image held whole is one tile.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from impasto.layers import check_layer
+
+
+@dataclass(frozen=True)
+class Span:
+    """A tile along one axis, in pixels: its core inside its window."""
+
+    core: slice
+    window: slice
+
+    def core_in_image(self, stride_px: int) -> slice:
+        """Place the core's features among those of the whole image."""
+        return slice(self.core.start // stride_px, self.core.stop // stride_px)
+
+    def core_in_window(self, stride_px: int) -> slice:
+        """Place the core's features among those of the window."""
+        # The window begins on the grid. Only the image's own end can lie off it: there the
+        # network's pooling rounds down, as this does.
+        first = self.window.start
+        return slice((self.core.start - first) // stride_px, (self.core.stop - first) // stride_px)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A rectangle of an image."""
+
+    rows: Span
+    columns: Span
+
+    def window(self, image: Tensor) -> Tensor:
+        """View the pixels that the network must see, (1, 3, h, w), of an ``image``."""
+        return image[..., self.rows.window, self.columns.window]
+
+    def core(self, features: Tensor, stride_px: int) -> Tensor:
+        """View the core's part of ``features`` that were computed from the window."""
+        rows, columns = (span.core_in_window(stride_px) for span in (self.rows, self.columns))
+        return features[..., rows, columns]
+
+    def core_of_image(self, features: Tensor, stride_px: int) -> Tensor:
+        """View the core's part of ``features`` that belong to the whole image."""
+        rows, columns = (span.core_in_image(stride_px) for span in (self.rows, self.columns))
+        return features[..., rows, columns]
+
+    def core_and_next(self, window: Tensor) -> Tensor:
+        """View the core's pixels and, where there is one, the next row and column."""
+        rows, columns = (span.core_in_window(1) for span in (self.rows, self.columns))
+        return window[..., rows.start : rows.stop + 1, columns.start : columns.stop + 1]
+
+    @property
+    def core_px(self) -> tuple[int, int]:
+        """Height and width of the core."""
+        rows, columns = self.rows.core, self.columns.core
+        return rows.stop - rows.start, columns.stop - columns.start
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What the layers in use ask of tiles.
+
+    Attributes:
+        grid_px: cores and windows begin at multiples of this, where every pooling starts anew.
+        halo_px: how much of the image a window shows around its core; a multiple of grid_px.
+    """
+
+    grid_px: int
+    halo_px: int
+
+    def split(self, height_px: int, width_px: int, tile_px: int | None) -> list[Tile]:
+        """Cover an image by tiles whose cores are at most ``tile_px`` a side.
+
+        Args:
+            height_px: of the image.
+            width_px: of the image.
+            tile_px: largest side of a core; None for one tile. Less than two cells of the grid
+                cannot be had of every image.
+        """
+        return [
+            Tile(rows, columns)
+            for rows in self._spans(height_px, tile_px)
+            for columns in self._spans(width_px, tile_px)
+        ]
+
+    def _spans(self, length_px: int, tile_px: int | None) -> list[Span]:
+        # Cores of even size. What is over beyond the last whole cell of the grid belongs to
+        # the last core: the deepest layer has no feature there.
+        cells = max(1, length_px // self.grid_px)
+        count = 1
+        if tile_px is not None:
+            largest_px = self.grid_px * max(1, tile_px // self.grid_px)
+            count = min(cells, math.ceil(length_px / largest_px))
+        ends = [self.grid_px * math.ceil(cells * place / count) for place in range(count)]
+        ends.append(length_px)
+        return [
+            Span(
+                core=slice(start, stop),
+                window=slice(max(0, start - self.halo_px), min(length_px, stop + self.halo_px)),
+            )
+            for start, stop in itertools.pairwise(ends)
+        ]
+
+
+def geometry(layers: Sequence[str], network: str) -> Geometry:
+    """Return what ``layers`` of ``network`` ask of tiles.
+
+    Raises:
+        SettingsError: the network has no such layer.
+    """
+    found = [check_layer(name, network) for name in layers]
+    grid_px = max(layer.stride_px for layer in found)
+    halo_px = max(1, *(layer.halo_px for layer in found))
+    # A pixel's own neighbours are always seen: total variation asks for the next.
+    return Geometry(grid_px, grid_px * math.ceil(halo_px / grid_px))

@@ -1,0 +1,120 @@
+"""In tiles as held whole: every term, and its gradient, for whatever the settings can ask."""
+
+from typing import Literal, get_args, get_origin
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from impasto import gallery, images
+from impasto.layers import architecture, check_layer
+from impasto.objective import Objective, Targets, content_targets, style_targets
+from impasto.settings import Settings, make_settings
+from impasto.tiles import geometry
+
+# Read from the settings, so that a choice or a term that is added to them is tried here too.
+CHOICES = {
+    name: get_args(field.annotation)
+    for name, field in Settings.model_fields.items()
+    if get_origin(field.annotation) is Literal
+}
+WEIGHTS = [
+    name
+    for name, field in Settings.model_fields.items()
+    if str(field.description).startswith("Weight of")
+]
+NAMES = [layer.name for layer in architecture("vgg16")]
+ANY_LAYERS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
+OBJECTIVES = st.fixed_dictionaries(
+    {
+        **{name: st.sampled_from(choices) for name, choices in CHOICES.items()},
+        "content_layers": ANY_LAYERS,
+        "style_layers": ANY_LAYERS,
+    }
+)
+# Each term alone, and all at once.
+WEIGHED = st.sampled_from([*([name] for name in WEIGHTS), WEIGHTS])
+SIDES = st.integers(33, 99)
+SIZES = st.tuples(SIDES, SIDES)
+TILES = st.sampled_from([16, 32, 50, 64])
+
+
+def evaluations(network, chosen, content, styles, image, tile_px):
+    """The objective at ``image``: whole, in tiles, and in tiles with content computed anew."""
+    grams = style_targets(network, styles, chosen)
+    kept, streamed = (
+        Targets(
+            content_targets(network, content, chosen, tile_px=side_px),
+            style_targets(network, styles, chosen, tile_px=side_px),
+        )
+        for side_px in (None, tile_px)
+    )
+    anew = Targets({}, grams, content_image=content)
+    return [
+        Objective(network, targets, chosen, tile_px=side_px).evaluate(image)
+        for targets, side_px in ((kept, None), (streamed, tile_px), (anew, tile_px))
+    ]
+
+
+def check_same(whole, tiled, relative):
+    assert list(tiled.terms) == list(whole.terms)
+    for name, term in whole.terms.items():
+        assert tiled.terms[name].item() == pytest.approx(term.item(), rel=relative, abs=1e-30)
+    assert tiled.total.item() == pytest.approx(whole.total.item(), rel=relative)
+    difference = (tiled.gradient - whole.gradient).norm() / whole.gradient.norm()
+    assert difference < relative
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    options=OBJECTIVES,
+    weighed=WEIGHED,
+    size=SIZES,
+    style_sizes=st.lists(SIZES, min_size=1, max_size=2),
+    tile_px=TILES,
+)
+def test_terms_and_gradient_in_tiles_are_those_of_the_whole(
+    options, weighed, size, style_sizes, tile_px, small_network, picture
+):
+    weights = {name: 100.0 if name in weighed else 0.0 for name in WEIGHTS}
+    if not weights["alpha"] and not weights["beta"]:
+        weights["alpha"] = 1e-6  # an objective needs a term that looks through the network
+    chosen = make_settings(**{**options, **weights})
+    network = small_network(chosen.network, pooling=chosen.pooling, padding=chosen.padding)
+    styles = [picture(*side, seed=2 + place) for place, side in enumerate(style_sizes)]
+    whole, *tiled = evaluations(
+        network, chosen, picture(*size, seed=1), styles, picture(*size), tile_px
+    )
+    for evaluation in tiled:
+        check_same(whole, evaluation, 1e-9)
+
+
+@pytest.mark.real
+def test_the_real_network_in_tiles_agrees_to_the_rounding_of_float32(real_network):
+    content, style = (
+        images.load(gallery.path(*name)).pixels
+        for name in (("content", "chelsea"), ("style", "nocturne"))
+    )
+    chosen = make_settings(total_variation=8500)
+    content = images.resize(content, 101, 150)
+    whole, *tiled = evaluations(
+        real_network, chosen, content, [images.resize(style, 90, 110)], content.flip(3), 80
+    )
+    for evaluation in tiled:
+        check_same(whole, evaluation, 1e-5)
+
+
+@given(height_px=SIDES, width_px=SIDES, tile_px=TILES, name=st.sampled_from(NAMES))
+def test_cores_cover_every_feature_once(height_px, width_px, tile_px, name):
+    stride_px = check_layer(name, "vgg16").stride_px
+    whole = torch.zeros(1, 1, height_px // stride_px, width_px // stride_px)
+    image = torch.zeros(1, 3, height_px, width_px)
+    for tile in geometry([name, "relu1_1"], "vgg16").split(height_px, width_px, tile_px):
+        core = tile.core_of_image(whole, stride_px)
+        core += 1
+        window = tile.window(image)
+        maps = torch.zeros(1, 1, window.shape[-2] // stride_px, window.shape[-1] // stride_px)
+        assert tile.core(maps, stride_px).shape == core.shape
+        assert max(tile.core_px) <= max(tile_px, 2 * stride_px - 1)
+    assert whole.eq(1).all()

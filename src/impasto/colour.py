@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# A grey picture's covariance has rank one. This much variance in every direction (about
-# half a level of 255) keeps the map finite.
-_LEAST_VARIANCE = (0.5 / 255) ** 2
+# A grey picture has no variance in the colours, and its noise would be stretched to them. This
+# much in every direction (two levels of 255) keeps that below sight.
+_LEAST_VARIANCE = (2 / 255) ** 2
 
 
 @dataclass(frozen=True)
@@ -56,16 +56,16 @@ def match(image: Tensor, target: Colours) -> Tensor:
         The same shape, clamped to [0, 1].
     """
     own = colours([image], [1.0])
-    least = _LEAST_VARIANCE * torch.eye(3, dtype=torch.float64)
-    root = _power(own.covariance + least, 0.5)
-    back = _power(own.covariance + least, -0.5)
-    linear = back @ _power(root @ (target.covariance + least) @ root, 0.5) @ back
+    root = _power(own.covariance, 0.5, least=_LEAST_VARIANCE)
+    back = _power(own.covariance, -0.5, least=_LEAST_VARIANCE)
+    linear = back @ _power(root @ target.covariance @ root, 0.5) @ back
     linear, offset = linear.to(image), (target.mean - linear @ own.mean).to(image)
     mapped = torch.einsum("ij,bjhw->bihw", linear, image) + offset.view(1, 3, 1, 1)
     return mapped.clamp(0, 1)
 
 
-def _power(matrix: Tensor, exponent: float) -> Tensor:
+def _power(matrix: Tensor, exponent: float, least: float = 0.0) -> Tensor:
+    """Raise a symmetric matrix to a power, its eigenvalues lifted to ``least``."""
     values, vectors = torch.linalg.eigh(matrix)
-    powered: Tensor = vectors @ torch.diag(values.clamp_min(0).pow(exponent)) @ vectors.t()
+    powered: Tensor = vectors @ torch.diag(values.clamp_min(least).pow(exponent)) @ vectors.t()
     return powered

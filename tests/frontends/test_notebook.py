@@ -86,7 +86,7 @@ def test_a_picture_as_content_path_is_where_the_other_modes_start(quick):
     for mode in ("content", "style"):
         result = main("other.png", "painting.png", mode, **quick)
         other = images.load("other.png").pixels
-        expected = images.to_image(images.resize(other, *reversed(result.image.size)))
+        expected = images.to_image(images.cover(other, *reversed(result.image.size)))
         assert np.array_equal(painted(result), np.asarray(expected))
 
 

@@ -67,11 +67,12 @@ class Json(Display):
 
     def saved(self, result: Result, path: Path) -> None:
         """Print where the result is, how large, and how long it took."""
+        height_px, width_px = result.pixels.shape[-2:]
         _print_json(
             "result",
             path=str(path),
-            width_px=result.image.width,
-            height_px=result.image.height,
+            width_px=width_px,
+            height_px=height_px,
             steps=len(result.history),
             losses=result.history.losses(),
             time_s=round(result.time_s, 3),
@@ -140,7 +141,8 @@ class Bars(Display):
 
     def saved(self, result: Result, path: Path) -> None:
         """Say where the picture is."""
-        size = f"{result.image.width} x {result.image.height} pixels"
+        height_px, width_px = result.pixels.shape[-2:]
+        size = f"{width_px} x {height_px} pixels"
         self._console.print(f"{size} in {_clock(result.time_s)}:", highlight=False)
         # As bytes: a name need not be text.
         typer.echo(os.fsencode(path))

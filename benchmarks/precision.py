@@ -1,0 +1,70 @@
+"""Paint pairs in float32 and in a narrow type, and judge both finished pictures in float32.
+
+    python benchmarks/precision.py CONTENT STYLE [CONTENT STYLE ...] --size 256 --json FILE
+
+The guard behind ``--precision auto``: under one schedule the narrow type's finished picture
+must have a float32 loss within 5 % of the one painted in float32.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from schedules import Candidate, Painting, write
+
+from impasto import images
+from impasto.frontends.process import keep_pages
+
+
+def main() -> None:
+    """Read the command line, paint, and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("pictures", nargs="+", metavar="CONTENT STYLE")
+    parser.add_argument("--size", type=int, default=256, help="longest side, in pixels")
+    parser.add_argument("--precisions", default="fp32,bf16", help="the first is the measure")
+    parser.add_argument("--json", type=Path, help="where rows are added")
+    parser.add_argument("--pictures-to", type=Path, help="a folder for the paintings")
+    given = parser.parse_args()
+    if len(given.pictures) % 2:
+        parser.error("expected pairs of pictures: CONTENT STYLE CONTENT STYLE ...")
+    keep_pages()
+    rows = []
+    for content, style in zip(given.pictures[::2], given.pictures[1::2], strict=True):
+        measure = None
+        for precision in given.precisions.split(","):
+            painting = Painting(content, style, given.size, precision=precision)
+            found = painting.paint(Candidate())
+            picture = found.pop("picture")
+            measure = measure or (found["loss"], picture)
+            pair = f"{Path(content).stem} x {Path(style).stem}"
+            row = {
+                "pair": pair,
+                "size_px": given.size,
+                "candidate": precision,
+                "loss_ratio": found["loss"] / measure[0],
+                "pixel_difference": (picture - measure[1])
+                .clamp(-1, 1)
+                .square()
+                .mean()
+                .sqrt()
+                .item(),
+                **found,
+            }
+            rows.append(row)
+            print(
+                f"{pair:30} {precision}  {found['time_s']:7.1f} s  loss {found['loss']:.1f}, "
+                f"{row['loss_ratio']:.3f} times the first; pixels differ by "
+                f"{255 * row['pixel_difference']:.1f} of 255, root mean square",
+                flush=True,
+            )
+            if given.pictures_to:
+                given.pictures_to.mkdir(parents=True, exist_ok=True)
+                path = given.pictures_to / f"{pair} {precision}.png".replace(" ", "_")
+                images.save(images.to_image(picture), path)
+            if given.json:
+                write(given.json, rows, painting.plan.device)
+
+
+if __name__ == "__main__":
+    main()

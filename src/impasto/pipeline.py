@@ -23,6 +23,7 @@ from impasto.errors import Diverged, OutOfMemoryError
 from impasto.history import History
 from impasto.images import Picture
 from impasto.inputs import Inputs
+from impasto.memory import Demand
 from impasto.network import Network
 from impasto.objective import (
     Objective,
@@ -32,7 +33,7 @@ from impasto.objective import (
     style_targets,
 )
 from impasto.optimise import Iterate, descend
-from impasto.planning import Plan, make_plan
+from impasto.planning import Plan, Way, choose_way, make_plan
 from impasto.pyramid import Scale
 from impasto.recipe import Decisions, Precision, Recipe
 from impasto.records import Job, Result, Step
@@ -80,6 +81,18 @@ def iterate(job: Job, *, progress: Progress | None = None) -> Generator[Step, No
         ) from error
 
 
+def preview(job: Job) -> list[tuple[Scale, Way]]:
+    """Say how ``job`` would be painted, without painting it: each size, and its way.
+
+    Raises:
+        SettingsError: as ``iterate`` does.
+        ImageError: as ``iterate`` does.
+    """
+    plan = make_plan(job.runtime)
+    given = inputs.read(job)
+    return list(zip(given.scales, _choose_ways(given, plan), strict=True))
+
+
 class _Painting:
     """One job under way."""
 
@@ -89,6 +102,7 @@ class _Painting:
         self._began_s = time.perf_counter()
         self._history: list[dict[str, float]] = []
         self._recipe = _write_recipe(job, given, plan)
+        self._ways = _choose_ways(given, plan)
 
     def steps(self) -> Generator[Step, None, Result]:
         """Paint from the coarsest size to the finest."""
@@ -99,7 +113,7 @@ class _Painting:
         for place, scale in enumerate(scales):
             image = _next(image, scale)
             try:
-                for point in self._descend(image, scale):
+                for point in self._descend(image, scale, self._ways[place]):
                     image = point.image
                     work_done += scale.step_work
                     yield self._step(place, point, work_done / work)
@@ -109,21 +123,26 @@ class _Painting:
                 raise
         return self._finish(image, scales[-1], stopped=False)
 
-    def _descend(self, image: Tensor, scale: Scale) -> Iterator[Iterate]:
+    def _descend(self, image: Tensor, scale: Scale, way: Way) -> Iterator[Iterate]:
         if not scale.iterations:
             return iter(())
-        objective = Objective(self.network, self._targets(scale), self.settings)
-        return descend(objective.evaluate, image, scale.iterations, self.settings)
+        objective = Objective(
+            self.network, self._targets(scale, way), self.settings, tile_px=way.tile_px
+        )
+        settings = self.settings.model_copy(update={"history": way.history})
+        return descend(objective.evaluate, image, scale.iterations, settings)
 
-    def _targets(self, scale: Scale) -> Targets:
-        content, style = {}, {}
+    def _targets(self, scale: Scale, way: Way) -> Targets:
+        content, style, pixels = {}, {}, None
         if self.given.content is not None and self.settings.alpha:
             pixels = self._place(_on_canvas(_resized(self.given.content, scale), scale))
-            content = content_targets(self.network, pixels, self.settings)
+            if way.keep_content:
+                content = content_targets(self.network, pixels, self.settings, tile_px=way.tile_px)
+                pixels = None
         if self.given.styles and self.settings.beta:
             pictures = [self._place(self._style_at(style, scale)) for style in self.given.styles]
-            style = style_targets(self.network, pictures, self.settings)
-        return Targets(content, style)
+            style = style_targets(self.network, pictures, self.settings, tile_px=way.tile_px)
+        return Targets(content, style, content_image=pixels)
 
     def _style_at(self, style: Picture, scale: Scale) -> Tensor:
         """Show a painting at the size being painted, so that strokes grow with it.
@@ -236,6 +255,29 @@ def _load_network(job: Job, plan: Plan, progress: Progress | None) -> Network:
         offline=job.runtime.offline,
         progress=progress,
     )
+
+
+def _choose_ways(given: Inputs, plan: Plan) -> list[Way]:
+    """Make each size fit into the memory that there is."""
+    settings = given.settings
+    content = list(settings.content_layers) if given.content and settings.alpha else []
+    style = list(settings.style_layers) if given.styles and settings.beta else []
+    return [
+        choose_way(
+            Demand(
+                *scale.canvas_px,
+                layers=tuple(dict.fromkeys([*content, *style])),
+                content_layers=tuple(content),
+                network=settings.network,
+                dtype=plan.dtype,
+                optimiser=settings.optimiser,
+                steps=scale.iterations,
+            ),
+            settings.history,
+            plan.memory_bytes,
+        )
+        for scale in given.scales
+    ]
 
 
 def _write_recipe(job: Job, given: Inputs, plan: Plan) -> Recipe:

@@ -1,4 +1,7 @@
-"""Where a painting is computed, and in which number type: decided once, before the first step."""
+"""Where a painting is computed, in which number type, and how it fits into memory.
+
+Decided once, before the first step.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,15 @@ from dataclasses import dataclass
 import torch
 
 from impasto.errors import SettingsError
+from impasto.memory import Demand, free_bytes
 from impasto.settings import Runtime
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# How much of what is free a painting may take, if the user does not say.
+_SHARE_OF_FREE = 0.8
+# Sides of tiles, from the fastest, and lengths of history, from the longest, to choose from.
+_TILES_PX = (None, 4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)
+_HISTORIES = (10, 5, 3, 1)
 
 
 @dataclass(frozen=True)
@@ -19,10 +28,29 @@ class Plan:
     Attributes:
         device: where image and network live.
         dtype: number type of features; the image itself is float32.
+        memory_bytes: how much the process may take; None for no limit.
     """
 
     device: torch.device
     dtype: torch.dtype
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class Way:
+    """How one size is painted, so that it fits into memory.
+
+    Attributes:
+        tile_px: largest side of a tile; None for the image held whole.
+        history: pairs of vectors that L-BFGS remembers.
+        keep_content: whether the content's features are kept, or computed for each tile.
+        peak_bytes: the most memory that the process is expected to take.
+    """
+
+    tile_px: int | None
+    history: int
+    keep_content: bool
+    peak_bytes: int
 
 
 def make_plan(runtime: Runtime) -> Plan:
@@ -32,9 +60,38 @@ def make_plan(runtime: Runtime) -> Plan:
         SettingsError: the device asked for is not here.
     """
     device = choose_device(runtime.device)
-    if runtime.precision == "auto":
-        return Plan(device, torch.bfloat16 if has_native_bfloat16(device) else torch.float32)
-    return Plan(device, _DTYPES[runtime.precision])
+    dtype = _DTYPES.get(runtime.precision)
+    if dtype is None:
+        dtype = torch.bfloat16 if has_native_bfloat16(device) else torch.float32
+    memory_bytes = runtime.memory
+    if memory_bytes is None and (free := free_bytes(device)) is not None:
+        memory_bytes = round(_SHARE_OF_FREE * free)
+    return Plan(device, dtype, memory_bytes)
+
+
+def choose_way(demand: Demand, history: int, memory_bytes: int | None) -> Way:
+    """Return the fastest way that fits; if none does, the one that takes least.
+
+    Tiles are exact, so they come first; then L-BFGS remembers less; at last the content's
+    features are computed for each tile.
+    """
+    histories = [history, *(fewer for fewer in _HISTORIES if fewer < history)]
+    if demand.optimiser != "lbfgs":
+        histories = [history]
+    ways = (
+        Way(tile_px, pairs, keep_content, demand.peak_bytes(tile_px, pairs, keep_content))
+        for keep_content in (True, False)
+        for pairs in histories
+        for tile_px in _TILES_PX
+    )
+    least = None
+    for way in ways:
+        if memory_bytes is None or way.peak_bytes <= memory_bytes:
+            return way
+        if least is None or way.peak_bytes < least.peak_bytes:
+            least = way
+    assert least is not None
+    return least
 
 
 def choose_device(name: str) -> torch.device:

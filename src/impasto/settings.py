@@ -6,6 +6,7 @@ Precedence: default < preset < explicit.
 """
 
 import os
+import re
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -177,10 +178,21 @@ class Runtime(Options):
     threads: int | None = Field(
         default=None, ge=1, le=1024, description="CPU threads; by default the physical cores."
     )
+    memory: int | None = Field(
+        default=None,
+        ge=1,
+        description="Memory that the painting may take, such as 6GiB; larger pictures go through "
+        "the network in tiles. By default 80 % of what is free.",
+    )
     weights: str | None = Field(
         default=None, description="The network's weights file (.safetensors or .pth)."
     )
     offline: bool = Field(default=False, description="Never download.")
+
+    @field_validator("memory", mode="before")
+    @classmethod
+    def _size_as_bytes(cls, memory: object) -> object:
+        return memory if memory is None else _parse_bytes(memory)
 
     @field_validator("weights", mode="before")
     @classmethod
@@ -192,6 +204,19 @@ class Runtime(Options):
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
 }
+
+
+def _parse_bytes(value: object) -> int:
+    """Read a number of bytes, or one with a unit such as MB or GiB."""
+    words = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*", str(value), re.I)
+    found = 0
+    if words and not isinstance(value, bool):
+        number, prefix, binary = words.groups()
+        base = 1024 if binary else 1000
+        found = int(float(number) * base ** (" kmgt".index(prefix.lower()) if prefix else 0))
+    if not found:
+        raise ValueError(f"expected a size such as 6GiB or 800MB, got {value!r}; write 6GiB")
+    return found
 
 
 def _check_relative(weights: list[float]) -> None:

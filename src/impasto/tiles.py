@@ -69,6 +69,12 @@ class Tile:
         rows, columns = self.rows.core, self.columns.core
         return rows.stop - rows.start, columns.stop - columns.start
 
+    @property
+    def window_px(self) -> tuple[int, int]:
+        """Height and width of the window."""
+        rows, columns = self.rows.window, self.columns.window
+        return rows.stop - rows.start, columns.stop - columns.start
+
 
 @dataclass(frozen=True)
 class Geometry:

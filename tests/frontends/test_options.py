@@ -37,6 +37,7 @@ WORDS = {
     "device": ("cuda:1", "cuda:1"),
     "precision": ("fp32", "fp32"),
     "threads": ("3", 3),
+    "memory": ("6GiB", 6 * 2**30),
     "weights": ("file.pth", "file.pth"),
     "offline": (None, True),
 }

@@ -63,13 +63,15 @@ def test_a_precision_asked_for_is_taken(precision, dtype, native, monkeypatch):
 def test_auto_takes_the_fastest_kind_of_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    assert make_plan(make_runtime()).device == CPU
+    runtime = make_runtime(memory="1GiB", precision="fp32")
+    assert make_plan(runtime).device == CPU
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
-    assert make_plan(make_runtime(precision="fp32")).device == torch.device("mps")
+    assert make_plan(runtime).device == torch.device("mps")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert make_plan(make_runtime(precision="fp32")).device == torch.device("cuda")
-    assert make_plan(make_runtime(device="cuda:1", precision="fp32")).device.index == 1
+    assert make_plan(runtime).device == torch.device("cuda")
+    second = make_runtime(device="cuda:1", memory="1GiB", precision="fp32")
+    assert make_plan(second).device.index == 1
 
 
 def test_a_device_that_is_not_here_is_refused_with_those_that_are(monkeypatch):

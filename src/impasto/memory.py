@@ -1,0 +1,144 @@
+"""How much memory is free, and how much a painting takes: predicted from sizes alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from impasto.layers import architecture, check_layer, deepest
+from impasto.tiles import geometry
+
+_MIB = 2**20
+# A process with torch and the network, before the first picture. Measured on Linux.
+_BASE_BYTES = 400 * _MIB
+# An image, a gradient, or a vector of the optimiser: three channels in float32.
+_VECTOR_BYTES = 3 * 4
+# While the network runs there are the image, its gradient, the pair before and the best
+# pair; and the photograph.
+_VECTORS = 7
+# The direction of L-BFGS needs so many more, when the network's memory is free again.
+_DIRECTION_VECTORS = 5
+# Adam: its own image, two moments.
+_ADAM_VECTORS = 3
+# Maps of the widest layer under way in the backward pass: the gradient before and after a
+# layer, and what a convolution or a product copies.
+_MAPS_UNDER_WAY = 3
+# Measured over counted, for a step held whole; a tile's core is copied out of its window,
+# and blocks of many sizes leave holes in the heap.
+_WHOLE, _TILED = 1.18, 1.55
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What decides the memory of painting one size.
+
+    Attributes:
+        height_px: of the canvas.
+        width_px: of the canvas.
+        layers: names of the layers in use.
+        content_layers: those of them whose content features are kept.
+        network: its name.
+        dtype: number type of features.
+        optimiser: ``lbfgs`` or ``adam``.
+        steps: iterations, beyond which no history grows.
+    """
+
+    height_px: int
+    width_px: int
+    layers: Sequence[str]
+    content_layers: Sequence[str]
+    network: str
+    dtype: torch.dtype
+    optimiser: str
+    steps: int
+
+    def peak_bytes(self, tile_px: int | None, history: int, keep_content: bool) -> int:
+        """Predict the most memory that painting takes, the process itself included.
+
+        Args:
+            tile_px: largest side of a tile; None for the image held whole.
+            history: pairs of vectors that L-BFGS remembers.
+            keep_content: whether the content's features are kept, or computed for each tile.
+        """
+        pixels = self.height_px * self.width_px
+        vectors, direction = _VECTORS + _ADAM_VECTORS, 1
+        if self.optimiser == "lbfgs":
+            vectors = _VECTORS + 2 * min(history, max(0, self.steps - 1))
+            direction = _DIRECTION_VECTORS
+        content = self._content_bytes() * pixels if keep_content else _VECTOR_BYTES * pixels
+        kept = _VECTOR_BYTES * vectors * pixels + content
+        return round(
+            _BASE_BYTES + kept + max(self._step_bytes(tile_px), _VECTOR_BYTES * direction * pixels)
+        )
+
+    def _step_bytes(self, tile_px: int | None) -> float:
+        """Predict what the network takes for one tile, forward and back."""
+        tiles = geometry(self.layers, self.network).split(self.height_px, self.width_px, tile_px)
+        largest = max(tile.window_px[0] * tile.window_px[1] for tile in tiles)
+        each = self._values_per_pixel() * self.dtype.itemsize * largest
+        return each * (_WHOLE if len(tiles) == 1 else _TILED)
+
+    def _values_per_pixel(self) -> float:
+        """Count the features, per pixel, that are in memory at the worst moment."""
+        listed = architecture(self.network)
+        used = listed[: listed.index(deepest(list(self.layers), self.network)) + 1]
+        rectified = sum(
+            _per_pixel(layer.name, self.network) for layer in used if layer.kind != "conv"
+        )
+        slopes = sum(_per_pixel(name, self.network) for name in self.layers)
+        widest = max(_per_pixel(layer.name, self.network) for layer in used)
+        return rectified + slopes + _MAPS_UNDER_WAY * widest
+
+    def _content_bytes(self) -> float:
+        values = sum(_per_pixel(name, self.network) for name in self.content_layers)
+        return values * self.dtype.itemsize
+
+
+def free_bytes(device: torch.device, root: Path = Path("/")) -> int | None:
+    """Return the memory that is free on ``device``; None where the system does not tell.
+
+    Args:
+        device: where the painting will live.
+        root: where ``proc`` and ``sys`` are.
+    """
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    facts = dict(line.split(":") for line in lines)
+    available = int(facts["MemAvailable"].split()[0]) * 1024
+    return min([available, *_left_in_cgroups(root)])
+
+
+def _left_in_cgroups(root: Path) -> list[int]:
+    """List what the limits of a container leave, by version 2 or 1 of the interface."""
+    left = []
+    for folder, limit, used, cache in (
+        ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+        (
+            "sys/fs/cgroup/memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_inactive_file",
+        ),
+    ):
+        try:
+            allowed = int((root / folder / limit).read_text(encoding="ascii"))
+            taken = int((root / folder / used).read_text(encoding="ascii"))
+            counts = (root / folder / "memory.stat").read_text(encoding="ascii").splitlines()
+        except (OSError, ValueError):  # no such limit, or "max"
+            continue
+        # Files that were read and could be read again are counted as used.
+        reclaimable = int(dict(line.split() for line in counts).get(cache, 0))
+        left.append(max(0, allowed - taken + reclaimable))
+    return left
+
+
+def _per_pixel(name: str, network: str) -> float:
+    layer = check_layer(name, network)
+    return float(layer.channels / layer.stride_px**2)

@@ -1,0 +1,139 @@
+"""What memory is free, what a painting takes, and which way of painting fits."""
+
+import pytest
+import torch
+
+from impasto import gallery, pipeline
+from impasto.errors import SettingsError
+from impasto.memory import Demand, free_bytes
+from impasto.modes import make_job
+from impasto.planning import choose_way
+from impasto.settings import make_runtime
+
+CPU = torch.device("cpu")
+GIB = 2**30
+LAYERS = ("relu4_2", "relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+
+
+def demand(side_px, **changes):
+    known = {
+        "layers": LAYERS,
+        "content_layers": ("relu4_2",),
+        "network": "vgg16",
+        "dtype": torch.bfloat16,
+        "optimiser": "lbfgs",
+        "steps": 30,
+    }
+    return Demand(side_px, side_px, **{**known, **changes})
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("6GiB", 6 * GIB), ("6 gib", 6 * GIB), ("1.5GiB", 3 * GIB // 2), ("800MB", 800_000_000),
+        ("2G", 2_000_000_000), ("4096", 4096), ("64kB", 64_000), ("1TiB", 1024 * GIB),
+        (12345, 12345),
+    ],
+)  # fmt: skip
+def test_memory_is_bytes_or_a_number_with_a_unit(written, meant):
+    assert make_runtime(memory=written).memory == meant
+
+
+@pytest.mark.parametrize("written", ["", "much", "GiB", "-1GiB", "6XiB", 0, "0GiB", True])
+def test_other_sizes_are_refused_with_an_example(written):
+    with pytest.raises(SettingsError, match=r"memory: expected a size such as 6GiB or 800MB, got"):
+        make_runtime(memory=written)
+
+
+def tell(root, path, text):
+    file = root / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text, encoding="ascii")
+
+
+def test_free_memory_is_what_the_system_says(tmp_path):
+    tell(tmp_path, "proc/meminfo", "MemTotal: 999 kB\nMemAvailable:  5000 kB\n")
+    assert free_bytes(CPU, tmp_path) == 5000 * 1024
+
+
+def test_a_system_that_does_not_tell_sets_no_limit(tmp_path):
+    assert free_bytes(CPU, tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "limit", "used", "cache"),
+    [
+        ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+        ("sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes",
+         "total_inactive_file"),
+    ],
+    ids=["version 2", "version 1"],
+)  # fmt: skip
+def test_a_container_limits_memory(folder, limit, used, cache, tmp_path):
+    tell(tmp_path, "proc/meminfo", "MemAvailable: 5000000 kB\n")
+    tell(tmp_path, f"{folder}/{limit}", "3000\n")
+    tell(tmp_path, f"{folder}/{used}", "1000\n")
+    tell(tmp_path, f"{folder}/memory.stat", f"anon 900\n{cache} 100\n")
+    assert free_bytes(CPU, tmp_path) == 2100
+
+
+def test_a_container_without_a_limit_does_not(tmp_path):
+    tell(tmp_path, "proc/meminfo", "MemAvailable: 5000 kB\n")
+    tell(tmp_path, "sys/fs/cgroup/memory.max", "max\n")
+    assert free_bytes(CPU, tmp_path) == 5000 * 1024
+
+
+def test_a_picture_that_fits_is_held_whole():
+    way = choose_way(demand(512), 20, 2 * GIB)
+    assert (way.tile_px, way.history, way.keep_content) == (None, 20, True)
+
+
+def test_without_a_budget_every_picture_is_held_whole():
+    assert choose_way(demand(16384), 20, None).tile_px is None
+
+
+def test_a_larger_picture_goes_in_the_largest_tiles_that_fit():
+    way = choose_way(demand(2048), 20, 4 * GIB)
+    assert way.tile_px == 768
+    assert way.history == 20
+    assert way.peak_bytes <= 4 * GIB < demand(2048).peak_bytes(1024, 20, True)
+
+
+def test_vectors_that_do_not_fit_shorten_the_history():
+    way = choose_way(demand(8192), 20, 14 * GIB)
+    assert 1 <= way.history < 20
+    assert way.peak_bytes <= 14 * GIB
+    assert choose_way(demand(8192, steps=2), 20, 14 * GIB).history == 20
+
+
+def test_where_nothing_fits_the_least_is_taken():
+    way = choose_way(demand(4096), 20, GIB)
+    assert (way.tile_px, way.history, way.keep_content) == (512, 1, False)
+
+
+def test_wider_features_take_more():
+    wide, narrow = (
+        demand(1024, dtype=dtype).peak_bytes(None, 20, True)
+        for dtype in (torch.float32, torch.bfloat16)
+    )
+    assert 1.4 < wide / narrow < 2
+
+
+def test_adam_takes_less_than_a_history_of_twenty():
+    assert demand(4096, optimiser="adam").peak_bytes(512, 20, True) < demand(4096).peak_bytes(
+        512, 20, True
+    )
+
+
+def test_a_painting_is_planned_without_being_painted():
+    job = make_job(
+        "style_transfer",
+        gallery.path("content", "chelsea"),
+        gallery.path("style", "nocturne"),
+        size=4096,
+        memory="3GiB",
+    )
+    planned = pipeline.preview(job)
+    assert planned[0][1].tile_px is None
+    assert planned[-1][0].longest_px == 4096
+    assert planned[-1][1].tile_px is not None

@@ -20,19 +20,22 @@ from impasto.settings import STARTS, Mode, Settings
 
 @dataclass(frozen=True)
 class Terms:
-    """A mode as data: which terms are minimised, and what it leaves to itself by default."""
+    """A mode as data: which terms are minimised, and from what by default."""
 
     content: bool
     style: bool
     start: str
-    total_variation: float
 
 
 MODE_TERMS: dict[Mode, Terms] = {
-    "style_transfer": Terms(True, True, start="matched", total_variation=8500),
-    "content": Terms(True, False, start="noise", total_variation=2000),
-    "style": Terms(False, True, start="noise", total_variation=8500),
+    "style_transfer": Terms(content=True, style=True, start="matched"),
+    "content": Terms(content=True, style=False, start="noise"),
+    "style": Terms(content=False, style=True, start="noise"),
 }
+# Style holds the pixels together by itself. Content alone does so near the image; from deeper
+# layers noise comes back, and what would calm it blurs a picture rebuilt from shallow ones.
+_SMOOTHNESS_WITH_STYLE = 8500.0
+_SMOOTHNESS_BY_BLOCK = {1: 20.0, 2: 200.0, 3: 1000.0, 4: 2000.0, 5: 6000.0}
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,9 @@ def _complete(job: Job) -> Settings:
     if settings.start is None:
         left_open["start"] = terms.start
     if settings.total_variation is None:
-        left_open["total_variation"] = terms.total_variation
+        block = deepest(list(settings.content_layers), settings.network).block
+        smoothness = _SMOOTHNESS_WITH_STYLE if terms.style else _SMOOTHNESS_BY_BLOCK[block]
+        left_open["total_variation"] = smoothness
     return settings.model_copy(update=left_open)
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from impasto import modes
-from impasto.frontends import cli
+from impasto.frontends import cli, plan
 from impasto.frontends.delivery import Delivery
 from impasto.settings import Runtime, Settings
 
@@ -44,6 +44,7 @@ WORDS = {
 COMMANDS = (
     (), ("transfer",), ("content",), ("style",),
     ("recipe",), ("replay",),
+    ("plan",), ("plan", "transfer"), ("plan", "content"), ("plan", "style"),
     ("weights",), ("weights", "list"), ("weights", "fetch"), ("weights", "verify"),
 )  # fmt: skip
 
@@ -130,7 +131,7 @@ def test_the_version_is_the_packages(impasto):
 
 
 def test_every_command_is_listed_here():
-    groups = {(): cli.app, ("weights",): cli.weights_app}
+    groups = {(): cli.app, ("plan",): plan.app, ("weights",): cli.weights_app}
     names = {
         (*path, command.name or command.callback.__name__)
         for path, group in groups.items()

@@ -16,7 +16,7 @@ import typer
 
 from impasto import __version__
 from impasto.errors import Diverged, ImpastoError, OutOfMemoryError, OutputError
-from impasto.frontends import bench, process
+from impasto.frontends import bench, plan, process
 from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.options import with_options
 from impasto.frontends.terminal import Display, make_display
@@ -33,6 +33,7 @@ app = typer.Typer(
 weights_app = typer.Typer(help="See, fetch and check the networks' weights.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
 app.add_typer(bench.app, name="bench")
+app.add_typer(plan.app, name="plan")
 
 # Typer has its own copy of click, or uses click itself, depending on its release.
 _UsageError: Any = typer.BadParameter.__base__

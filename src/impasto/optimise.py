@@ -81,7 +81,7 @@ class Lbfgs:
 
     def _learn(self, s: Tensor, y: Tensor) -> None:
         curvature = s @ y
-        if curvature > 1e-10 * y.square().sum():
+        if curvature > 1e-10 * (y @ y):
             self._pairs.append((s, y, 1 / curvature))
 
     def _direction(self, g: Tensor) -> Tensor:
@@ -92,11 +92,11 @@ class Lbfgs:
         for s, y, rho in reversed(self._pairs):
             a = rho * (s @ q)
             along.append(a)
-            q = q.sub_(a * y) if along[1:] else q - a * y
+            q.addcmul_(a, y, value=-1)
         s, y, rho = self._pairs[-1]
-        q = q / (rho * y.square().sum())
+        q /= rho * (y @ y)
         for (s, y, rho), a in zip(self._pairs, reversed(along), strict=True):
-            q = q.add_((a - rho * (y @ q)) * s)
+            q.addcmul_(a - rho * (y @ q), s)
         return q
 
 

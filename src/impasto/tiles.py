@@ -12,7 +12,9 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from impasto.layers import check_layer
@@ -51,7 +53,8 @@ class Tile:
     def core(self, features: Tensor, stride_px: int) -> Tensor:
         """View the core's part of ``features`` that were computed from the window."""
         rows, columns = (span.core_in_window(stride_px) for span in (self.rows, self.columns))
-        return features[..., rows, columns]
+        cut: Tensor = _Cut.apply(features, rows, columns)  # type: ignore[no-untyped-call]
+        return cut
 
     def core_of_image(self, features: Tensor, stride_px: int) -> Tensor:
         """View the core's part of ``features`` that belong to the whole image."""
@@ -120,6 +123,29 @@ class Geometry:
             )
             for start, stop in itertools.pairwise(ends)
         ]
+
+
+class _Cut(torch.autograd.Function):
+    """Cuts maps, and keeps their gradient channels-last, which torch's own cut does not."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
+        ctx.shape, ctx.place = features.shape, (..., rows, columns)
+        return features[..., rows, columns]
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        if gradient.shape == ctx.shape:
+            return gradient, None, None
+        whole = torch.empty(
+            ctx.shape,
+            dtype=gradient.dtype,
+            device=gradient.device,
+            memory_format=torch.channels_last,
+        ).zero_()
+        whole[ctx.place] = gradient
+        return whole, None, None
 
 
 def geometry(layers: Sequence[str], network: str) -> Geometry:

@@ -63,7 +63,7 @@ def layers(size_px: int) -> Image.Image:
 # Name of the file, painter, and the longest side of one picture in it, in pixels.
 SHEETS: dict[str, tuple[Callable[[int], Image.Image], int]] = {
     "front": (front, 448),
-    "grid": (grid, 256),
+    "grid": (grid, 192),
     "modes": (modes, 320),
     "layers": (layers, 224),
 }

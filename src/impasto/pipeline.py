@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Iterator
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -101,8 +102,8 @@ class _Painting:
         self.settings: Settings = given.settings
         self._began_s = time.perf_counter()
         self._history: list[dict[str, float]] = []
-        self._recipe = _write_recipe(job, given, plan)
         self._ways = _choose_ways(given, plan)
+        self._recipe = _write_recipe(job, given, plan, self._ways)
 
     def steps(self) -> Generator[Step, None, Result]:
         """Paint from the coarsest size to the finest."""
@@ -280,8 +281,9 @@ def _choose_ways(given: Inputs, plan: Plan) -> list[Way]:
     ]
 
 
-def _write_recipe(job: Job, given: Inputs, plan: Plan) -> Recipe:
+def _write_recipe(job: Job, given: Inputs, plan: Plan, ways: list[Way]) -> Recipe:
     settings = given.settings
+    had_to_fit = ways != _choose_ways(given, replace(plan, memory_bytes=None))
     if given.start is not None:
         # It stands among the inputs; the settings may hold its path, which is private.
         settings = settings.model_copy(update={"start": None})
@@ -294,6 +296,7 @@ def _write_recipe(job: Job, given: Inputs, plan: Plan) -> Recipe:
             precision=_PRECISIONS[plan.dtype],
             device=plan.device.type,
             threads=torch.get_num_threads(),
+            memory=plan.memory_bytes if had_to_fit else None,
         ),
         inputs=recipe.inputs(given.content, given.styles, given.start),
     )

@@ -59,12 +59,15 @@ class Versions(_Part):
 class Decisions(_Part):
     """What was decided on the machine, at run time.
 
-    ``stopped_after`` is the last step of a painting that ended early.
+    ``memory`` is the budget in bytes, if the painting had to be made to fit: tiles round
+    otherwise and a shorter history descends otherwise. ``stopped_after`` is the last step of a
+    painting that ended early.
     """
 
     precision: Precision
     device: str = Field(pattern=r"^(cpu|cuda|mps)$")
     threads: int = Field(ge=1, le=1024)
+    memory: int | None = Field(default=None, ge=1)
     stopped_after: int | None = Field(default=None, ge=0)
 
 

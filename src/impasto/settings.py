@@ -163,7 +163,11 @@ class Settings(Options):
 
 
 class Runtime(Options):
-    """Where and how the picture is painted. None of it changes what the picture shows."""
+    """Where and how the picture is painted.
+
+    None of it is meant to change the picture: number types and tiles round otherwise, and only
+    where memory leaves no choice does L-BFGS remember fewer steps. Recipes keep what was decided.
+    """
 
     device: str = Field(
         default="auto",

@@ -120,6 +120,18 @@ def recorded_precision(impasto, quick):
     return recipe.read("out.png").decisions.precision
 
 
+def test_a_painting_that_had_to_fit_is_made_to_fit_again(impasto, quick, weights):
+    assert impasto(*TRANSFER, *quick, "--memory", "1MiB", "--history", "8").code == 0
+    assert recipe.read("out.png").decisions.memory == 2**20
+    assert impasto(*AGAIN, *weights).code == 0
+    assert same("out.png", "again.png")
+
+
+def test_a_budget_that_changed_nothing_is_not_recorded(impasto, quick):
+    assert impasto(*TRANSFER, *quick, "--memory", "64GiB").code == 0
+    assert recipe.read("out.png").decisions.memory is None
+
+
 def test_a_picture_stopped_early_is_painted_as_far(start_process, impasto, quick, weights):
     process = start_process(*TRANSFER, *quick, "--json", "--iterations", "20000", "--threads", "1")
     for _ in range(3):

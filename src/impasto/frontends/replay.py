@@ -50,6 +50,7 @@ def make_job(
         "device": decisions.device,
         "precision": decisions.precision,
         "threads": decisions.threads,
+        "memory": decisions.memory,
     }
     needed = recipe.inputs
     needed_start = None if "start" in changed else needed.start

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from impasto import downloads, weightfiles
+from impasto import downloads, files, weightfiles
 from impasto.downloads import Progress
 from impasto.errors import SettingsError, WeightsError
 from impasto.sources import SOURCES, Source
@@ -126,7 +125,10 @@ def fetch(
                 raise _missing(name, str(error)) from None
             if not _is_good(source, data):
                 raise _missing(name, f"{source.place} gave other numbers than it should")
-            _write(data, path)
+            try:
+                files.replace(path, data)
+            except OSError as error:
+                raise downloads.unwritable(path, error) from None
             source.tidy(path.parent)
     return path
 
@@ -195,16 +197,8 @@ def cache_folder() -> Path:
     Raises:
         WeightsError: the variable is not set, and the user has no home folder.
     """
-    chosen = os.environ.get("IMPASTO_CACHE")
-    if chosen:
-        return Path(chosen).expanduser()
     try:
-        if sys.platform == "win32":
-            local = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-            return Path(local) / "impasto"
-        if sys.platform == "darwin":
-            return Path.home() / "Library" / "Caches" / "impasto"
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "impasto"
+        return files.cache_folder()
     except RuntimeError:
         raise WeightsError(
             "no folder for the weights: expected a home folder, and this user has none; name a "
@@ -248,22 +242,6 @@ def _is_good(source: Source, data: bytes) -> bool:
     if source.cached_sha256 is None:
         return weightfiles.is_sealed(data)
     return hashlib.sha256(data).hexdigest() == source.cached_sha256
-
-
-def _write(data: bytes, path: Path) -> None:
-    """Replace ``path`` whole or not at all; the caller holds its lock."""
-    partial = path.with_name(f"{path.name}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise downloads.unwritable(path, error) from None
-    finally:
-        with suppress(OSError):
-            partial.unlink()
 
 
 @contextmanager

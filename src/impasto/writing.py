@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import tempfile
-import uuid
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
-from impasto import encoding
+from impasto import encoding, files
 from impasto.encoding import FORMATS, Samples, check_fit, format_of, unwritable
 from impasto.errors import ImageError
 
@@ -172,16 +170,8 @@ def _real(path: Path) -> Path:
 
 def _write(data: bytes, target: Path) -> Path:
     final = _real(target)
-    partial = final.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(final)
+        files.replace(final, data)
     except OSError as error:
         raise unwritable(repr(str(target)), error) from None
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
     return target

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator
 
-from impasto.errors import ImageError, ImpastoError, OutputError, SettingsError
+from impasto import files
+from impasto.errors import ImageError, OutputError, SettingsError
 from impasto.frontends.timelapse import Timelapse
 from impasto.records import Result, Step
 from impasto.settings import Options
@@ -178,11 +179,9 @@ def _check_print_size(delivery: Delivery) -> None:
 
 def _refuges() -> list[Path]:
     """List the folders that take in a picture whose own folder does not."""
-    from impasto import weights
-
     refuges = []
-    with suppress(ImpastoError):
-        refuges.append(weights.cache_folder() / "rescued")
+    with suppress(RuntimeError):
+        refuges.append(files.cache_folder() / "rescued")
     with suppress(OSError):
         refuges.append(Path(tempfile.gettempdir()))
     return refuges

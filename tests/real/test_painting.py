@@ -12,12 +12,12 @@ pytestmark = pytest.mark.real
 
 PHOTOGRAPH = gallery.path("content", "chelsea")
 PAINTING = gallery.path("style", "nocturne")
-OPTIONS = {"size": 112, "coarsest": 80, "iterations": 40}
+OPTIONS = {"size": 112, "coarsest": 80, "iterations": 40, "offline": True}
 
 
 @pytest.fixture(scope="module")
 def vgg():
-    return network.load("vgg16", padding="replicate")
+    return network.load("vgg16", padding="replicate", offline=True)
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,9 @@ def test_the_same_seed_paints_the_same_picture(repainted):
 
 
 def test_content_mode_rebuilds_the_picture_from_noise():
-    result = impasto.content(PHOTOGRAPH, content_layers="relu2_2", size=96, iterations=150)
+    result = impasto.content(
+        PHOTOGRAPH, content_layers="relu2_2", size=96, iterations=150, offline=True
+    )
     photograph, rebuilt = (pixels(image) for image in (PHOTOGRAPH, result.image))
     correlation = np.corrcoef(photograph.flatten().numpy(), rebuilt.flatten().numpy())[0, 1]
     assert correlation > 0.9
@@ -112,7 +114,10 @@ def test_the_fast_number_type_ends_where_float32_does():
 
 def test_a_painting_may_start_from_a_finished_one(repainted):
     further = impasto.style_transfer(
-        PHOTOGRAPH, PAINTING, start=repainted.image, size=112, coarsest=112, iterations=10
+        PHOTOGRAPH,
+        PAINTING,
+        start=repainted.image,
+        **{**OPTIONS, "coarsest": 112, "iterations": 10},
     )
     assert further.history[0]["total"] < 2 * repainted.history[-1]["total"]
 

@@ -142,3 +142,10 @@ def _left_in_cgroups(root: Path) -> list[int]:
 def _per_pixel(name: str, network: str) -> float:
     layer = check_layer(name, network)
     return float(layer.channels / layer.stride_px**2)
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Tell whether an error says that memory ran out, as torch says it in several ways."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return "can't allocate memory" in str(error) or "not enough memory" in str(error)

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from impasto import operations
 from impasto import weights as weights_module
 from impasto.errors import ShapeError, WeightsError
 from impasto.layers import Layer, architecture, check_layer, deepest
@@ -194,40 +195,6 @@ class Network:
             return self.first_backward(gradient)
         return F.conv2d(gradient, self._convolutions[name].backward_weight, padding=1)
 
-    def pool(self, features: Tensor) -> Tensor:
-        """Halve the maps; an odd last row or column is dropped."""
-        if self.pooling == "average":
-            return F.avg_pool2d(features, 2)
-        # The built-in keeps indices and is several times slower than four strided slices.
-        first, second, third, fourth = _quarters(features)
-        return torch.maximum(torch.maximum(first, second), torch.maximum(third, fourth))
-
-    def pool_backward(self, gradient: Tensor, features: Tensor, pooled: Tensor) -> Tensor:
-        """Take a gradient back through the pooling of ``features`` to ``pooled``."""
-        whole = torch.empty_like(features)
-        height, width = features.shape[-2:]
-        if height % 2:
-            whole[:, :, -1] = 0
-        if width % 2:
-            whole[:, :, :, -1] = 0
-        targets = _quarters(whole)
-        if self.pooling == "average":
-            for target in targets:
-                torch.mul(gradient, 0.25, out=target)
-            return whole
-        # The first of equal maxima takes the gradient, as in the built-in. A comparison would
-        # leave the number type, and cost several times what this threshold does.
-        left, difference = gradient.clone(), torch.empty_like(pooled)
-        just_below = -torch.finfo(features.dtype).smallest_normal
-        for target, source in zip(targets[:3], _quarters(features)[:3], strict=True):
-            torch.sub(source, pooled, out=difference)
-            torch.ops.aten.threshold_backward.grad_input(
-                left, difference, just_below, grad_input=target
-            )
-            left.sub_(target)
-        targets[3].copy_(left)
-        return whole
-
 
 class _Features(torch.autograd.Function):
     @staticmethod
@@ -246,7 +213,7 @@ class _Features(torch.autograd.Function):
                 features = features.relu() if wanted else features.relu_()
                 kept[layer.name] = features
             else:
-                features = kept[layer.name] = network.pool(features)
+                features = kept[layer.name] = operations.pool(features, network.pooling)
             if layer.name in names:
                 found[layer.name] = features
             if not keep:
@@ -278,7 +245,7 @@ class _Features(torch.autograd.Function):
                 continue
             if layer.kind == "relu":
                 if not rectified:
-                    gradient = _rectify_backward(gradient, kept[layer.name], owned)
+                    gradient = operations.rectify_backward(gradient, kept[layer.name], owned)
                 rectified = False
             elif layer.kind == "conv":
                 gradient = network.convolve_backward(gradient, layer.name)
@@ -288,8 +255,10 @@ class _Features(torch.autograd.Function):
                 if rectified:
                     # A maximum passes the rectifier if and only if the pixel it came from
                     # does: a quarter of the work.
-                    gradient = _rectify_backward(gradient, kept[layer.name], owned)
-                gradient = network.pool_backward(gradient, kept[before], kept[layer.name])
+                    gradient = operations.rectify_backward(gradient, kept[layer.name], owned)
+                gradient = operations.pool_backward(
+                    gradient, kept[before], kept[layer.name], network.pooling
+                )
             owned = True
         return (None if gradient is None else gradient.to(ctx.image_dtype)), None, None
 
@@ -328,22 +297,3 @@ def _fold_normalisation(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     mean = torch.tensor(MEAN, dtype=weight.dtype).view(1, 3, 1, 1)
     weight = weight / std
     return weight, bias - (weight * mean).sum((1, 2, 3))
-
-
-def _rectify_backward(gradient: Tensor, features: Tensor, in_place: bool) -> Tensor:
-    if in_place:
-        return torch.ops.aten.threshold_backward.grad_input(  # type: ignore[no-any-return]
-            gradient, features, 0, grad_input=gradient
-        )
-    return torch.ops.aten.threshold_backward(gradient, features, 0)  # type: ignore[no-any-return]
-
-
-def _quarters(features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    height, width = features.shape[-2] // 2 * 2, features.shape[-1] // 2 * 2
-    even = features[:, :, :height, :width]
-    return (
-        even[:, :, ::2, ::2],
-        even[:, :, ::2, 1::2],
-        even[:, :, 1::2, ::2],
-        even[:, :, 1::2, 1::2],
-    )

@@ -14,17 +14,16 @@ from dataclasses import replace
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 import impasto
-from impasto import colour, images, inputs, network, recipe, weights
+from impasto import canvas, colour, images, inputs, network, recipe, weights
 from impasto.errors import Diverged, OutOfMemoryError
 from impasto.history import History
 from impasto.images import Picture
 from impasto.inputs import Inputs
-from impasto.memory import Demand
+from impasto.memory import Demand, is_out_of_memory
 from impasto.network import Network
 from impasto.objective import (
     Objective,
@@ -73,7 +72,7 @@ def iterate(job: Job, *, progress: Progress | None = None) -> Generator[Step, No
         net = _load_network(job, plan, progress)
         return (yield from _Painting(job, given, plan, net).steps())
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         finest = given.scales[-1]
         raise OutOfMemoryError(
@@ -112,7 +111,7 @@ class _Painting:
         work_done = 0
         image = self._first_image(scales[0])
         for place, scale in enumerate(scales):
-            image = _next(image, scale)
+            image = canvas.bring(image, scale)
             try:
                 for point in self._descend(image, scale, self._ways[place]):
                     image = point.image
@@ -136,7 +135,7 @@ class _Painting:
     def _targets(self, scale: Scale, way: Way) -> Targets:
         content, style, pixels = {}, {}, None
         if self.given.content is not None and self.settings.alpha:
-            pixels = self._place(_on_canvas(_resized(self.given.content, scale), scale))
+            pixels = self._place(canvas.extend(canvas.fitted(self.given.content, scale), scale))
             if way.keep_content:
                 content = content_targets(self.network, pixels, self.settings, tile_px=way.tile_px)
                 pixels = None
@@ -161,17 +160,17 @@ class _Painting:
     def _first_image(self, scale: Scale) -> Tensor:
         content, styles = self.given.content, self.given.styles
         if self.given.start is not None:
-            return self._place(_on_canvas(_covering(self.given.start, scale), scale))
+            return self._place(canvas.extend(canvas.covered(self.given.start, scale), scale))
         if self.given.start_name == "noise":
             return self._place(inputs.noise(*scale.canvas_px, self.settings.seed))
         if self.given.start_name == "style":
-            return self._place(_on_canvas(_covering(styles[0], scale), scale))
+            return self._place(canvas.extend(canvas.covered(styles[0], scale), scale))
         assert content is not None
-        image = _resized(content, scale)
+        image = canvas.fitted(content, scale)
         if self.given.start_name == "matched":
             shares = style_shares(len(styles), self.settings)
             image = colour.match(image, colour.colours([style.pixels for style in styles], shares))
-        return self._place(_on_canvas(image, scale))
+        return self._place(canvas.extend(image, scale))
 
     def _place(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.plan.device)
@@ -205,8 +204,8 @@ class _Painting:
             result=partial(self._result, point.image, scales[place], done, time_s),
         )
 
-    def _image(self, canvas: Tensor, scale: Scale) -> Image.Image:
-        pixels = _off_canvas(canvas, scale)
+    def _image(self, painted: Tensor, scale: Scale) -> Image.Image:
+        pixels = canvas.cut(painted, scale)
         return images.to_image(pixels, self._alpha(pixels))
 
     def _alpha(self, pixels: Tensor) -> Tensor | None:
@@ -215,17 +214,17 @@ class _Painting:
             return None
         return images.resize(content.alpha, *pixels.shape[-2:])
 
-    def _finish(self, canvas: Tensor, scale: Scale, *, stopped: bool) -> Result:
+    def _finish(self, painted: Tensor, scale: Scale, *, stopped: bool) -> Result:
         time_s = time.perf_counter() - self._began_s
-        return self._result(canvas, scale, len(self._history), time_s, stopped=stopped)
+        return self._result(painted, scale, len(self._history), time_s, stopped=stopped)
 
     def _result(
-        self, canvas: Tensor, scale: Scale, steps: int, time_s: float, *, stopped: bool = True
+        self, painted: Tensor, scale: Scale, steps: int, time_s: float, *, stopped: bool = True
     ) -> Result:
         finest = self.given.scales[-1]
         if scale is not finest:
-            canvas = _next(canvas, finest)
-        pixels = _off_canvas(canvas, finest).clamp(0, 1).to("cpu", torch.float32)
+            painted = canvas.bring(painted, finest)
+        pixels = canvas.cut(painted, finest).clamp(0, 1).to("cpu", torch.float32)
         decisions = self._recipe.decisions.model_copy(
             update={"stopped_after": steps if stopped else None}
         )
@@ -300,33 +299,3 @@ def _write_recipe(job: Job, given: Inputs, plan: Plan, ways: list[Way]) -> Recip
         ),
         inputs=recipe.inputs(given.content, given.styles, given.start),
     )
-
-
-def _resized(picture: Picture, scale: Scale) -> Tensor:
-    return images.resize(picture.pixels, scale.height_px, scale.width_px)
-
-
-def _covering(picture: Picture, scale: Scale) -> Tensor:
-    return images.cover(picture.pixels, scale.height_px, scale.width_px)
-
-
-def _on_canvas(pixels: Tensor, scale: Scale) -> Tensor:
-    """Continue a picture beyond its borders, by its own reflection."""
-    return F.pad(pixels, (scale.margin_px,) * 4, mode="reflect")
-
-
-def _off_canvas(canvas: Tensor, scale: Scale) -> Tensor:
-    """Cut the margin off."""
-    edge = scale.margin_px
-    return canvas[..., edge : edge + scale.height_px, edge : edge + scale.width_px]
-
-
-def _next(canvas: Tensor, scale: Scale) -> Tensor:
-    """Bring a canvas to another size, inside [0, 1]: the one place where pixels are clamped."""
-    return images.resize(canvas.clamp(0, 1), *scale.canvas_px)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-        return True
-    return "can't allocate memory" in str(error) or "not enough memory" in str(error)

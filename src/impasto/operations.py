@@ -1,0 +1,63 @@
+"""Pooling, and the ways back through pooling and rectifier, faster than the built-in ones."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def pool(features: Tensor, kind: str) -> Tensor:
+    """Halve maps (B, C, H, W) by ``max`` or ``average``; an odd last row or column is dropped."""
+    if kind == "average":
+        return F.avg_pool2d(features, 2)
+    # The built-in keeps indices and is several times slower than four strided slices.
+    first, second, third, fourth = _quarters(features)
+    return torch.maximum(torch.maximum(first, second), torch.maximum(third, fourth))
+
+
+def pool_backward(gradient: Tensor, features: Tensor, pooled: Tensor, kind: str) -> Tensor:
+    """Take the gradient of ``pooled`` back to the ``features`` that it was pooled from."""
+    whole = torch.empty_like(features)
+    height, width = features.shape[-2:]
+    if height % 2:
+        whole[:, :, -1] = 0
+    if width % 2:
+        whole[:, :, :, -1] = 0
+    targets = _quarters(whole)
+    if kind == "average":
+        for target in targets:
+            torch.mul(gradient, 0.25, out=target)
+        return whole
+    # The first of equal maxima takes the gradient, as in the built-in. A comparison would
+    # leave the number type, and cost several times what this threshold does.
+    left, difference = gradient.clone(), torch.empty_like(pooled)
+    just_below = -torch.finfo(features.dtype).smallest_normal
+    for target, source in zip(targets[:3], _quarters(features)[:3], strict=True):
+        torch.sub(source, pooled, out=difference)
+        torch.ops.aten.threshold_backward.grad_input(
+            left, difference, just_below, grad_input=target
+        )
+        left.sub_(target)
+    targets[3].copy_(left)
+    return whole
+
+
+def rectify_backward(gradient: Tensor, features: Tensor, in_place: bool) -> Tensor:
+    """Let a gradient through where the rectified ``features`` are above 0."""
+    if in_place:
+        return torch.ops.aten.threshold_backward.grad_input(  # type: ignore[no-any-return]
+            gradient, features, 0, grad_input=gradient
+        )
+    return torch.ops.aten.threshold_backward(gradient, features, 0)  # type: ignore[no-any-return]
+
+
+def _quarters(features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    height, width = features.shape[-2] // 2 * 2, features.shape[-1] // 2 * 2
+    even = features[:, :, :height, :width]
+    return (
+        even[:, :, ::2, ::2],
+        even[:, :, ::2, 1::2],
+        even[:, :, 1::2, ::2],
+        even[:, :, 1::2, 1::2],
+    )

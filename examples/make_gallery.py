@@ -16,8 +16,7 @@ from impasto import gallery
 
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket")
 PAINTINGS = ("nocturne", "glass", "woodcut")
-# What a deep layer leaves open, smoothness decides: the deeper, the more of it.
-SMOOTHNESS = {"relu1_2": 20, "relu2_2": 200, "relu3_2": 1000, "relu4_2": 4000, "relu5_2": 8000}
+LAYERS = ("relu1_2", "relu2_2", "relu3_2", "relu4_2", "relu5_2")
 LARGEST_BYTES = 290_000
 GAP_PX = 6
 
@@ -52,10 +51,7 @@ def layers(size_px: int) -> Image.Image:
     """Rebuild one photograph from each of five depths of the network."""
     photograph = gallery.path("content", "chelsea")
     row = [
-        impasto.content(
-            photograph, content_layers=layer, total_variation=smooth, size=size_px
-        ).image
-        for layer, smooth in SMOOTHNESS.items()
+        impasto.content(photograph, content_layers=layer, size=size_px).image for layer in LAYERS
     ]
     return _sheet([row], (size_px, size_px * 2 // 3))
 

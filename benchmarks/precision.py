@@ -8,10 +8,9 @@ must have a float32 loss within 5 % of the one painted in float32.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
-from schedules import Candidate, Painting, write
+from schedules import Candidate, Painting, arguments, pairs, write
 
 from impasto import images
 from impasto.frontends.process import keep_pages
@@ -19,18 +18,13 @@ from impasto.frontends.process import keep_pages
 
 def main() -> None:
     """Read the command line, paint, and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pictures", nargs="+", metavar="CONTENT STYLE")
-    parser.add_argument("--size", type=int, default=256, help="longest side, in pixels")
+    parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--precisions", default="fp32,bf16", help="the first is the measure")
-    parser.add_argument("--json", type=Path, help="where rows are added")
-    parser.add_argument("--pictures-to", type=Path, help="a folder for the paintings")
     given = parser.parse_args()
-    if len(given.pictures) % 2:
-        parser.error("expected pairs of pictures: CONTENT STYLE CONTENT STYLE ...")
+    painted = pairs(parser, given.pictures)
     keep_pages()
     rows = []
-    for content, style in zip(given.pictures[::2], given.pictures[1::2], strict=True):
+    for content, style in painted:
         measure = None
         for precision in given.precisions.split(","):
             painting = Painting(content, style, given.size, precision=precision)

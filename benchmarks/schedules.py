@@ -239,26 +239,38 @@ def descend(
         yield done, best, time.perf_counter() - began_s
 
 
-def main() -> None:
-    """Read the command line, paint, and write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def arguments(description: str) -> argparse.ArgumentParser:
+    """Begin the command line of a script that paints pairs of pictures and judges them."""
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("pictures", nargs="+", metavar="CONTENT STYLE")
     parser.add_argument("--size", type=int, default=256, help="longest side, in pixels")
+    parser.add_argument("--json", type=Path, help="where rows are added")
+    parser.add_argument("--pictures-to", type=Path, help="a folder for the paintings")
+    return parser
+
+
+def pairs(parser: argparse.ArgumentParser, pictures: list[str]) -> list[tuple[str, str]]:
+    """Pair each content picture with the style picture after it."""
+    if len(pictures) % 2:
+        parser.error("expected pairs of pictures: CONTENT STYLE CONTENT STYLE ...")
+    return list(zip(pictures[::2], pictures[1::2], strict=True))
+
+
+def main() -> None:
+    """Read the command line, paint, and write."""
+    parser = arguments(__doc__.splitlines()[0])
     parser.add_argument("--only", action="append", help="a candidate's name; may be repeated")
     parser.add_argument("--candidates", type=Path, help="more of them, as JSON")
     parser.add_argument("--precision", default="auto")
-    parser.add_argument("--json", type=Path, help="where rows are added")
-    parser.add_argument("--pictures-to", type=Path, help="a folder for the paintings")
     given = parser.parse_args()
-    if len(given.pictures) % 2:
-        parser.error("expected pairs of pictures: CONTENT STYLE CONTENT STYLE ...")
+    painted = pairs(parser, given.pictures)
     keep_pages()
     candidates = dict(CANDIDATES)
     if given.candidates:
         more = json.loads(given.candidates.read_text())
         candidates |= {name: Candidate(**fields) for name, fields in more.items()}
     rows = []
-    for content, style in zip(given.pictures[::2], given.pictures[1::2], strict=True):
+    for content, style in painted:
         painting = Painting(content, style, given.size, precision=given.precision)
         for name in given.only or candidates:
             found = painting.paint(candidates[name])

@@ -60,20 +60,27 @@ def run(evaluate, image, iterations, settings):
     return list(descend(evaluate, image, iterations, settings))
 
 
-def broken_at(evaluate, *calls, value=math.nan):
-    """The same problem, whose loss is ``value`` at the given calls, counted from 1."""
+def at_calls(evaluate, calls, spoil):
+    """The same problem, with ``spoil`` done to what is found at some calls, counted from 1."""
     count = 0
 
-    def broken(image):
+    def spoilt(image):
         nonlocal count
         count += 1
         found = evaluate(image)
-        if count not in calls:
-            return found
+        return spoil(found) if count in calls else found
+
+    return spoilt
+
+
+def broken_at(evaluate, *calls, value=math.nan):
+    """The same problem, whose loss is ``value`` at the given calls, counted from 1."""
+
+    def spoil(found):
         total = torch.full_like(found.total, value)
         return Evaluation({"f": total}, total, found.gradient)
 
-    return broken
+    return at_calls(evaluate, calls, spoil)
 
 
 START = torch.full(SHAPE, 0.5, dtype=torch.float64)
@@ -351,17 +358,11 @@ def test_a_first_loss_that_is_not_finite_is_refused(value):
 
 
 def broken_gradient_at(evaluate, *calls):
-    count = 0
-
-    def broken(image):
-        nonlocal count
-        count += 1
-        found = evaluate(image)
-        if count not in calls:
-            return found
-        return Evaluation(found.terms, found.total, found.gradient * math.nan)
-
-    return broken
+    return at_calls(
+        evaluate,
+        calls,
+        lambda found: Evaluation(found.terms, found.total, found.gradient * math.nan),
+    )
 
 
 def test_a_first_gradient_that_is_not_finite_is_refused():

@@ -18,10 +18,10 @@ from impasto import __version__
 from impasto.errors import Diverged, ImpastoError, OutOfMemoryError, OutputError
 from impasto.frontends import bench, plan, process
 from impasto.frontends.delivery import Delivery, Files
-from impasto.frontends.options import with_options
+from impasto.frontends.options import add_modes, with_options
 from impasto.frontends.terminal import Display, make_display
 from impasto.records import Job, Result, Step
-from impasto.settings import PRESETS, Mode, Runtime, Settings, check
+from impasto.settings import Mode, Runtime, Settings, check
 
 app = typer.Typer(
     help="Repaint a photograph in the manner of a painting.",
@@ -40,52 +40,24 @@ _UsageError: Any = typer.BadParameter.__base__
 _NOT_THE_USERS = (Diverged, OutOfMemoryError, OutputError)
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
-_painting_options = with_options(
-    {"Output": Delivery, "The picture": Settings, "Where and how": Runtime}
-)
-Preset = Annotated[
-    str,
-    typer.Option(
-        "--preset",
-        help=f"Settings to begin from: {', '.join(PRESETS)}.",
-        rich_help_panel="The picture",
-    ),
-]
 NetworkName = Annotated[str, typer.Argument(metavar="NETWORK", help="vgg16 or vgg19.")]
 
 
-@app.command()
-@_painting_options
-def transfer(
-    content: Annotated[str, typer.Argument(metavar="CONTENT", help="The photograph.")],
-    styles: Annotated[list[str], typer.Argument(metavar="STYLE", help="The paintings.")],
-    preset: Preset = "default",
-    **options: Any,
-) -> None:
-    """Repaint the photograph CONTENT in the manner of the paintings STYLE."""
-    _paint_new("style_transfer", options | {"preset": preset}, content, styles)
+def _paint_new(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
+    from impasto import modes
+
+    delivery = _take_delivery(options)
+    _paint(modes.make_job(mode, content, styles, **options), delivery)
 
 
-@app.command()
-@_painting_options
-def content(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The picture to rebuild.")],
-    preset: Preset = "default",
-    **options: Any,
-) -> None:
-    """Rebuild IMAGE from noise, to see what the content layers keep of it."""
-    _paint_new("content", options | {"preset": preset}, image, [])
-
-
-@app.command()
-@_painting_options
-def style(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="The paintings.")],
-    preset: Preset = "default",
-    **options: Any,
-) -> None:
-    """Paint from noise the texture that the network sees in the paintings IMAGE."""
-    _paint_new("style", options | {"preset": preset}, None, images)
+add_modes(
+    app,
+    {"Output": Delivery, "The picture": Settings, "Where and how": Runtime},
+    _paint_new,
+    transfer="Repaint the photograph CONTENT in the manner of the paintings STYLE.",
+    content="Rebuild IMAGE from noise, to see what the content layers keep of it.",
+    style="Paint from noise the texture that the network sees in the paintings IMAGE.",
+)
 
 
 @app.command("recipe")
@@ -243,13 +215,6 @@ def _ignore_stops() -> None:
 
 def _complain(message: str) -> None:
     typer.echo(f"impasto: {message}", err=True)
-
-
-def _paint_new(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
-    from impasto import modes
-
-    delivery = _take_delivery(options)
-    _paint(modes.make_job(mode, content, styles, **options), delivery)
 
 
 def _take_delivery(options: dict[str, Any]) -> Delivery:

@@ -13,9 +13,56 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from impasto.errors import SettingsError
+from impasto.settings import PRESETS, Mode
 
 _METAVARS: dict[Any, str] = {Path: "FILE", int: "N", float: "X", str: "TEXT"}
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+
+
+Act = Callable[[Mode, dict[str, Any], str | None, list[str]], None]
+_Preset = Annotated[
+    str,
+    typer.Option(
+        "--preset",
+        help=f"Settings to begin from: {', '.join(PRESETS)}.",
+        rich_help_panel="The picture",
+    ),
+]
+_Content = Annotated[str, typer.Argument(metavar="CONTENT", help="The photograph.")]
+_Styles = Annotated[list[str], typer.Argument(metavar="STYLE", help="The paintings.")]
+_Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The picture to rebuild.")]
+_Images = Annotated[list[str], typer.Argument(metavar="IMAGE", help="The paintings.")]
+
+
+def add_modes(
+    app: typer.Typer, panels: Mapping[str, type[BaseModel]], act: Act, **told: str
+) -> None:
+    """Give ``app`` the commands ``transfer``, ``content`` and ``style``.
+
+    Args:
+        app: what takes the commands.
+        panels: as for :func:`with_options`.
+        act: called with the mode, the options given, the content picture and the style pictures.
+        told: each command's help, by its name.
+    """
+    options = with_options(panels)
+
+    @app.command(help=told["transfer"])
+    @options
+    def transfer(
+        content: _Content, styles: _Styles, preset: _Preset = "default", **given: Any
+    ) -> None:
+        act("style_transfer", given | {"preset": preset}, content, styles)
+
+    @app.command(help=told["content"])
+    @options
+    def content(image: _Image, preset: _Preset = "default", **given: Any) -> None:
+        act("content", given | {"preset": preset}, image, [])
+
+    @app.command(help=told["style"])
+    @options
+    def style(images: _Images, preset: _Preset = "default", **given: Any) -> None:
+        act("style", given | {"preset": preset}, None, images)
 
 
 def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:

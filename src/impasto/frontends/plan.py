@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from pydantic import Field
 
-from impasto.frontends.options import with_options
-from impasto.settings import PRESETS, Mode, Options, Runtime, Settings
+from impasto.frontends.options import add_modes
+from impasto.settings import Mode, Options, Runtime, Settings
 
 
 class Showing(Options):
@@ -26,44 +26,6 @@ app = typer.Typer(
     help="Say how a picture would be painted and what memory it takes; paint nothing.",
     no_args_is_help=True,
 )
-_options = with_options({"Output": Showing, "The picture": Settings, "Where and how": Runtime})
-Preset = Annotated[
-    str, typer.Option("--preset", help=f"Settings to begin from: {', '.join(PRESETS)}.")
-]
-
-
-@app.command()
-@_options
-def transfer(
-    content: Annotated[str, typer.Argument(metavar="CONTENT", help="The photograph.")],
-    styles: Annotated[list[str], typer.Argument(metavar="STYLE", help="The paintings.")],
-    preset: Preset = "default",
-    **options: Any,
-) -> None:
-    """Plan to repaint the photograph CONTENT in the manner of the paintings STYLE."""
-    _show("style_transfer", options | {"preset": preset}, content, styles)
-
-
-@app.command()
-@_options
-def content(
-    image: Annotated[str, typer.Argument(metavar="IMAGE", help="The picture to rebuild.")],
-    preset: Preset = "default",
-    **options: Any,
-) -> None:
-    """Plan to rebuild IMAGE from noise."""
-    _show("content", options | {"preset": preset}, image, [])
-
-
-@app.command()
-@_options
-def style(
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE", help="The paintings.")],
-    preset: Preset = "default",
-    **options: Any,
-) -> None:
-    """Plan to paint from noise the texture of the paintings IMAGE."""
-    _show("style", options | {"preset": preset}, None, images)
 
 
 def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
@@ -108,3 +70,13 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             f"{row['peak_bytes'] / 2**30:.2f} GiB",
         )
     Console().print(table)
+
+
+add_modes(
+    app,
+    {"Output": Showing, "The picture": Settings, "Where and how": Runtime},
+    _show,
+    transfer="Plan to repaint the photograph CONTENT in the manner of the paintings STYLE.",
+    content="Plan to rebuild IMAGE from noise.",
+    style="Plan to paint from noise the texture of the paintings IMAGE.",
+)

@@ -6,7 +6,6 @@ import json
 import os
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import typer
@@ -24,12 +23,7 @@ class Display:
     def __enter__(self) -> Display:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Leave nothing behind."""
 
     def progress(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
@@ -107,12 +101,7 @@ class Bars(Display):
         self._scale_place = -1
         self._download: Any = None
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         """Leave the bars as they stand."""
         if self._bars.live.is_started:
             self._bars.stop()

@@ -3,7 +3,7 @@
 The script is what to edit: cells begin at ``# %%``, prose at ``# %% [markdown]``. Then,
 from anywhere, with the development extras installed:
 
-    python notebooks/make_notebook.py               (about ten minutes on two cores)
+    python notebooks/make_notebook.py               (about five minutes on two cores)
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ The only room that knows all the others. To cancel is to stop iterating.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
@@ -18,22 +17,16 @@ from PIL import Image
 from torch import Tensor
 
 import impasto
-from impasto import canvas, colour, images, inputs, network, recipe, weights
+from impasto import canvas, images, inputs, network, recipe, weights
 from impasto.errors import Diverged, OutOfMemoryError
 from impasto.history import History
-from impasto.images import Picture
 from impasto.inputs import Inputs
 from impasto.memory import Demand, is_out_of_memory
 from impasto.network import Network
-from impasto.objective import (
-    Objective,
-    Targets,
-    content_targets,
-    style_shares,
-    style_targets,
-)
+from impasto.objective import Objective
 from impasto.optimise import Iterate, descend
 from impasto.planning import Plan, Way, choose_way, make_plan
+from impasto.preparation import Preparation
 from impasto.pyramid import Scale
 from impasto.recipe import Decisions, Precision, Recipe
 from impasto.records import Job, Result, Step
@@ -101,6 +94,7 @@ class _Painting:
         self.settings: Settings = given.settings
         self._began_s = time.perf_counter()
         self._history: list[dict[str, float]] = []
+        self._preparation = Preparation(given, net, plan.device)
         self._ways = _choose_ways(given, plan)
         self._recipe = _write_recipe(job, given, plan, self._ways)
 
@@ -109,7 +103,7 @@ class _Painting:
         scales = self.given.scales
         work = sum(scale.work for scale in scales)
         work_done = 0
-        image = self._first_image(scales[0])
+        image = self._preparation.first_image(scales[0])
         for place, scale in enumerate(scales):
             image = canvas.bring(image, scale)
             try:
@@ -126,54 +120,10 @@ class _Painting:
     def _descend(self, image: Tensor, scale: Scale, way: Way) -> Iterator[Iterate]:
         if not scale.iterations:
             return iter(())
-        objective = Objective(
-            self.network, self._targets(scale, way), self.settings, tile_px=way.tile_px
-        )
+        targets = self._preparation.targets(scale, way)
+        objective = Objective(self.network, targets, self.settings, tile_px=way.tile_px)
         settings = self.settings.model_copy(update={"history": way.history})
         return descend(objective.evaluate, image, scale.iterations, settings)
-
-    def _targets(self, scale: Scale, way: Way) -> Targets:
-        content, style, pixels = {}, {}, None
-        if self.given.content is not None and self.settings.alpha:
-            pixels = self._place(canvas.extend(canvas.fitted(self.given.content, scale), scale))
-            if way.keep_content:
-                content = content_targets(self.network, pixels, self.settings, tile_px=way.tile_px)
-                pixels = None
-        if self.given.styles and self.settings.beta:
-            pictures = [self._place(self._style_at(style, scale)) for style in self.given.styles]
-            style = style_targets(self.network, pictures, self.settings, tile_px=way.tile_px)
-        return Targets(content, style, content_image=pixels)
-
-    def _style_at(self, style: Picture, scale: Scale) -> Tensor:
-        """Show a painting at the size being painted, so that strokes grow with it.
-
-        It is never enlarged: blur would be taken for its style.
-        """
-        longest_px = max(style.height_px, style.width_px)
-        shortest_px = min(style.height_px, style.width_px)
-        least_px = math.ceil(self.given.smallest_px * longest_px / shortest_px)
-        size = images.fit(
-            style.height_px, style.width_px, min(longest_px, max(scale.longest_px, least_px))
-        )
-        return images.resize(style.pixels, *size)
-
-    def _first_image(self, scale: Scale) -> Tensor:
-        content, styles = self.given.content, self.given.styles
-        if self.given.start is not None:
-            return self._place(canvas.extend(canvas.covered(self.given.start, scale), scale))
-        if self.given.start_name == "noise":
-            return self._place(inputs.noise(*scale.canvas_px, self.settings.seed))
-        if self.given.start_name == "style":
-            return self._place(canvas.extend(canvas.covered(styles[0], scale), scale))
-        assert content is not None
-        image = canvas.fitted(content, scale)
-        if self.given.start_name == "matched":
-            shares = style_shares(len(styles), self.settings)
-            image = colour.match(image, colour.colours([style.pixels for style in styles], shares))
-        return self._place(canvas.extend(image, scale))
-
-    def _place(self, pixels: Tensor) -> Tensor:
-        return pixels.to(self.plan.device)
 
     def _step(self, place: int, point: Iterate, progress: float) -> Step:
         time_s = time.perf_counter() - self._began_s

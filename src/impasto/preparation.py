@@ -1,0 +1,75 @@
+"""What a size is painted from and towards: its first image, and the targets of its objective."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from impasto import canvas, colour, images, inputs
+from impasto.images import Picture
+from impasto.inputs import Inputs
+from impasto.network import Network
+from impasto.objective import Targets, content_targets, style_shares, style_targets
+from impasto.planning import Way
+from impasto.pyramid import Scale
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Makes ready, from the pictures given, what one size after another needs."""
+
+    given: Inputs
+    network: Network
+    device: torch.device
+
+    def first_image(self, scale: Scale) -> Tensor:
+        """Return the canvas that painting begins with, (1, 3, H, W), at the coarsest size."""
+        given, settings = self.given, self.given.settings
+        if given.start_name == "noise":
+            return self._place(inputs.noise(*scale.canvas_px, settings.seed))
+        if given.start is not None:
+            image = canvas.covered(given.start, scale)
+        elif given.start_name == "style":
+            image = canvas.covered(given.styles[0], scale)
+        else:
+            assert given.content is not None
+            image = canvas.fitted(given.content, scale)
+        if given.start_name == "matched":
+            shares = style_shares(len(given.styles), settings)
+            image = colour.match(
+                image, colour.colours([style.pixels for style in given.styles], shares)
+            )
+        return self._place(canvas.extend(image, scale))
+
+    def targets(self, scale: Scale, way: Way) -> Targets:
+        """Return what the painting should come to at ``scale``."""
+        given, settings = self.given, self.given.settings
+        content, style, pixels = {}, {}, None
+        if given.content is not None and settings.alpha:
+            pixels = self._place(canvas.extend(canvas.fitted(given.content, scale), scale))
+            if way.keep_content:
+                content = content_targets(self.network, pixels, settings, tile_px=way.tile_px)
+                pixels = None
+        if given.styles and settings.beta:
+            pictures = [self._place(self._style_at(style, scale)) for style in given.styles]
+            style = style_targets(self.network, pictures, settings, tile_px=way.tile_px)
+        return Targets(content, style, content_image=pixels)
+
+    def _style_at(self, style: Picture, scale: Scale) -> Tensor:
+        """Show a painting at the size being painted, so that strokes grow with it.
+
+        It is never enlarged: blur would be taken for its style.
+        """
+        longest_px = max(style.height_px, style.width_px)
+        shortest_px = min(style.height_px, style.width_px)
+        least_px = math.ceil(self.given.smallest_px * longest_px / shortest_px)
+        size = images.fit(
+            style.height_px, style.width_px, min(longest_px, max(scale.longest_px, least_px))
+        )
+        return images.resize(style.pixels, *size)
+
+    def _place(self, pixels: Tensor) -> Tensor:
+        return pixels.to(self.device)

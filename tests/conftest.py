@@ -1,4 +1,4 @@
-"""What several tests need: a small seeded VGG, and the same network written plainly."""
+"""What several tests need: a small seeded VGG, the same written plainly, and a whole one."""
 
 import math
 
@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from impasto import weightfiles
 from impasto.layers import architecture
 
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
@@ -35,6 +36,21 @@ def seeded_parameters(name):
 def small_parameters():
     """``small_parameters[name]``: float64 weights and biases, in torchvision's order of axes."""
     return {name: seeded_parameters(name) for name in ("vgg16", "vgg19")}
+
+
+@pytest.fixture(scope="session")
+def weights_file(tmp_path_factory):
+    """A weights file of VGG-16's shapes, seeded and scaled as He et al. (2015) do."""
+    generator = torch.Generator().manual_seed(16)
+    tensors = {
+        name: torch.randn(shape, generator=generator) * math.sqrt(2 / (9 * shape[1]))
+        if name.endswith("weight")
+        else 0.1 * torch.randn(shape, generator=generator)
+        for name, shape in weightfiles.shapes("vgg16").items()
+    }
+    path = tmp_path_factory.mktemp("weights") / "seeded.safetensors"
+    path.write_bytes(weightfiles.encode(tensors))
+    return path
 
 
 @pytest.fixture(scope="session")

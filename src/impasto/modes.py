@@ -7,6 +7,7 @@ from typing import Any
 
 from impasto.pipeline import iterate
 from impasto.records import ImageSource, Job, Result, Step
+from impasto.reuse import Reuse
 from impasto.settings import Mode, Runtime, Settings, make_runtime, make_settings
 from impasto.weights import Progress
 
@@ -120,6 +121,7 @@ def paint(
     *,
     progress: Progress | None = None,
     stop_after: int | None = None,
+    reuse: Reuse | None = None,
 ) -> Result:
     """Run ``job`` to its end, calling ``on_step`` with each Step.
 
@@ -128,11 +130,12 @@ def paint(
         on_step: called with each Step.
         progress: told of the fetching of weights, should they be absent.
         stop_after: the step to end with, if it comes before the last.
+        reuse: what the jobs before left for this one.
 
     Raises:
         ImpastoError: as ``iterate`` does.
     """
-    painting = iterate(job, progress=progress)
+    painting = iterate(job, progress=progress, reuse=reuse)
     while True:
         try:
             step = next(painting)

@@ -30,6 +30,7 @@ from impasto.preparation import Preparation
 from impasto.pyramid import Scale
 from impasto.recipe import Decisions, Precision, Recipe
 from impasto.records import Job, Result, Step
+from impasto.reuse import Reuse
 from impasto.settings import Settings
 from impasto.weights import Progress
 
@@ -40,7 +41,9 @@ _PRECISIONS: dict[torch.dtype, Precision] = {
 }
 
 
-def iterate(job: Job, *, progress: Progress | None = None) -> Generator[Step, None, Result]:
+def iterate(
+    job: Job, *, progress: Progress | None = None, reuse: Reuse | None = None
+) -> Generator[Step, None, Result]:
     """Paint ``job``: yield a Step after each iteration, and return the Result.
 
     Nothing is read before the first step is asked for; all input is checked before the
@@ -49,6 +52,7 @@ def iterate(job: Job, *, progress: Progress | None = None) -> Generator[Step, No
     Args:
         job: what to paint.
         progress: told of the fetching of weights, should they be absent.
+        reuse: what the jobs before left for this one; by default nothing.
 
     Raises:
         SettingsError: options that contradict each other, the mode or this machine.
@@ -57,13 +61,14 @@ def iterate(job: Job, *, progress: Progress | None = None) -> Generator[Step, No
         Diverged: the first loss is not finite.
         OutOfMemoryError: the painting does not fit.
     """
+    reuse = reuse or Reuse()
     plan = make_plan(job.runtime)
     given = inputs.read(job)
     if job.runtime.threads is not None:
         torch.set_num_threads(job.runtime.threads)
     try:
-        net = _load_network(job, plan, progress)
-        return (yield from _Painting(job, given, plan, net).steps())
+        net = _load_network(job, plan, progress, reuse)
+        return (yield from _Painting(job, given, plan, net, reuse).steps())
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -89,14 +94,14 @@ def preview(job: Job) -> list[tuple[Scale, Way]]:
 class _Painting:
     """One job under way."""
 
-    def __init__(self, job: Job, given: Inputs, plan: Plan, net: Network) -> None:
+    def __init__(self, job: Job, given: Inputs, plan: Plan, net: Network, reuse: Reuse) -> None:
         self.job, self.given, self.plan, self.network = job, given, plan, net
         self.settings: Settings = given.settings
         self._began_s = time.perf_counter()
         self._history: list[dict[str, float]] = []
-        self._preparation = Preparation(given, net, plan.device)
+        self._preparation = Preparation(given, net, plan.device, reuse)
         self._ways = _choose_ways(given, plan)
-        self._recipe = _write_recipe(job, given, plan, self._ways)
+        self._recipe = _write_recipe(job, given, plan, self._ways, reuse)
 
     def steps(self) -> Generator[Step, None, Result]:
         """Paint from the coarsest size to the finest."""
@@ -194,16 +199,21 @@ class _Painting:
         )
 
 
-def _load_network(job: Job, plan: Plan, progress: Progress | None) -> Network:
-    return network.load(
-        job.settings.network,
-        weights=job.runtime.weights,
-        dtype=plan.dtype,
-        pooling=job.settings.pooling,
-        padding=job.settings.padding,
-        device=plan.device,
-        offline=job.runtime.offline,
-        progress=progress,
+def _load_network(job: Job, plan: Plan, progress: Progress | None, reuse: Reuse) -> Network:
+    name, file, settings = job.settings.network, job.runtime.weights, job.settings
+    return reuse.recall(
+        "network",
+        (name, file, plan.dtype, settings.pooling, settings.padding, plan.device),
+        lambda: network.load(
+            name,
+            weights=file,
+            dtype=plan.dtype,
+            pooling=settings.pooling,
+            padding=settings.padding,
+            device=plan.device,
+            offline=job.runtime.offline,
+            progress=progress,
+        ),
     )
 
 
@@ -230,8 +240,9 @@ def _choose_ways(given: Inputs, plan: Plan) -> list[Way]:
     ]
 
 
-def _write_recipe(job: Job, given: Inputs, plan: Plan, ways: list[Way]) -> Recipe:
+def _write_recipe(job: Job, given: Inputs, plan: Plan, ways: list[Way], reuse: Reuse) -> Recipe:
     settings = given.settings
+    weights_from = (settings.network, job.runtime.weights)
     had_to_fit = ways != _choose_ways(given, replace(plan, memory_bytes=None))
     if given.start is not None:
         # It stands among the inputs; the settings may hold its path, which is private.
@@ -239,7 +250,11 @@ def _write_recipe(job: Job, given: Inputs, plan: Plan, ways: list[Way]) -> Recip
     return Recipe(
         mode=job.mode,
         settings=settings,
-        weights_sha256=weights.sha256(settings.network, file=job.runtime.weights),
+        weights_sha256=reuse.recall(
+            "weights_sha256",
+            weights_from,
+            lambda: weights.sha256(weights_from[0], file=weights_from[1]),
+        ),
         versions=recipe.versions(),
         decisions=Decisions(
             precision=_PRECISIONS[plan.dtype],

@@ -15,6 +15,28 @@ from impasto.network import Network
 from impasto.objective import Targets, content_targets, style_shares, style_targets
 from impasto.planning import Way
 from impasto.pyramid import Scale
+from impasto.reuse import Reuse
+from impasto.settings import Settings
+
+# What the statistics of a style do not depend on, but through the pictures shown to the network.
+_BESIDE_STYLE = (
+    "size",
+    "aspect",
+    "seed",
+    "start",
+    "content_layers",
+    "alpha",
+    "beta",
+    "total_variation",
+    "margin",
+    "normalisation",
+    "optimiser",
+    "iterations",
+    "learning_rate",
+    "history",
+    "coarsest",
+    "size_ratio",
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +46,7 @@ class Preparation:
     given: Inputs
     network: Network
     device: torch.device
+    reuse: Reuse
 
     def first_image(self, scale: Scale) -> Tensor:
         """Return the canvas that painting begins with, (1, 3, H, W), at the coarsest size."""
@@ -55,7 +78,11 @@ class Preparation:
                 pixels = None
         if given.styles and settings.beta:
             pictures = [self._place(self._style_at(style, scale)) for style in given.styles]
-            style = style_targets(self.network, pictures, settings, tile_px=way.tile_px)
+            style = self.reuse.recall(
+                "style",
+                (self.network, pictures, _about_style(settings), way.tile_px),
+                lambda: style_targets(self.network, pictures, settings, tile_px=way.tile_px),
+            )
         return Targets(content, style, content_image=pixels)
 
     def _style_at(self, style: Picture, scale: Scale) -> Tensor:
@@ -73,3 +100,8 @@ class Preparation:
 
     def _place(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.device)
+
+
+def _about_style(settings: Settings) -> Settings:
+    """Leave out of ``settings`` what makes no difference to a style's statistics."""
+    return settings.model_copy(update=dict.fromkeys(_BESIDE_STYLE))

@@ -1,6 +1,5 @@
 """What the front ends' tests need: a whole network of seeded numbers, pictures, the command."""
 
-import math
 import os
 import signal
 import subprocess
@@ -12,23 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from impasto import weightfiles
 from impasto.frontends.cli import run
-
-
-@pytest.fixture(scope="session")
-def weights_file(tmp_path_factory):
-    """A weights file of VGG-16's shapes, seeded and scaled as He et al. (2015) do."""
-    generator = torch.Generator().manual_seed(16)
-    tensors = {
-        name: torch.randn(shape, generator=generator) * math.sqrt(2 / (9 * shape[1]))
-        if name.endswith("weight")
-        else 0.1 * torch.randn(shape, generator=generator)
-        for name, shape in weightfiles.shapes("vgg16").items()
-    }
-    path = tmp_path_factory.mktemp("weights") / "seeded.safetensors"
-    path.write_bytes(weightfiles.encode(tensors))
-    return path
 
 
 def paint_picture(height, width, seed, mode="RGB"):

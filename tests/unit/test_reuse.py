@@ -1,0 +1,128 @@
+"""What is remembered from one painting to the next, and what is not."""
+
+from functools import partial
+
+import pytest
+import torch
+
+from impasto import modes, network, preparation
+from impasto.reuse import Reuse
+from impasto.settings import Settings
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """Names of what was computed, not recalled, in order."""
+    calls = []
+
+    def counted(module, name):
+        function = getattr(module, name)
+
+        def call(*arguments, **named):
+            calls.append(name)
+            return function(*arguments, **named)
+
+        monkeypatch.setattr(module, name, call)
+
+    counted(network, "load")
+    counted(preparation, "style_targets")
+    return calls
+
+
+@pytest.fixture
+def paint(weights_file, picture):
+    """``paint(reuse, **options)``: two sizes, two iterations."""
+
+    def call(reuse, *, style=2, content=1, **options):
+        job = modes.make_job(
+            "style_transfer",
+            picture(48, 40, seed=content, dtype=torch.float32),
+            picture(44, 52, seed=style, dtype=torch.float32),
+            **{
+                "weights": str(weights_file),
+                "size": 40,
+                "coarsest": 28,
+                "iterations": 2,
+                "style_layers": "relu1_1,relu3_1",
+                "content_layers": "relu2_2",
+                "precision": "fp32",
+                "threads": torch.get_num_threads(),
+                **options,
+            },
+        )
+        return modes.paint(job, reuse=reuse)
+
+    return call
+
+
+def test_the_second_of_two_jobs_loads_and_measures_nothing_and_paints_the_same(paint, made):
+    reuse = Reuse()
+    first, second, alone = paint(reuse), paint(reuse), paint(None)
+    assert made == ["load", "style_targets", "style_targets"] * 2
+    assert torch.equal(first.pixels, second.pixels)
+    assert torch.equal(first.pixels, alone.pixels)
+    assert first.recipe == second.recipe == alone.recipe
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"beta": 100}, {"seed": 5}, {"content": 3}, {"optimiser": "adam"}, {"start": "noise"}],
+)
+def test_what_leaves_the_style_alone_lets_it_be_reused(paint, made, option):
+    reuse = Reuse()
+    paint(reuse)
+    made.clear()
+    paint(reuse, **option)
+    assert made == []
+
+
+@pytest.mark.parametrize("option", [{"style": 3}, {"style_layers": "relu1_1"}])
+def test_another_style_is_measured(paint, made, option):
+    reuse = Reuse()
+    paint(reuse)
+    made.clear()
+    paint(reuse, **option)
+    assert made == ["style_targets", "style_targets"]
+
+
+def test_another_way_through_the_network_is_another_network(paint, made):
+    reuse = Reuse()
+    paint(reuse)
+    made.clear()
+    paint(reuse, pooling="average")
+    assert made == ["load", "style_targets", "style_targets"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (1, 2),
+        ((1, 2), (2, 1)),
+        (torch.zeros(2), torch.ones(2)),
+        (torch.zeros(2), torch.zeros(2, dtype=torch.float64)),
+        (torch.zeros(2, 1), torch.zeros(1, 2)),
+        ([torch.zeros(2)], [torch.zeros(2), torch.zeros(2)]),
+        ({"a": 1}, {"b": 1}),
+        (Settings(), Settings(size=99)),
+        (object(), object()),
+    ],
+)
+def test_whatever_differs_is_made_anew(one, other):
+    reuse, made = Reuse(), []
+    for place, made_from in enumerate((one, other, one)):
+        reuse.recall("style", [made_from], partial(made.append, place))
+    assert made == [0, 1]
+
+
+def test_the_longest_unused_is_forgotten():
+    reuse, calls = Reuse(), []
+    for number in (0, 1, 0, 2, 0, 1):
+        reuse.recall("network", [number], partial(calls.append, number))
+    assert calls == [0, 1, 2, 1]
+
+
+def test_what_fails_is_tried_again():
+    reuse = Reuse()
+    with pytest.raises(ZeroDivisionError):
+        reuse.recall("network", [], lambda: 1 / 0)
+    assert reuse.recall("network", [], lambda: 7) == 7

@@ -27,9 +27,10 @@ from impasto import colour, images, inputs, modes, network, planning
 from impasto.bench import machine
 from impasto.frontends.process import keep_pages
 from impasto.inputs import Inputs
-from impasto.objective import Objective, Targets, content_targets, style_shares, style_targets
+from impasto.objective import Objective
 from impasto.optimise import Lbfgs
 from impasto.pyramid import Scale, scales
+from impasto.targets import Targets, content_targets, style_shares, style_targets
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,9 @@ $N_l$ channels, $M_l$ positions.
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -31,8 +34,8 @@ def content_loss(F: Tensor, P: Tensor) -> Tensor:
         ShapeError: the shapes differ.
     """
     _check_same(F, P)
-    difference = _widen(F) - _widen(P)
-    return 0.5 * difference.square().sum()
+    half: Tensor = _HalfSquare.apply(F, P)  # type: ignore[no-untyped-call]
+    return half
 
 
 def gram_matrix(F: Tensor) -> Tensor:
@@ -74,8 +77,9 @@ def style_loss(G: Tensor, A: Tensor, channels: int, positions: int) -> Tensor:
     """
     _check_same(G, A)
     # Divided before squaring: the raw sums of a large image overflow float32 when squared.
-    difference = (G - A) / (2 * channels * positions)
-    return difference.square().sum()
+    factor = 1 / (math.sqrt(2) * channels * positions)
+    half: Tensor = _HalfSquare.apply(G, A, factor)  # type: ignore[no-untyped-call]
+    return half
 
 
 def total_variation(
@@ -104,9 +108,28 @@ def total_variation(
     )
 
 
-def _widen(features: Tensor) -> Tensor:
-    narrow = features.dtype in (torch.bfloat16, torch.float16)
-    return features.float() if narrow else features
+class _HalfSquare(torch.autograd.Function):
+    """Half the squared distance to a target: in few passes over memory, and one back."""
+
+    @staticmethod
+    def forward(ctx: Any, found: Tensor, wanted: Tensor, factor: float = 1.0) -> Tensor:
+        difference = found - wanted
+        if factor != 1:
+            difference.mul_(factor)
+        ctx.save_for_backward(difference)
+        ctx.factor = factor
+        ctx.dtype = found.dtype
+        narrow = difference.dtype in (torch.bfloat16, torch.float16)
+        wide = difference.float() if narrow else difference
+        half: Tensor = wide.square().sum() / 2
+        return half
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> Any:
+        (difference,) = ctx.saved_tensors
+        gradient = difference * (slope * ctx.factor).to(difference.dtype)
+        return gradient.to(ctx.dtype), None, None
 
 
 def _check_same(first: Tensor, second: Tensor) -> None:

@@ -12,11 +12,11 @@ from impasto import canvas, colour, images, inputs
 from impasto.images import Picture
 from impasto.inputs import Inputs
 from impasto.network import Network
-from impasto.objective import Targets, content_targets, style_shares, style_targets
 from impasto.planning import Way
 from impasto.pyramid import Scale
 from impasto.reuse import Reuse
 from impasto.settings import Settings
+from impasto.targets import Targets, content_targets, style_shares, style_targets
 
 # What the statistics of a style do not depend on, but through the pictures shown to the network.
 _BESIDE_STYLE = (

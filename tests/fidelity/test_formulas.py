@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from impasto import losses
-from impasto.objective import Objective, Targets, content_targets, style_targets
+from impasto.objective import Objective
 from impasto.settings import make_settings
+from impasto.targets import Targets, content_targets, style_targets
 
 CONTENT_LAYERS = {"relu2_2": 1.0, "conv3_1": 3.0}
 STYLE_LAYERS = {"relu1_1": 4.0, "conv2_1": 2.0, "relu3_1": 1.0, "pool3": 1.0}

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impasto.layers import architecture
-from impasto.objective import Objective, Targets, content_targets, style_targets
+from impasto.objective import Objective
 from impasto.settings import make_settings
+from impasto.targets import Targets, content_targets, style_targets
 
 NAMES = [layer.name for layer in architecture("vgg16")]
 # pool4's features stand 16 pixels apart; smaller pictures than that have none.

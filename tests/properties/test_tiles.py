@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from impasto import gallery, images
 from impasto.layers import architecture, check_layer
-from impasto.objective import Objective, Targets, content_targets, style_targets
+from impasto.objective import Objective
 from impasto.settings import Settings, make_settings
+from impasto.targets import Targets, content_targets, style_targets
 from impasto.tiles import geometry
 
 # Read from the settings, so that a choice or a term that is added to them is tried here too.

@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from impasto.errors import SettingsError
-from impasto.objective import Objective, Targets, content_targets, style_shares, style_targets
+from impasto.objective import Objective
 from impasto.settings import make_settings
+from impasto.targets import Targets, content_targets, style_shares, style_targets
 
 LAYERS = {
     "content_layers": "relu2_2,conv3_1=2",

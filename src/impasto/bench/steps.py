@@ -11,9 +11,10 @@ from torch import Tensor
 from impasto.bench import machine, reference
 from impasto.layers import architecture, deepest
 from impasto.network import Network
-from impasto.objective import Objective, Targets, content_targets, style_targets
+from impasto.objective import Objective
 from impasto.planning import Plan
 from impasto.settings import Settings
+from impasto.targets import Targets, content_targets, style_targets
 
 
 @dataclass(frozen=True)

@@ -51,14 +51,18 @@ def test_the_coarsest_size_grows_until_its_shorter_side_suffices():
 
 
 def test_the_default_iterations_fall_from_size_to_size():
-    assert iterations(512, 512) == [150, 112, 84, 63, 47]
-    assert iterations(8192, 8192)[-1] == 30
-    assert iterations(64, 64) == [150]
+    assert iterations(512, 512) == [60, 43, 31, 22, 20]
+    assert iterations(8192, 8192)[-1] == 20
+    assert iterations(64, 64) == [150]  # with no coarser size before it
+
+
+def test_noise_takes_more_iterations():
+    assert iterations(512, 512, start="noise") == [150, 108, 78, 56, 50]
 
 
 def test_iterations_are_shared_out_in_the_same_proportion():
-    assert iterations(512, 512, iterations=456) == [150, 112, 84, 63, 47]
-    assert iterations(512, 512, iterations=912) == [300, 224, 168, 126, 94]
+    assert iterations(512, 512, iterations=176) == [60, 43, 31, 22, 20]
+    assert iterations(512, 512, iterations=352) == [120, 86, 62, 44, 40]
 
 
 @pytest.mark.parametrize("total", [0, 1, 2, 3, 4, 5, 500, 1001])

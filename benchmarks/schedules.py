@@ -15,6 +15,7 @@ import dataclasses
 import json
 import math
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ from impasto.bench import machine
 from impasto.frontends.process import keep_pages
 from impasto.inputs import Inputs
 from impasto.objective import Objective
-from impasto.optimise import Lbfgs
+from impasto.optimise import _FIRST_MOVE, _LONGEST_MOVE
 from impasto.pyramid import Scale, scales
 from impasto.targets import Targets, content_targets, style_shares, style_targets
 
@@ -63,15 +64,17 @@ CANDIDATES = {
 }
 
 
-class Metric(Lbfgs):
-    """L-BFGS that may begin with curvature, and in a metric of its own.
+class Metric:
+    """L-BFGS as the package has it, that may begin with curvature, and in a metric of its own.
 
     The inverse curvature that the recursion starts from, a multiple of one, becomes a
     multiple of a filter that grows as 1 / frequency ** ``exponent``.
     """
 
     def __init__(self, history: int, exponent: float, shape: torch.Size) -> None:
-        super().__init__(history)
+        self._pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=history)
+        self._last: tuple[Tensor, Tensor] | None = None
+        self._step = 1.0
         self._shape = shape
         self._filter: Tensor | None = None
         self.scale: Tensor | None = None
@@ -97,11 +100,28 @@ class Metric(Lbfgs):
 
     def propose(self, image: Tensor, gradient: Tensor) -> Tensor:
         """Return the next image; the first by the scale taken over, if there is one."""
+        x, g = image.flatten(), gradient.flatten()
         if self._last is None and not self._pairs and self.scale is not None:
-            x, g = image.flatten(), gradient.flatten()
             self._last = (x, g)
             return (x - self.scale * self._precondition(g)).view_as(image)
-        return super().propose(image, gradient)
+        if self._last is not None:
+            s, y = x - self._last[0], g - self._last[1]
+            if s @ y > 1e-10 * (y @ y):
+                self._pairs.append((s, y, 1 / (s @ y)))
+        self._last = (x, g)
+        move = self._direction(g)
+        length = move.square().mean().sqrt().clamp_min(1e-30)
+        if self._pairs:
+            move = move * (self._step * _LONGEST_MOVE / length).clamp_max(1.0)
+        else:
+            move = move * (self._step * _FIRST_MOVE / length)
+        return (x + move).view_as(image)
+
+    def restart(self) -> None:
+        """Forget the curvature, and take steps half as long."""
+        self._pairs.clear()
+        self._last = None
+        self._step /= 2
 
     def _direction(self, g: Tensor) -> Tensor:
         q = -g
@@ -222,7 +242,7 @@ class Painting:
 
 
 def descend(
-    objective: Objective, optimiser: Lbfgs, image: Tensor, iterations: int
+    objective: Objective, optimiser: Metric, image: Tensor, iterations: int
 ) -> Iterator[tuple[int, Tensor, float]]:
     """Yield the count, the best image so far, and the seconds of each step."""
     best, least = image, math.inf

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
 from impasto.layers import architecture, check_layer, deepest
-from impasto.tiles import geometry
+from impasto.tiles import Cover, geometry
 
 _MIB = 2**20
 # A process with torch and the network, before the first picture. Measured on Linux.
 _BASE_BYTES = 400 * _MIB
-# An image, a gradient, or a vector of the optimiser: three channels in float32.
-_VECTOR_BYTES = 3 * 4
-# While the network runs there are the image, its gradient, the pair before and the best
-# pair; and the photograph.
-_VECTORS = 7
-# The direction of L-BFGS needs so many more, when the network's memory is free again.
-_DIRECTION_VECTORS = 5
-# Adam: its own image, two moments.
-_ADAM_VECTORS = 3
+# An image, a gradient, or a vector of the optimiser: three channels, in float32 if not narrower.
+_CHANNELS = 3
+_WIDE_BYTES = _CHANNELS * 4
+# At every moment there are the image, the best image, and the gradient; the optimiser turns
+# the gradient into the next image.
+_IMAGES = 3
+# Adam: its own image, two moments; and while it moves, a root.
+_ADAM_VECTORS, _ADAM_MOVING = 3, 1
 # Maps of the widest layer under way in the backward pass: the gradient before and after a
 # layer, and what a convolution or a product copies.
 _MAPS_UNDER_WAY = 3
@@ -55,31 +54,53 @@ class Demand:
     optimiser: str
     steps: int
 
-    def peak_bytes(self, tile_px: int | None, history: int, keep_content: bool) -> int:
+    def peak_bytes(
+        self,
+        tile_px: int | None,
+        history: int,
+        keep_content: bool,
+        history_dtype: torch.dtype | None = None,
+    ) -> int:
         """Predict the most memory that painting takes, the process itself included.
 
         Args:
             tile_px: largest side of a tile; None for the image held whole.
             history: pairs of vectors that L-BFGS remembers.
             keep_content: whether the content's features are kept, or computed for each tile.
+            history_dtype: number type of those pairs; None for the image's own.
         """
         pixels = self.height_px * self.width_px
-        vectors, direction = _VECTORS + _ADAM_VECTORS, 1
-        if self.optimiser == "lbfgs":
-            vectors = _VECTORS + 2 * min(history, max(0, self.steps - 1))
-            direction = _DIRECTION_VECTORS
-        content = self._content_bytes() * pixels if keep_content else _VECTOR_BYTES * pixels
-        kept = _VECTOR_BYTES * vectors * pixels + content
-        return round(
-            _BASE_BYTES + kept + max(self._step_bytes(tile_px), _VECTOR_BYTES * direction * pixels)
+        remembered, moving = self._optimiser_bytes(history, history_dtype)
+        kept = _IMAGES * _WIDE_BYTES + remembered + self._content_bytes(keep_content)
+        return round(_BASE_BYTES + kept * pixels + max(self._step_bytes(tile_px), moving * pixels))
+
+    def _optimiser_bytes(
+        self, history: int, history_dtype: torch.dtype | None
+    ) -> tuple[float, float]:
+        """Count what is remembered while the network runs, per pixel, and what moving adds."""
+        if self.optimiser != "lbfgs":
+            return _ADAM_VECTORS * _WIDE_BYTES, _ADAM_MOVING * _WIDE_BYTES
+        vector = _WIDE_BYTES if history_dtype is None else _CHANNELS * history_dtype.itemsize
+        # The pair that is on its way takes the oldest one's place.
+        pairs = min(history, max(0, self.steps - 1))
+        return 2 * pairs * vector, vector if pairs else 0
+
+    def shrunk(self, share: float) -> Demand:
+        """Ask for a canvas whose sides are ``share`` of these."""
+        height_px, width_px = (
+            max(1, round(share * side)) for side in (self.height_px, self.width_px)
         )
+        return replace(self, height_px=height_px, width_px=width_px)
+
+    def cover(self, tile_px: int | None) -> Cover:
+        """Count the tiles of the canvas."""
+        return geometry(self.layers, self.network).cover(self.height_px, self.width_px, tile_px)
 
     def _step_bytes(self, tile_px: int | None) -> float:
         """Predict what the network takes for one tile, forward and back."""
-        tiles = geometry(self.layers, self.network).split(self.height_px, self.width_px, tile_px)
-        largest = max(tile.window_px[0] * tile.window_px[1] for tile in tiles)
-        each = self._values_per_pixel() * self.dtype.itemsize * largest
-        return each * (_WHOLE if len(tiles) == 1 else _TILED)
+        cover = self.cover(tile_px)
+        each = self._values_per_pixel() * self.dtype.itemsize * cover.largest
+        return each * (_WHOLE if cover.count == 1 else _TILED)
 
     def _values_per_pixel(self) -> float:
         """Count the features, per pixel, that are in memory at the worst moment."""
@@ -92,9 +113,12 @@ class Demand:
         widest = max(_per_pixel(layer.name, self.network) for layer in used)
         return rectified + slopes + _MAPS_UNDER_WAY * widest
 
-    def _content_bytes(self) -> float:
+    def _content_bytes(self, keep: bool) -> float:
+        """Count what is kept of the photograph, per pixel: features, or itself."""
+        if not self.content_layers:
+            return 0
         values = sum(_per_pixel(name, self.network) for name in self.content_layers)
-        return values * self.dtype.itemsize
+        return (values if keep else _CHANNELS) * self.dtype.itemsize
 
 
 def free_bytes(device: torch.device, root: Path = Path("/")) -> int | None:

@@ -128,7 +128,13 @@ class _Painting:
         targets = self._preparation.targets(scale, way)
         objective = Objective(self.network, targets, self.settings, tile_px=way.tile_px)
         settings = self.settings.model_copy(update={"history": way.history})
-        return descend(objective.evaluate, image, scale.iterations, settings)
+        return descend(
+            objective.evaluate,
+            image,
+            scale.iterations,
+            settings,
+            history_dtype=way.history_dtype,
+        )
 
     def _step(self, place: int, point: Iterate, progress: float) -> Step:
         time_s = time.perf_counter() - self._began_s

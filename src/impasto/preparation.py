@@ -76,6 +76,8 @@ class Preparation:
             if way.keep_content:
                 content = content_targets(self.network, pixels, settings, tile_px=way.tile_px)
                 pixels = None
+            else:
+                pixels = pixels.to(self._photograph_dtype)
         if given.styles and settings.beta:
             pictures = [self._place(self._style_at(style, scale)) for style in given.styles]
             style = self.reuse.recall(
@@ -97,6 +99,12 @@ class Preparation:
             style.height_px, style.width_px, min(longest_px, max(scale.longest_px, least_px))
         )
         return images.resize(style.pixels, *size)
+
+    @property
+    def _photograph_dtype(self) -> torch.dtype:
+        """A narrow network is shown a narrow photograph, in eleven bits: files have eight."""
+        narrow = self.network.dtype in (torch.bfloat16, torch.float16)
+        return torch.float16 if narrow else torch.float32
 
     def _place(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.device)

@@ -165,8 +165,8 @@ class Settings(Options):
 class Runtime(Options):
     """Where and how the picture is painted.
 
-    None of it is meant to change the picture: number types and tiles round otherwise, and only
-    where memory leaves no choice does L-BFGS remember fewer steps. Recipes keep what was decided.
+    None of it is meant to change the picture: number types and tiles round otherwise, and where
+    memory is scarce L-BFGS remembers fewer steps, in sixteen bits. Recipes keep what was decided.
     """
 
     device: str = Field(

@@ -23,7 +23,7 @@ class Targets:
         content: features by layer, (1, C, H, W).
         style: Gram matrices divided by their own number of positions, by layer, (C, C).
         content_image: (1, 3, H, W), in place of ``content``: its features are then computed
-            anew for each tile, which takes time instead of memory.
+            anew for each tile, which takes time instead of memory; it may be narrow.
     """
 
     content: dict[str, Tensor]

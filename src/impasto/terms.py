@@ -89,6 +89,7 @@ class Content:
                 for name in self.layers
             }
         window = tile.window(self._targets.content_image)
+        window = window.to(torch.promote_types(window.dtype, torch.float32))
         with torch.no_grad():
             return core_features(self._network, window, self.layers, tile)
 

@@ -80,6 +80,19 @@ class Tile:
 
 
 @dataclass(frozen=True)
+class Cover:
+    """An image's tiles as numbers: how many, and the pixels of their windows.
+
+    ``seen`` of all windows together, ``largest`` of the largest, ``last`` of the last.
+    """
+
+    count: int
+    seen: int
+    largest: int
+    last: int
+
+
+@dataclass(frozen=True)
 class Geometry:
     """What the layers in use ask of tiles.
 
@@ -105,6 +118,19 @@ class Geometry:
             for rows in self._spans(height_px, tile_px)
             for columns in self._spans(width_px, tile_px)
         ]
+
+    def cover(self, height_px: int, width_px: int, tile_px: int | None) -> Cover:
+        """Count what :meth:`split` would give, without listing it."""
+        rows, columns = (
+            [span.window.stop - span.window.start for span in self._spans(side_px, tile_px)]
+            for side_px in (height_px, width_px)
+        )
+        return Cover(
+            count=len(rows) * len(columns),
+            seen=sum(rows) * sum(columns),
+            largest=max(rows) * max(columns),
+            last=rows[-1] * columns[-1],
+        )
 
     def _spans(self, length_px: int, tile_px: int | None) -> list[Span]:
         # Cores of even size. What is over beyond the last whole cell of the grid belongs to

@@ -28,6 +28,7 @@ def test_a_budget_asks_for_tiles(folder, impasto):
     assert scarce[0]["tile_px"] is None
     assert scarce[-1]["tile_px"] < 4096
     assert scarce[-1]["history"] < generous[-1]["history"]
+    assert (scarce[-1]["history_bits"], generous[-1]["history_bits"]) == (16, 32)
     assert scarce[-1]["peak_bytes"] <= 3 * 2**30 < generous[-1]["peak_bytes"]
 
 

@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from impasto import gallery, pipeline
 from impasto.errors import SettingsError
 from impasto.memory import Demand, free_bytes
 from impasto.modes import make_job
-from impasto.planning import choose_way
+from impasto.planning import choose_way, largest_fitting_px
 from impasto.settings import make_runtime
 
 CPU = torch.device("cpu")
@@ -92,23 +94,36 @@ def test_without_a_budget_every_picture_is_held_whole():
     assert choose_way(demand(16384), 20, None).tile_px is None
 
 
-def test_a_larger_picture_goes_in_the_largest_tiles_that_fit():
+def test_a_larger_picture_goes_in_tiles_and_remembers_in_sixteen_bits():
     way = choose_way(demand(2048), 20, 4 * GIB)
-    assert way.tile_px == 768
-    assert way.history == 20
-    assert way.peak_bytes <= 4 * GIB < demand(2048).peak_bytes(1024, 20, True)
+    assert (way.tile_px, way.history, way.history_dtype) == (1536, 20, torch.float16)
+    assert way.keep_content
+    assert way.peak_bytes <= 4 * GIB < demand(2048).peak_bytes(None, 20, True)
 
 
 def test_vectors_that_do_not_fit_shorten_the_history():
-    way = choose_way(demand(8192), 20, 14 * GIB)
-    assert 1 <= way.history < 20
-    assert way.peak_bytes <= 14 * GIB
-    assert choose_way(demand(8192, steps=2), 20, 14 * GIB).history == 20
+    way = choose_way(demand(8192), 20, 8 * GIB)
+    assert (way.history, way.history_dtype) == (2, torch.float16)
+    assert way.peak_bytes <= 8 * GIB
+    assert choose_way(demand(8192, steps=2), 20, 8 * GIB).history == 20
+
+
+@given(side_px=st.integers(64, 9000), gib=st.floats(0.5, 20), history=st.integers(1, 30))
+def test_what_is_chosen_fits_if_anything_does(side_px, gib, history):
+    needed = demand(side_px)
+    way = choose_way(needed, history, round(gib * GIB))
+    least = needed.peak_bytes(256, 1, False, torch.float16)
+    assert way.peak_bytes <= max(round(gib * GIB), least)
+    assert way.history <= history
 
 
 def test_where_nothing_fits_the_least_is_taken():
     way = choose_way(demand(4096), 20, GIB)
-    assert (way.tile_px, way.history, way.keep_content) == (512, 1, False)
+    assert (way.tile_px, way.history, way.keep_content) == (256, 1, False)
+    side_px = largest_fitting_px(demand(4096), 20, GIB)
+    assert 2000 < side_px < 4096
+    assert choose_way(demand(side_px), 20, GIB).peak_bytes <= GIB
+    assert largest_fitting_px(demand(4096), 20, 1) is None
 
 
 def test_wider_features_take_more():

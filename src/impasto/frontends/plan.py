@@ -40,6 +40,7 @@ def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list
             "iterations": scale.iterations,
             "tile_px": way.tile_px,
             "history": way.history,
+            "history_bits": 32 if way.history_dtype is None else 8 * way.history_dtype.itemsize,
             "content_kept": way.keep_content,
             "peak_bytes": way.peak_bytes,
         }
@@ -65,7 +66,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             f"{row['width_px']} x {row['height_px']}",
             str(row["iterations"]),
             "whole" if row["tile_px"] is None else f"tiles of {row['tile_px']}",
-            str(row["history"]),
+            f"{row['history']} in {row['history_bits']} bits",
             "kept" if row["content_kept"] else "computed anew",
             f"{row['peak_bytes'] / 2**30:.2f} GiB",
         )

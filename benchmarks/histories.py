@@ -1,0 +1,88 @@
+"""Descend one size with longer, shorter and narrower memories, and compare the losses.
+
+    python benchmarks/histories.py CONTENT STYLE [CONTENT STYLE ...] --size 256 --json FILE
+
+What a large picture must choose between. The sizes below --size are painted once; from
+there every candidate descends the same objective. The loss is the painting's own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from schedules import Painting, arguments, pairs, write
+from torch import Tensor
+
+from impasto import images, modes
+from impasto.frontends.process import keep_pages
+from impasto.objective import Objective
+from impasto.optimise import Adam, Lbfgs, Optimiser
+
+_STEPS = (10, 20, 30, 50)
+_NARROW = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class NarrowAdam(Adam):
+    """Adam whose moments are rounded to bfloat16 after each step."""
+
+    def propose(self, image: Tensor, gradient: Tensor) -> Tensor:
+        """Return the next image."""
+        following = super().propose(image, gradient)
+        for moments in self._adam.state.values():
+            for name in ("exp_avg", "exp_avg_sq"):
+                moments[name].copy_(moments[name].to(torch.bfloat16))
+        return following
+
+
+def candidates() -> dict[str, Optimiser]:
+    """Build each optimiser anew."""
+    found: dict[str, Optimiser] = {}
+    for history in (20, 10, 5, 3, 2, 1):
+        found[f"history {history}, float32"] = Lbfgs(history)
+        for name, dtype in _NARROW.items():
+            found[f"history {history}, {name}"] = Lbfgs(history, dtype)
+    for rate in (0.02, 0.01, 0.005):
+        found[f"Adam {rate}, float32"] = Adam(rate)
+        found[f"Adam {rate}, bfloat16"] = NarrowAdam(rate)
+    return found
+
+
+def descend(objective: Objective, optimiser: Optimiser, image: Tensor) -> list[float]:
+    """Return the best loss after each of _STEPS."""
+    best, found = float("inf"), []
+    for step in range(1, max(_STEPS) + 1):
+        evaluation = objective.evaluate(image)
+        best = min(best, evaluation.total.item())
+        image = optimiser.propose(image, evaluation.gradient)
+        if step in _STEPS:
+            found.append(best)
+    return found
+
+
+def main() -> None:
+    """Read the command line, descend, and write."""
+    given = arguments(__doc__.splitlines()[0]).parse_args()
+    keep_pages()
+    rows: list[dict[str, Any]] = []
+    for content, style in pairs(arguments(""), given.pictures):
+        painting = Painting(content, style, given.size)
+        *_, before, last = painting.given.scales
+        coarse = modes.style_transfer(content, style, size=before.longest_px).pixels
+        start = images.resize(coarse, last.height_px, last.width_px)
+        objective = painting._objective(painting.network, last)
+        for name, optimiser in candidates().items():
+            losses = descend(objective, optimiser, start)
+            pair = f"{Path(content).stem} x {Path(style).stem}"
+            rows.append(
+                {"pair": pair, "size_px": given.size, "candidate": name, "steps": _STEPS,
+                 "losses": losses}
+            )  # fmt: skip
+            print(f"{pair:30} {name:26}", *(f"{loss:9.1f}" for loss in losses), flush=True)
+        if given.json:
+            write(given.json, rows, painting.plan.device)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,42 @@
+"""What a step costs the processor: counted from sizes alone, as multiplications and additions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from impasto.layers import architecture, deepest
+from impasto.memory import Demand
+
+
+def step_flop(demand: Demand, tile_px: int | None, keep_content: bool) -> tuple[float, float]:
+    """Count the operations of the convolutions in one step: forward, and back to the pixels.
+
+    Each tile but the last is looked at twice, first for its sums and then for its gradient;
+    where the content's features are not kept, the photograph is looked at as often.
+
+    Args:
+        demand: what is painted.
+        tile_px: largest side of a tile; None for the image held whole.
+        keep_content: whether the content's features are kept.
+    """
+    cover = demand.cover(tile_px)
+    looks = 2 * cover.seen - cover.last
+    each = forward_flop(demand.network, demand.layers)
+    forward = looks * each
+    if demand.content_layers and not keep_content:
+        forward += looks * forward_flop(demand.network, demand.content_layers)
+    return forward, cover.seen * each
+
+
+def forward_flop(network: str, layers: Sequence[str]) -> float:
+    """Count the operations of the convolutions up to the deepest of ``layers``, per pixel.
+
+    A multiplication and an addition are two.
+    """
+    listed = architecture(network)
+    operations, channels_in = 0.0, 3
+    for layer in listed[: listed.index(deepest(list(layers), network)) + 1]:
+        if layer.kind == "conv":
+            operations += 2 * 9 * channels_in * layer.channels / layer.stride_px**2
+            channels_in = layer.channels
+    return operations

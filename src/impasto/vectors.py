@@ -1,0 +1,75 @@
+"""Long vectors that an optimiser remembers, kept in a type narrower than it computes in.
+
+A picture of 8192 x 8192 pixels is a vector of 0.8 GB in float32, and L-BFGS remembers many.
+Here they take part in its arithmetic without ever being wide as a whole: a piece is widened,
+used, and forgotten, while it is still in the processor's cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+# Entries in a piece: some MB, as much as caches hold.
+_PIECE = 2**20
+# The largest entry of a vector in float16 becomes this: half of what the type reaches.
+_TOP = 2.0**15
+
+
+class Vector:
+    """A vector kept as ``unit`` times entries of some number type.
+
+    float16 has eleven bits and bfloat16 eight; what float16 lacks in range, the unit makes
+    up: entries down to 2^-39 of the largest are kept.
+    """
+
+    def __init__(self, values: Tensor, dtype: torch.dtype) -> None:
+        """Keep a copy of ``values``, (n,), in ``dtype``."""
+        self._wide = values.dtype
+        self._kept = torch.empty_like(values, dtype=dtype)
+        self._unit = _unit(_largest(values), dtype)
+        for kept, piece in self._pieces(values):
+            kept.copy_(piece / self._unit if self._is_scaled else piece)
+
+    def dot(self, values: Tensor | Vector) -> Tensor:
+        """Return the inner product with ``values``, a scalar of the type that was kept."""
+        unit = self._unit
+        if isinstance(values, Vector):
+            unit, values = unit * values._unit, values._kept
+        parts = [kept.to(self._wide) @ piece.to(self._wide) for kept, piece in self._pieces(values)]
+        return torch.stack(parts).sum() * unit
+
+    def add_to(self, values: Tensor, factor: Tensor | float = 1.0) -> None:
+        """Add ``factor`` times this vector to ``values``, in place."""
+        scale = self._unit * factor
+        for kept, piece in self._pieces(values):
+            piece.addcmul_(kept.to(self._wide), scale)
+
+    def become_change_to(self, values: Tensor) -> None:
+        """Become ``values`` less what this vector was, in its place."""
+        before = self._unit
+        if self._is_scaled:
+            self._unit = before + _unit(_largest(values), self._kept.dtype)
+        for kept, piece in self._pieces(values):
+            change = piece - kept.to(self._wide) * before
+            kept.copy_(change / self._unit if self._is_scaled else change)
+
+    @property
+    def _is_scaled(self) -> bool:
+        return self._kept.dtype == torch.float16
+
+    def _pieces(self, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        return zip(torch.split(self._kept, _PIECE), torch.split(values, _PIECE), strict=True)
+
+
+def _largest(values: Tensor) -> Tensor:
+    low, high = values.aminmax()
+    return torch.maximum(-low, high)
+
+
+def _unit(largest: Tensor, dtype: torch.dtype) -> Tensor:
+    if dtype != torch.float16:
+        return torch.ones_like(largest)
+    return largest.clamp_min(1e-30) / _TOP

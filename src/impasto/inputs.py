@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from impasto import images, pyramid
+from impasto import colour, images, pyramid
 from impasto.errors import ImageError, SettingsError
 from impasto.images import Picture
 from impasto.layers import deepest, smallest_side_px
 from impasto.pyramid import Scale
 from impasto.records import ImageSource, Job
-from impasto.settings import STARTS, Mode, Settings
+from impasto.settings import Mode, Settings
+from impasto.starts import STARTS, parse_start
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Terms:
     style: bool
     start: str
 
+    @property
+    def both(self) -> bool:
+        """Whether a photograph and a painting are in play."""
+        return self.content and self.style
+
 
 MODE_TERMS: dict[Mode, Terms] = {
     "style_transfer": Terms(content=True, style=True, start="matched"),
@@ -35,6 +41,9 @@ MODE_TERMS: dict[Mode, Terms] = {
 # Style holds the pixels together by itself. Content alone does so near the image; from deeper
 # layers noise comes back, and what would calm it blurs a picture rebuilt from shallow ones.
 _SMOOTHNESS_WITH_STYLE = 8500.0
+_DEFAULT_STRENGTH = 0.5
+# The strength from which the painting starts wholly in the style's colours.
+_WHOLLY_MATCHED = 0.5
 _SMOOTHNESS_BY_BLOCK = {1: 20.0, 2: 200.0, 3: 1000.0, 4: 2000.0, 5: 6000.0}
 
 
@@ -47,7 +56,7 @@ class Inputs:
         content: the content picture, if the mode has one.
         styles: the style pictures, if the mode has any.
         start: the picture to start from, if one was given.
-        start_name: ``picture``, or one of settings.STARTS.
+        starts: the share of each name in the start, by name; empty for a picture.
         scales: the sizes to paint, from coarse to fine; the last is the result's.
         smallest_px: the shortest side that leaves every layer in use a feature.
         notes: what the user should be told before it begins.
@@ -57,7 +66,7 @@ class Inputs:
     content: Picture | None
     styles: tuple[Picture, ...]
     start: Picture | None
-    start_name: str
+    starts: dict[str, float]
     scales: tuple[Scale, ...]
     smallest_px: int
     notes: tuple[str, ...]
@@ -72,25 +81,31 @@ def read(job: Job) -> Inputs:
     """
     terms, settings = MODE_TERMS[job.mode], _complete(job)
     _check_terms(job.mode, settings)
-    start_name = _start_name(job)
+    starts = _starts(job, settings)
     check_layers = _layers(terms, settings)
     smallest_px = smallest_side_px(check_layers, settings.network)
     content = images.load(_given(job.content_image, "content")) if terms.content else None
     styles = tuple(images.load(_given(source, "style")) for source in _style_sources(job))
-    start = images.load(_start_source(job)) if start_name == "picture" else None
+    start = None if starts else images.load(_start_source(job))
     for picture in (*([content] if content else []), *styles):
         _check_large_enough(picture, smallest_px, check_layers, settings)
+    if content is not None and settings.colour == "match":
+        styles = _in_colours_of(content, styles)
     model = content or styles[0]
     height_px, width_px = _size(model, settings)
+    pyramid_settings = _unpainted(settings) if settings.strength == 0 else settings
     return Inputs(
         settings=settings,
         content=content,
         styles=styles,
         start=start,
-        start_name=start_name,
-        scales=pyramid.scales(height_px, width_px, settings, smallest_px=smallest_px),
+        starts=starts,
+        scales=pyramid.scales(height_px, width_px, pyramid_settings, smallest_px=smallest_px),
         smallest_px=smallest_px,
-        notes=_notes(content, height_px, width_px),
+        notes=(
+            *_notes(content, height_px, width_px),
+            *_notes_on_scale(styles, settings, max(height_px, width_px)),
+        ),
     )
 
 
@@ -108,7 +123,17 @@ def _check_terms(mode: Mode, settings: Settings) -> None:
         for name, minimised in (("alpha", terms.content), ("beta", terms.style))
         if minimised
     }
-    if not any(weights.values()):
+    if settings.strength is not None and not terms.both:
+        raise SettingsError(
+            f"strength: expected none in {mode} mode, where nothing is weighed against another, "
+            f"got {settings.strength:g}; leave it out"
+        )
+    if settings.colour != "free" and not terms.both:
+        raise SettingsError(
+            f"colour: expected free in {mode} mode, where a photograph and a painting do not "
+            f"meet, got {settings.colour!r}; leave it out"
+        )
+    if settings.strength is None and not any(weights.values()):
         raise SettingsError(
             f"{' and '.join(weights)}: expected a weight above 0 in {mode} mode, got 0; raise it"
         )
@@ -122,8 +147,15 @@ def _check_terms(mode: Mode, settings: Settings) -> None:
 def _complete(job: Job) -> Settings:
     terms, settings = MODE_TERMS[job.mode], job.settings
     left_open: dict[str, str | float] = {}
+    strength = settings.strength
+    if strength is None:
+        by_strength = terms.both and settings.normalisation == "position"
+        if by_strength and settings.alpha is None and settings.beta is None:
+            strength = left_open["strength"] = _DEFAULT_STRENGTH
+        else:
+            left_open["alpha"], left_open["beta"] = settings.weights
     if settings.start is None:
-        left_open["start"] = terms.start
+        left_open["start"] = _default_start(terms, 1.0 if strength is None else strength)
     if settings.total_variation is None:
         block = deepest(list(settings.content_layers), settings.network).block
         smoothness = _SMOOTHNESS_WITH_STYLE if terms.style else _SMOOTHNESS_BY_BLOCK[block]
@@ -148,30 +180,56 @@ def _style_sources(job: Job) -> Sequence[ImageSource]:
             f"style_weights: expected {count}, one for each style picture, got {len(weights)}; "
             "give as many as there are pictures"
         )
+    scales = job.settings.style_scale
+    if scales is not None and len(scales) not in (1, count):
+        raise SettingsError(
+            f"style_scale: expected one number, or one for each style picture ({count}), got "
+            f"{len(scales)}; give one for all, or as many as there are pictures"
+        )
     return job.style_images
 
 
-def _start_name(job: Job) -> str:
-    """Say what the painting starts from; ``picture`` stands for one of the user's own."""
+def _default_start(terms: Terms, strength: float) -> str:
+    """Say what a mode starts from: of a weak style, the photograph's own colours remain."""
+    if not terms.both or strength >= _WHOLLY_MATCHED:
+        return terms.start
+    matched = strength / _WHOLLY_MATCHED
+    return f"matched={matched:.6g},content={1 - matched:.6g}"
+
+
+def _starts(job: Job, settings: Settings) -> dict[str, float]:
+    """Return the share of each name in the start; none if it is a picture of the user's own."""
     terms = MODE_TERMS[job.mode]
+    if settings.strength == 0:
+        return {"content": 1.0}
     if job.start_image is not None:
-        return "picture"
-    name = job.settings.start or terms.start
-    if name not in STARTS:
-        return "picture"
+        return {}
+    starts = parse_start(str(settings.start))
     possible = {
         "noise": True,
         "content": terms.content,
         "style": terms.style,
-        "matched": terms.content and terms.style,
+        "matched": terms.both,
     }
-    if not possible[name]:
-        allowed = ", ".join(start for start in STARTS if possible[start])
-        raise SettingsError(
-            f"start: {name!r} needs a picture that {job.mode} mode has not: expected one of "
-            f"{allowed}, or a picture's path"
-        )
-    return name
+    for name in starts or ():
+        if not possible[name]:
+            allowed = ", ".join(start for start in STARTS if possible[start])
+            raise SettingsError(
+                f"start: {name!r} needs a picture that {job.mode} mode has not: expected one of "
+                f"{allowed}, or a picture's path"
+            )
+    return starts or {}
+
+
+def _unpainted(settings: Settings) -> Settings:
+    """Leave the photograph as it is, but for its size."""
+    return settings.model_copy(update={"iterations": 0, "margin": 0.0, "coarsest": settings.size})
+
+
+def _in_colours_of(content: Picture, styles: Sequence[Picture]) -> tuple[Picture, ...]:
+    """Give the paintings the photograph's palette, and leave their strokes."""
+    palette = colour.colours([content.pixels], [1.0])
+    return tuple(replace(style, pixels=colour.match(style.pixels, palette)) for style in styles)
 
 
 def _start_source(job: Job) -> ImageSource:
@@ -227,3 +285,25 @@ def _notes(content: Picture | None, height_px: int, width_px: int) -> tuple[str,
         f"{content.name!r} has {content.width_px} x {content.height_px} pixels and is enlarged to "
         f"{width_px} x {height_px}; a smaller size keeps to what the photograph shows",
     )
+
+
+def _notes_on_scale(
+    styles: Sequence[Picture], settings: Settings, longest_px: int
+) -> tuple[str, ...]:
+    """Tell of paintings that are too small for the strokes asked for."""
+    if settings.style_scale is None:
+        return ()
+    wanted_px = [round(scale * longest_px) for scale in style_scales(len(styles), settings)]
+    return tuple(
+        f"{style.name!r} would be shown at {wanted} pixels for this style scale and has "
+        f"{max(style.width_px, style.height_px)}: it is not enlarged, and its strokes stay "
+        "smaller; take a larger file"
+        for style, wanted in zip(styles, wanted_px, strict=True)
+        if wanted > max(style.width_px, style.height_px)
+    )
+
+
+def style_scales(count: int, settings: Settings) -> tuple[float, ...]:
+    """Return at how many times the painting's size each of ``count`` style pictures is shown."""
+    scales = settings.style_scale or (1.0,)
+    return scales * count if len(scales) == 1 else scales

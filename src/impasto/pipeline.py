@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 import impasto
-from impasto import canvas, images, inputs, network, recipe, weights
+from impasto import calibration, canvas, colour, images, inputs, network, recipe, weights
 from impasto.errors import Diverged, OutOfMemoryError
 from impasto.history import History
 from impasto.inputs import Inputs
@@ -68,7 +68,8 @@ def iterate(
         torch.set_num_threads(job.runtime.threads)
     try:
         net = _load_network(job, plan, progress, reuse)
-        return (yield from _Painting(job, given, plan, net, reuse).steps())
+        settings = _weigh(job, given, plan, reuse)
+        return (yield from _Painting(job, given, settings, plan, net, reuse).steps())
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
@@ -94,14 +95,22 @@ def preview(job: Job) -> list[tuple[Scale, Way]]:
 class _Painting:
     """One job under way."""
 
-    def __init__(self, job: Job, given: Inputs, plan: Plan, net: Network, reuse: Reuse) -> None:
+    def __init__(
+        self,
+        job: Job,
+        given: Inputs,
+        settings: Settings,
+        plan: Plan,
+        net: Network,
+        reuse: Reuse,
+    ) -> None:
         self.job, self.given, self.plan, self.network = job, given, plan, net
-        self.settings: Settings = given.settings
+        self.settings = settings
         self._began_s = time.perf_counter()
         self._history: list[dict[str, float]] = []
-        self._preparation = Preparation(given, net, plan.device, reuse)
+        self._preparation = Preparation(replace(given, settings=settings), net, plan.device, reuse)
         self._ways = _choose_ways(given, plan)
-        self._recipe = _write_recipe(job, given, plan, self._ways, reuse)
+        self._recipe = _write_recipe(job, given, settings, plan, self._ways, reuse)
 
     def steps(self) -> Generator[Step, None, Result]:
         """Paint from the coarsest size to the finest."""
@@ -166,8 +175,16 @@ class _Painting:
         )
 
     def _image(self, painted: Tensor, scale: Scale) -> Image.Image:
-        pixels = canvas.cut(painted, scale)
+        pixels = self._coloured(canvas.cut(painted, scale))
         return images.to_image(pixels, self._alpha(pixels))
+
+    def _coloured(self, pixels: Tensor) -> Tensor:
+        """Bring the picture into memory, with the colours that the result is to have."""
+        pixels = pixels.clamp(0, 1).to("cpu", torch.float32)
+        content = self.given.content
+        if content is None or self.settings.colour != "keep":
+            return pixels
+        return colour.keep(pixels, images.resize(content.pixels, *pixels.shape[-2:]))
 
     def _alpha(self, pixels: Tensor) -> Tensor | None:
         content = self.given.content
@@ -185,14 +202,14 @@ class _Painting:
         finest = self.given.scales[-1]
         if scale is not finest:
             painted = canvas.bring(painted, finest)
-        pixels = canvas.cut(painted, finest).clamp(0, 1).to("cpu", torch.float32)
+        pixels = self._coloured(canvas.cut(painted, finest))
         decisions = self._recipe.decisions.model_copy(
             update={"stopped_after": steps if stopped else None}
         )
         return Result(
             pixels=pixels,
             history=History(self._history[:steps]),
-            settings=self.settings,
+            settings=self.given.settings,
             mode=self.job.mode,
             time_s=time_s,
             notes=self.given.notes,
@@ -223,9 +240,21 @@ def _load_network(job: Job, plan: Plan, progress: Progress | None, reuse: Reuse)
     )
 
 
+def _weigh(job: Job, given: Inputs, plan: Plan, reuse: Reuse) -> Settings:
+    """Put alpha and beta in the place of strength: as decided before, or as measured now."""
+    settings = given.settings
+    if not settings.strength:
+        return calibration.balanced(settings)
+    if job.weights is not None:
+        alpha, beta = job.weights
+        return settings.model_copy(update={"strength": None, "alpha": alpha, "beta": beta})
+    net = _load_network(job, replace(plan, dtype=torch.float32), None, reuse)
+    return calibration.balanced(settings, calibration.measure(given, net, reuse))
+
+
 def _choose_ways(given: Inputs, plan: Plan) -> list[Way]:
     """Make each size fit into the memory that there is."""
-    settings = given.settings
+    settings = calibration.balanced(given.settings)
     content = list(settings.content_layers) if given.content and settings.alpha else []
     style = list(settings.style_layers) if given.styles and settings.beta else []
     return [
@@ -246,7 +275,9 @@ def _choose_ways(given: Inputs, plan: Plan) -> list[Way]:
     ]
 
 
-def _write_recipe(job: Job, given: Inputs, plan: Plan, ways: list[Way], reuse: Reuse) -> Recipe:
+def _write_recipe(
+    job: Job, given: Inputs, used: Settings, plan: Plan, ways: list[Way], reuse: Reuse
+) -> Recipe:
     settings = given.settings
     weights_from = (settings.network, job.runtime.weights)
     had_to_fit = ways != _choose_ways(given, replace(plan, memory_bytes=None))
@@ -267,6 +298,8 @@ def _write_recipe(job: Job, given: Inputs, plan: Plan, ways: list[Way], reuse: R
             device=plan.device.type,
             threads=torch.get_num_threads(),
             memory=plan.memory_bytes if had_to_fit else None,
+            alpha=used.alpha if settings.strength else None,
+            beta=used.beta if settings.strength else None,
         ),
         inputs=recipe.inputs(given.content, given.styles, given.start),
     )

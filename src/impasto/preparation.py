@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from impasto import canvas, colour, images, inputs
+from impasto.colour import Colours
 from impasto.images import Picture
 from impasto.inputs import Inputs
 from impasto.network import Network
@@ -24,6 +25,8 @@ _BESIDE_STYLE = (
     "aspect",
     "seed",
     "start",
+    "strength",
+    "colour",
     "content_layers",
     "alpha",
     "beta",
@@ -50,22 +53,28 @@ class Preparation:
 
     def first_image(self, scale: Scale) -> Tensor:
         """Return the canvas that painting begins with, (1, 3, H, W), at the coarsest size."""
-        given, settings = self.given, self.given.settings
-        if given.start_name == "noise":
-            return self._place(inputs.noise(*scale.canvas_px, settings.seed))
+        given = self.given
         if given.start is not None:
-            image = canvas.covered(given.start, scale)
-        elif given.start_name == "style":
-            image = canvas.covered(given.styles[0], scale)
-        else:
-            assert given.content is not None
-            image = canvas.fitted(given.content, scale)
-        if given.start_name == "matched":
-            shares = style_shares(len(given.styles), settings)
-            image = colour.match(
-                image, colour.colours([style.pixels for style in given.styles], shares)
-            )
-        return self._place(canvas.extend(image, scale))
+            return self._place(canvas.extend(canvas.covered(given.start, scale), scale))
+        parts = [self.start(name, scale) * share for name, share in given.starts.items()]
+        return self._place(torch.stack(parts).sum(0))
+
+    def start(self, name: str, scale: Scale) -> Tensor:
+        """Return the canvas that painting begins with if it starts from ``name`` alone."""
+        given = self.given
+        if name == "noise":
+            return inputs.noise(*scale.canvas_px, given.settings.seed)
+        if name == "style":
+            return canvas.extend(canvas.covered(given.styles[0], scale), scale)
+        assert given.content is not None
+        image = canvas.fitted(given.content, scale)
+        if name == "matched":
+            image = colour.match(image, self._style_colours())
+        return canvas.extend(image, scale)
+
+    def _style_colours(self) -> Colours:
+        shares = style_shares(len(self.given.styles), self.given.settings)
+        return colour.colours([style.pixels for style in self.given.styles], shares)
 
     def targets(self, scale: Scale, way: Way) -> Targets:
         """Return what the painting should come to at ``scale``."""
@@ -79,7 +88,12 @@ class Preparation:
             else:
                 pixels = pixels.to(self._photograph_dtype)
         if given.styles and settings.beta:
-            pictures = [self._place(self._style_at(style, scale)) for style in given.styles]
+            pictures = [
+                self._place(self._style_at(style, scale, ratio))
+                for style, ratio in zip(
+                    given.styles, inputs.style_scales(len(given.styles), settings), strict=True
+                )
+            ]
             style = self.reuse.recall(
                 "style",
                 (self.network, pictures, _about_style(settings), way.tile_px),
@@ -87,8 +101,8 @@ class Preparation:
             )
         return Targets(content, style, content_image=pixels)
 
-    def _style_at(self, style: Picture, scale: Scale) -> Tensor:
-        """Show a painting at the size being painted, so that strokes grow with it.
+    def _style_at(self, style: Picture, scale: Scale, ratio: float) -> Tensor:
+        """Show a painting at ``ratio`` times the size being painted: strokes grow with both.
 
         It is never enlarged: blur would be taken for its style.
         """
@@ -96,7 +110,9 @@ class Preparation:
         shortest_px = min(style.height_px, style.width_px)
         least_px = math.ceil(self.given.smallest_px * longest_px / shortest_px)
         size = images.fit(
-            style.height_px, style.width_px, min(longest_px, max(scale.longest_px, least_px))
+            style.height_px,
+            style.width_px,
+            min(longest_px, max(round(ratio * scale.longest_px), least_px)),
         )
         return images.resize(style.pixels, *size)
 

@@ -95,9 +95,7 @@ def scales(
     sizes.append((height_px, width_px))
     return tuple(
         Scale(height, width, _margin_px(height, width, settings.margin), iterations)
-        for (height, width), iterations in zip(
-            sizes, _iterations(count, settings), strict=True
-        )
+        for (height, width), iterations in zip(sizes, _iterations(count, settings), strict=True)
     )
 
 

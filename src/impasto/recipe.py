@@ -15,7 +15,8 @@ from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 import impasto
 from impasto.errors import ImageError
-from impasto.settings import STARTS, Mode, Options, Settings
+from impasto.settings import Mode, Options, Settings
+from impasto.starts import STARTS, parse_start
 
 if TYPE_CHECKING:
     from impasto.images import Picture
@@ -60,14 +61,16 @@ class Decisions(_Part):
     """What was decided on the machine, at run time.
 
     ``memory`` is the budget in bytes, if the painting had to be made to fit: tiles round
-    otherwise and a shorter history descends otherwise. ``stopped_after`` is the last step of a
-    painting that ended early.
+    otherwise and a shorter history descends otherwise. ``alpha`` and ``beta`` are what the
+    strength asked for came to. ``stopped_after`` is the last step of a painting that ended early.
     """
 
     precision: Precision
     device: str = Field(pattern=r"^(cpu|cuda|mps)$")
     threads: int = Field(ge=1, le=1024)
     memory: int | None = Field(default=None, ge=1)
+    alpha: float | None = Field(default=None, ge=0)
+    beta: float | None = Field(default=None, gt=0)
     stopped_after: int | None = Field(default=None, ge=0)
 
 
@@ -95,8 +98,8 @@ class Recipe(_Part):
     @field_validator("settings")
     @classmethod
     def _name_no_file(cls, settings: Settings) -> Settings:
-        if settings.start is not None and settings.start not in STARTS:
-            raise ValueError(f"expected start to be one of {', '.join(STARTS)}, or none")
+        if settings.start is not None and parse_start(settings.start) is None:
+            raise ValueError(f"expected start to be one of {', '.join(STARTS)}, a blend, or none")
         return settings
 
     def text(self, *, indent: int | None = None) -> str:

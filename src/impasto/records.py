@@ -25,12 +25,17 @@ ImageSource = Any
 
 @dataclass(frozen=True)
 class Job:
-    """One picture to paint."""
+    """One picture to paint.
+
+    ``weights`` are alpha and beta as they were measured for the strength asked for when the
+    picture was painted before; by default they are measured.
+    """
 
     mode: Mode
     content_image: ImageSource | None = None
     style_images: Sequence[ImageSource] = ()
     start_image: ImageSource | None = None
+    weights: tuple[float, float] | None = None
     settings: Settings = field(default_factory=Settings)
     runtime: Runtime = field(default_factory=Runtime)
 

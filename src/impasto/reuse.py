@@ -14,7 +14,7 @@ from torch import Tensor
 Found = TypeVar("Found")
 
 # How many of a kind are kept: a network is 120 MB and more, a style's statistics at one size 2 MB.
-_MOST = {"network": 2, "weights_sha256": 8, "style": 64}
+_MOST = {"network": 2, "weights_sha256": 8, "style": 64, "balance": 64}
 
 
 class Reuse:
@@ -30,7 +30,7 @@ class Reuse:
         """Return what ``make`` returned for an equal ``made_from``, or call it now.
 
         Args:
-            kind: ``network``, ``weights_sha256`` or ``style``.
+            kind: ``network``, ``weights_sha256``, ``style`` or ``balance``.
             made_from: all that decides the outcome: numbers, words, tensors (by their values),
                 options, and sequences and mappings of these. Anything else counts as itself.
             make: makes it; what it raises is not remembered.

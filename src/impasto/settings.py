@@ -7,24 +7,19 @@ Precedence: default < preset < explicit.
 
 import os
 import re
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from impasto.checking import Options as Options
+from impasto.checking import check as check
 from impasto.errors import SettingsError
 from impasto.layers import check_layer, parse_layer_weights
+from impasto.presets import PRESETS
+from impasto.starts import parse_start
 
 Mode = Literal["style_transfer", "content", "style"]
 MODES: tuple[Mode, ...] = ("style_transfer", "content", "style")
-STARTS = ("matched", "content", "style", "noise")
 
 LayerWeights = Annotated[dict[str, float], BeforeValidator(parse_layer_weights)]
 
@@ -37,15 +32,8 @@ DEFAULT_STYLE_LAYERS = {
     "relu4_1": 2.0,
     "relu5_1": 1.0,
 }
-
-
-class Options(BaseModel):
-    """A group of options: frozen, strict about names, and finite."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-SomeOptions = TypeVar("SomeOptions", bound=Options)
+# What alpha and beta are to each other where they are not measured: liked at 512 pixels.
+FORMULA_WEIGHTS = (1.0, 5e4)
 
 
 class Settings(Options):
@@ -66,8 +54,9 @@ class Settings(Options):
         default=None,
         min_length=1,
         description="What painting starts from: matched (the content picture in the style's "
-        "colours), content, style, noise, or a picture's path. By default matched for "
-        "style_transfer, noise for content and style.",
+        "colours), content, style, noise, a blend such as content=0.7,noise=0.3, or a picture's "
+        "path. By default the photograph, the more matched the greater the strength, for "
+        "style_transfer, and noise for content and style.",
     )
     network: Literal["vgg16", "vgg19"] = Field(
         default="vgg16", description="Network whose features are compared."
@@ -90,8 +79,24 @@ class Settings(Options):
         default=DEFAULT_STYLE_LAYERS,
         description="Layers that hold the style: NAME or NAME=WEIGHT.",
     )
-    alpha: float = Field(default=1.0, ge=0, description="Weight of the content loss.")
-    beta: float = Field(default=5e4, ge=0, description="Weight of the style loss.")
+    strength: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="How far the painting wins over the photograph in style_transfer mode: at 0 "
+        "the photograph stays as it is, at 1 only the style counts. By default 0.5, unless alpha "
+        "or beta are given.",
+    )
+    alpha: float | None = Field(
+        default=None,
+        ge=0,
+        description="Weight of the content loss, in place of strength; 1 beside a given beta.",
+    )
+    beta: float | None = Field(
+        default=None,
+        ge=0,
+        description="Weight of the style loss, in place of strength; 50000 beside a given alpha.",
+    )
     total_variation: float | None = Field(
         default=None,
         ge=0,
@@ -101,6 +106,17 @@ class Settings(Options):
     style_weights: tuple[float, ...] | None = Field(
         default=None,
         description="How much each style picture counts, in their order; by default equally.",
+    )
+    style_scale: tuple[Annotated[float, Field(ge=0.1, le=10)], ...] | None = Field(
+        default=None,
+        description="How large the strokes are: each style picture is shown to the network at "
+        "so many times the painting's size, 0.1 to 10; one number for all, or one for each.",
+    )
+    colour: Literal["free", "keep", "match"] = Field(
+        default="free",
+        description="Whose colours the result has: the style's as the network sees them, the "
+        "photograph's chroma under the painting's lightness, or a palette of the photograph's "
+        "that the style picture is given before painting.",
     )
     margin: float = Field(
         default=0.04,
@@ -148,12 +164,43 @@ class Settings(Options):
         _check_relative(list(weights.values()))
         return weights
 
+    @field_validator("start")
+    @classmethod
+    def _check_start(cls, start: str | None) -> str | None:
+        if start is not None:
+            parse_start(start)
+        return start
+
     @field_validator("style_weights")
     @classmethod
     def _check_style_weights(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if weights is not None:
             _check_relative(list(weights))
         return weights
+
+    @model_validator(mode="after")
+    def _check_strength(self) -> "Settings":
+        if self.strength is None:
+            return self
+        if self.alpha is not None or self.beta is not None:
+            raise ValueError(
+                f"expected strength, or alpha and beta, got strength {self.strength:g} beside "
+                f"{'alpha' if self.beta is None else 'beta'}; leave one out"
+            )
+        if self.normalisation == "paper":
+            raise ValueError(
+                f"expected alpha and beta with the paper's normalisation, got strength "
+                f"{self.strength:g}; give them, or leave the normalisation as it is"
+            )
+        return self
+
+    @property
+    def weights(self) -> tuple[float, float]:
+        """Alpha and beta as given, or the formula's own, 1 and 50000."""
+        return (
+            FORMULA_WEIGHTS[0] if self.alpha is None else self.alpha,
+            FORMULA_WEIGHTS[1] if self.beta is None else self.beta,
+        )
 
     @model_validator(mode="after")
     def _check_layers(self) -> "Settings":
@@ -205,12 +252,6 @@ class Runtime(Options):
         return os.fspath(weights) if isinstance(weights, os.PathLike) else weights
 
 
-# Presets are data: what each changes from the defaults, and where it comes from.
-PRESETS: dict[str, dict[str, Any]] = {
-    "default": {},
-}
-
-
 def _parse_bytes(value: object) -> int:
     """Read a number of bytes, or one with a unit such as MB or GiB."""
     words = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*", str(value), re.I)
@@ -254,7 +295,18 @@ def make_settings(settings: Settings | None = None, **options: Any) -> Settings:
     if preset is not None and preset not in PRESETS:
         raise SettingsError(f"no preset {preset!r}: expected one of {', '.join(PRESETS)}")
     given = settings.model_dump(exclude_unset=True) if settings else {}
-    return check(Settings, {**PRESETS.get(preset or "default", {}), **given, **options})
+    begun = overlay(PRESETS[preset or "default"].changes, given)
+    return check(Settings, overlay(begun, options))
+
+
+def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay some options over others; strength covers alpha and beta, and they cover it."""
+    covered = set()
+    if above.get("strength") is not None:
+        covered = {"alpha", "beta"}
+    elif any(above.get(name) is not None for name in ("alpha", "beta")):
+        covered = {"strength"}
+    return {**{name: value for name, value in below.items() if name not in covered}, **above}
 
 
 def make_runtime(**options: Any) -> Runtime:
@@ -264,36 +316,3 @@ def make_runtime(**options: Any) -> Runtime:
         SettingsError: an unknown option, or a value out of its bounds.
     """
     return check(Runtime, options)
-
-
-def check(model: type[SomeOptions], options: dict[str, Any]) -> SomeOptions:
-    """Check ``options`` as fields of ``model``.
-
-    Raises:
-        SettingsError: an unknown option, or a value out of its bounds.
-    """
-    try:
-        return model.model_validate(options)
-    except ValidationError as error:
-        raise SettingsError("; ".join(_explain(model, fault) for fault in error.errors())) from None
-
-
-def _explain(model: type[Options], fault: Any) -> str:
-    name = ".".join(str(part) for part in fault["loc"])
-    if fault["type"] == "extra_forbidden":
-        return f"no option {name!r}: expected one of {', '.join(model.model_fields)}"
-    if fault["type"] == "value_error":
-        # Ours: it says what came already.
-        message = str(fault["ctx"]["error"])
-        return f"{name}: {message}" if name else message
-    got = " ".join(repr(fault["input"]).split())
-    return f"{name}: expected {_expected(model, fault)}, got {got}"
-
-
-def _expected(model: type[Options], fault: Any) -> str:
-    if fault["type"] == "string_pattern_mismatch":
-        examples = model.model_fields[fault["loc"][0]].examples or ()
-        return f"something like {' or '.join(examples)}"
-    wording: str = fault["msg"].partition(", unable")[0].partition(", got")[0]
-    wording = wording.removeprefix("Input should be ").removeprefix("String should have ")
-    return f"a number {wording}" if wording.startswith(("greater", "less")) else wording

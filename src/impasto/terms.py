@@ -54,10 +54,9 @@ class Content:
 
     def __init__(self, network: Network, targets: Targets, settings: Settings) -> None:
         known = targets.content if targets.content_image is None else settings.content_layers
-        shares = _shares(settings.content_layers) if settings.alpha else {}
-        self._weights = {
-            name: settings.alpha * share for name, share in shares.items() if name in known
-        }
+        alpha, _ = settings.weights
+        shares = _shares(settings.content_layers) if alpha else {}
+        self._weights = {name: alpha * share for name, share in shares.items() if name in known}
         self.layers = tuple(self._weights)
         self._network = network
         self._targets = targets
@@ -98,9 +97,10 @@ class Style:
     """Draws towards the painting: beta times the style loss of each layer, by its share."""
 
     def __init__(self, network: Network, targets: Targets, settings: Settings) -> None:
-        shares = _shares(settings.style_layers) if settings.beta else {}
+        _, beta = settings.weights
+        shares = _shares(settings.style_layers) if beta else {}
         self._weights = {
-            name: settings.beta * share for name, share in shares.items() if name in targets.style
+            name: beta * share for name, share in shares.items() if name in targets.style
         }
         self.layers = tuple(self._weights)
         self._network = network

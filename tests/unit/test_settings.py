@@ -9,6 +9,7 @@ import pytest
 
 from impasto import settings as options
 from impasto.errors import SettingsError
+from impasto.presets import Preset
 from impasto.settings import Runtime, Settings, make_runtime, make_settings
 
 MODELS = [Settings, Runtime]
@@ -35,6 +36,8 @@ CHANGED = {
     "coarsest": 64,
     "size_ratio": 2.0,
     "margin": 0.1,
+    "style_scale": (0.5, 2.0),
+    "colour": "keep",
 }
 
 
@@ -91,9 +94,10 @@ def test_two_settings_do_not_share_their_layers():
 
 
 def test_every_field_can_be_changed_and_comes_back_from_json():
-    assert CHANGED.keys() == Settings.model_fields.keys()
+    # Strength stands in the place of two others.
+    assert CHANGED.keys() == Settings.model_fields.keys() - {"strength"}
     changed = make_settings(**CHANGED)
-    assert changed.model_dump() == CHANGED
+    assert changed.model_dump() == {**CHANGED, "strength": None}
     assert Settings.model_validate_json(changed.model_dump_json()) == changed
     assert make_settings(**json.loads(changed.model_dump_json())) == changed
 
@@ -237,8 +241,8 @@ def test_two_bad_values_are_both_named_on_one_line():
 
 @pytest.mark.parametrize("make", [make_settings, make_runtime])
 def test_an_unknown_option_is_refused_with_the_known_ones(make):
-    with pytest.raises(SettingsError, match=r"no option 'colour': expected one of [a-z]+, "):
-        make(colour="blue")
+    with pytest.raises(SettingsError, match=r"no option 'color': expected one of [a-z]+, "):
+        make(color="blue")
 
 
 def test_a_layer_of_the_other_network_is_named_as_such():
@@ -249,7 +253,8 @@ def test_a_layer_of_the_other_network_is_named_as_such():
 
 @pytest.fixture
 def _broad_preset(monkeypatch):
-    monkeypatch.setitem(options.PRESETS, "broad", {"beta": 7.0, "pooling": "average"})
+    changes = {"beta": 7.0, "pooling": "average"}
+    monkeypatch.setitem(options.PRESETS, "broad", Preset("", "", changes))
 
 
 @pytest.mark.usefixtures("_broad_preset")
@@ -266,6 +271,20 @@ def test_settings_made_before_win_over_a_preset_where_they_were_explicit():
     assert made.beta == 9.0
     assert made.pooling == "average"
     assert make_settings(Settings(beta=9.0), preset="broad", beta=10.0).beta == 10.0
+
+
+@pytest.mark.usefixtures("_broad_preset")
+def test_strength_and_the_formula_s_weights_cover_each_other_layer_by_layer():
+    assert make_settings(preset="broad", strength=0.3).beta is None
+    assert make_settings(Settings(strength=0.3), alpha=2.0).strength is None
+    assert make_settings(Settings(strength=0.3), alpha=2.0).weights == (2.0, 5e4)
+
+
+def test_strength_beside_the_formula_s_weights_is_refused():
+    with pytest.raises(SettingsError, match="expected strength, or alpha and beta, got strength"):
+        make_settings(strength=0.5, beta=1e4)
+    with pytest.raises(SettingsError, match="expected alpha and beta with the paper's normal"):
+        make_settings(strength=0.5, normalisation="paper")
 
 
 @pytest.mark.parametrize("name", sorted(options.PRESETS))

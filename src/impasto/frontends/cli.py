@@ -16,7 +16,7 @@ import typer
 
 from impasto import __version__
 from impasto.errors import Diverged, ImpastoError, OutOfMemoryError, OutputError
-from impasto.frontends import bench, plan, process
+from impasto.frontends import bench, measure, plan, presets, process, sheet
 from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.options import add_modes, with_options
 from impasto.frontends.terminal import Display, make_display
@@ -58,6 +58,11 @@ add_modes(
     content="Rebuild IMAGE from noise, to see what the content layers keep of it.",
     style="Paint from noise the texture that the network sees in the paintings IMAGE.",
 )
+
+
+app.command("sheet")(sheet.paint_sheet)
+app.command("presets")(presets.show_presets)
+app.command("measure")(measure.measure_picture)
 
 
 @app.command("recipe")

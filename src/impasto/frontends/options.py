@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from impasto.errors import SettingsError
-from impasto.settings import PRESETS, Mode
+from impasto.presets import PRESETS
+from impasto.settings import Mode
 
 _METAVARS: dict[Any, str] = {Path: "FILE", int: "N", float: "X", str: "TEXT"}
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}

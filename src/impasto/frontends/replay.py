@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from impasto.errors import SettingsError
 from impasto.frontends.options import assignments
 from impasto.records import Job
-from impasto.settings import Runtime, Settings, check
+from impasto.settings import Runtime, Settings, check, overlay
 
 if TYPE_CHECKING:
     from impasto.images import Picture
@@ -43,9 +43,16 @@ def make_job(
         SettingsError: a picture too few or too many, a change that cannot be, other weights.
         ImageError: a picture that cannot be read.
     """
+    from impasto.calibration import INDEPENDENT
+
     changed = assignments(changes, Settings)
-    settings = check(Settings, {**recipe.settings.model_dump(), **changed})
+    settings = check(Settings, overlay(recipe.settings.model_dump(), changed))
     decisions = recipe.decisions
+    weights = None
+    if decisions.alpha is not None and decisions.beta is not None:
+        # Measured on the pictures and the layers: good for as long as these are the same.
+        same = not other_inputs and changed.keys() <= INDEPENDENT
+        weights = (decisions.alpha, decisions.beta) if same else None
     decided = {
         "device": decisions.device,
         "precision": decisions.precision,
@@ -68,6 +75,7 @@ def make_job(
             for style, path in zip(expected, styles, strict=True)
         ),
         start_image=_picture("start", needed_start, start, other_inputs),
+        weights=weights,
         settings=settings,
         runtime=check(Runtime, {**decided, **runtime}),
     )

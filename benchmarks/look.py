@@ -1,0 +1,219 @@
+"""Paint pairs of pictures under every preset, and lay them side by side with their measures.
+
+    python benchmarks/look.py FOLDER --shared ../shared/images --size 256 --iterations 150
+
+Each picture and its measures go into FOLDER once; what is there already is not painted again,
+so the book may be painted in pieces (--minutes). At the end, and between, FOLDER holds
+index.html, a sheet for each pair, and look.json with all figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import html
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from impasto import gallery, images, inputs, measures, modes, network, weights
+from impasto.frontends.process import keep_pages
+from impasto.presets import PRESETS
+from impasto.records import Job
+from impasto.reuse import Reuse
+from impasto.sheets import contact_sheet
+
+BUNDLED = (
+    ("chelsea", "nocturne"),
+    ("chelsea", "glass"),
+    ("dancing", "picasso"),
+    ("coffee", "pointillist"),
+    ("rocket", "woodcut"),
+)
+SHARED = (
+    ("tubingen", "starry_night"),
+    ("golden_gate", "the_scream"),
+    ("tubingen", "shipwreck"),
+)
+# Beside the presets: the default at other strengths.
+STRENGTHS = (0.3, 0.8)
+
+
+@dataclasses.dataclass(frozen=True)
+class Page:
+    """One pair of pictures, and what each is called."""
+
+    content: Path
+    style: Path
+
+    @property
+    def name(self) -> str:
+        """What the pair's files are called."""
+        return f"{self.content.stem}_{self.style.stem}"
+
+
+def pages(shared: Path | None) -> list[Page]:
+    """List the pairs: the bundled pictures', and those of a folder with content/ and style/."""
+    found = [Page(gallery.path("content", c), gallery.path("style", s)) for c, s in BUNDLED]
+    if shared is not None:
+        found += [
+            Page(shared / "content" / f"{c}.jpg", shared / "style" / f"{s}.jpg") for c, s in SHARED
+        ]
+    return found
+
+
+def variants() -> dict[str, dict[str, Any]]:
+    """Name what is painted of each pair, and with which options."""
+    return {
+        **{name: {"preset": name} for name in PRESETS},
+        **{f"strength {strength:g}": {"strength": strength} for strength in STRENGTHS},
+    }
+
+
+def job_of(page: Page, options: dict[str, Any], size: int, most: int | None) -> Job:
+    """Put a job together, with at most so many iterations."""
+    job = modes.make_job("style_transfer", str(page.content), str(page.style), size=size, **options)
+    planned = sum(scale.iterations for scale in inputs.read(job).scales)
+    if most is None or planned <= most:
+        return job
+    settings = job.settings.model_copy(update={"iterations": most})
+    return dataclasses.replace(job, settings=settings)
+
+
+class Painter:
+    """Paints and measures; what one picture has loaded serves the next."""
+
+    def __init__(self) -> None:
+        self._reuse = Reuse()
+        self._heads = weights.load_heads()
+        self._judge = network.load("vgg16")
+
+    def paint(self, page: Page, job: Job, path: Path) -> dict[str, Any]:
+        """Paint ``job``, write it to ``path`` and its figures beside it."""
+        result = modes.paint(job, reuse=self._reuse)
+        result.save(path)
+        content, style = (images.load(str(file)).pixels for file in (page.content, page.style))
+        found = measures.measure(result.pixels, content, style, self._judge, self._heads)
+        row = {
+            "pair": page.name,
+            "iterations": len(result.history),
+            "time_s": round(result.time_s, 1),
+            **{name: round(value, 4) for name, value in dataclasses.asdict(found).items()},
+        }
+        path.with_suffix(".json").write_text(json.dumps(row))
+        return row
+
+
+def write_book(folder: Path, book: list[Page]) -> None:
+    """Write the page, the sheets and the figures of what is painted so far."""
+    rows, sections = [], []
+    for page in book:
+        cells = []
+        for variant in variants():
+            path = picture_path(folder, page, variant)
+            if path.with_suffix(".json").exists():
+                row = {"variant": variant, **json.loads(path.with_suffix(".json").read_text())}
+                rows.append(row)
+                cells.append((path, row))
+        if cells:
+            write_sheet(folder, page, cells)
+            sections.append(section(page, cells))
+    (folder / "look.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (folder / "index.html").write_text(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>Look-book</title><style>"
+        "body{font:14px sans-serif;background:#fbfaf8;color:#2b2a29;margin:2em}"
+        "section{display:flex;flex-wrap:wrap;gap:1em}figure{margin:0;width:256px}"
+        "img{max-width:100%}</style><h1>Look-book</h1>" + "".join(sections)
+    )
+
+
+def write_sheet(folder: Path, page: Page, cells: list[tuple[Path, dict[str, Any]]]) -> None:
+    """Write one pair's pictures as a sheet, the photograph and the painting first."""
+    first = [(page.content, "photograph"), (page.style, "painting")]
+    told = [(path, f"{row['variant']} {row['time_s']:g} s\n{short(row)}") for path, row in cells]
+    shown = first + told
+    sheet = contact_sheet(
+        [label for _, label in shown],
+        (images.to_image(images.load(str(path)).pixels) for path, _ in shown),
+        columns=4,
+    )
+    images.save(sheet, folder / f"sheet_{page.name}.png")
+
+
+def section(page: Page, cells: list[tuple[Path, dict[str, Any]]]) -> str:
+    """Lay one pair's pictures out."""
+    figures = "".join(
+        f'<figure><img src="{html.escape(path.name)}" alt="{html.escape(row["variant"])}">'
+        f"<figcaption><b>{html.escape(row['variant'])}</b>, {row['iterations']} iterations, "
+        f"{row['time_s']:g} s<br>{html.escape(short(row))}</figcaption></figure>"
+        for path, row in cells
+    )
+    return f"<h2>{html.escape(page.name)}</h2><section>{figures}</section>"
+
+
+def short(row: dict[str, Any]) -> str:
+    """Write the measures in a line."""
+    return (
+        f"content {row['content_lpips']:.2f} style {row['style_layers']:.2f} "
+        f"random {row['style_random']:.2f}"
+    )
+
+
+def picture_path(folder: Path, page: Page, variant: str) -> Path:
+    """Say where a painting goes."""
+    return folder / f"{page.name}_{variant.replace(' ', '_')}.png"
+
+
+def print_table(rows: list[dict[str, Any]]) -> None:
+    """Print the means over the pairs, as a table in Markdown, and who is beaten where."""
+    by_variant: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        by_variant.setdefault(row["variant"], []).append(row)
+    ours = {row["pair"]: row for row in by_variant.get("default", [])}
+    names = [field.name for field in dataclasses.fields(measures.Measures)]
+    print(f"| variant | pairs | time | {' | '.join(names)} | beats the default on both |")
+    print("|---" * (len(names) + 4) + "|")
+    for variant, own in by_variant.items():
+        means = [sum(row[name] for row in own) / len(own) for name in ("time_s", *names)]
+        beaten = [row["pair"] for row in own if row["pair"] in ours and beats(row, ours)]
+        cells = [f"{means[0]:.1f} s", *(f"{mean:.3f}" for mean in means[1:])]
+        print(f"| {variant} | {len(own)} | {' | '.join(cells)} | {', '.join(beaten) or '-'} |")
+
+
+def beats(row: dict[str, Any], ours: dict[str, dict[str, Any]]) -> bool:
+    """Tell whether a picture is nearer both to its photograph and to its painting, for no more."""
+    default = ours[row["pair"]]
+    nearer = all(row[name] < default[name] for name in ("content_lpips", "style_layers"))
+    return nearer and row["time_s"] <= default["time_s"]
+
+
+def main() -> None:
+    """Read the command line, paint what is not there yet, and write the book."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--shared", type=Path, help="a folder with content/ and style/")
+    parser.add_argument("--size", type=int, default=256, help="longest side, in pixels")
+    parser.add_argument("--iterations", type=int, help="at most so many for a picture")
+    parser.add_argument("--minutes", type=float, help="begin no picture after so many")
+    parser.add_argument("--only", action="append", help="a variant's name; may be repeated")
+    given = parser.parse_args()
+    given.folder.mkdir(parents=True, exist_ok=True)
+    book, ends_s = pages(given.shared), time.monotonic() + 60 * (given.minutes or 1e6)
+    chosen = {name: variants()[name] for name in given.only or variants()}
+    keep_pages()
+    painter = Painter()
+    for variant, options in chosen.items():
+        for page in book:
+            path = picture_path(given.folder, page, variant)
+            if path.with_suffix(".json").exists() or time.monotonic() > ends_s:
+                continue
+            job = job_of(page, options, given.size, given.iterations)
+            row = painter.paint(page, job, path)
+            print(f"{page.name:28} {variant:14} {row['time_s']:6.1f} s  {short(row)}", flush=True)
+    write_book(given.folder, book)
+    print_table(json.loads((given.folder / "look.json").read_text()))
+
+
+if __name__ == "__main__":
+    main()

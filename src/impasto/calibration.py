@@ -1,0 +1,135 @@
+r"""What strength means: alpha from the measured sizes of the gradients that it weighs.
+
+How hard a loss pulls depends on the pictures, the network and its layers, far more than on
+the numbers in front: from pair to pair the ratio of the gradients differs by a factor of ten
+and more. So both are measured once, at one seeded point: the photograph in the style's
+colours, where painting starts, plus noise (at the photograph itself the content gradient is
+zero), at a small fixed size, in float32, whatever the size and number type of the painting.
+
+    alpha |grad L_content| = ratio(strength) * beta |grad L_style|
+
+Beta is the formula's own and stays where strength moves, so that smoothness keeps its
+proportion to style.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+
+from impasto.images import fit
+from impasto.inputs import Inputs
+from impasto.network import Network
+from impasto.objective import Objective
+from impasto.planning import Way
+from impasto.preparation import Preparation
+from impasto.pyramid import Scale
+from impasto.reuse import Reuse
+from impasto.settings import FORMULA_WEIGHTS, Settings
+
+# The longest side at which gradients are measured, and the noise there, in pixel values.
+_LONGEST_PX = 128
+_NOISE = 0.02
+_SEED = 0
+_WHOLE = Way(None, 1, None, keep_content=True, peak_bytes=0)
+# Chosen by looking (docs/look.md): content's pull over style's at strength 0.5, and how steeply
+# it falls.
+_EVEN_RATIO = 0.09
+_STEEPNESS = 2.0
+# What the balance does not depend on: it is measured at one size and at one point.
+INDEPENDENT = frozenset(
+    {
+        "size",
+        "seed",
+        "start",
+        "total_variation",
+        "margin",
+        "optimiser",
+        "iterations",
+        "learning_rate",
+        "history",
+        "coarsest",
+        "size_ratio",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Balance:
+    """How large the gradients of content and style are where they were measured.
+
+    Norms over all pixels, for alpha = beta = 1.
+    """
+
+    content: float
+    style: float
+
+    def weights(self, strength: float) -> tuple[float, float]:
+        """Return alpha and beta for ``strength`` in (0, 1]."""
+        _, beta = FORMULA_WEIGHTS
+        return ratio(strength) * beta * self.style / self.content, beta
+
+
+def ratio(strength: float) -> float:
+    """Return content's pull over style's at ``strength``: falling from infinity to 0."""
+    return _EVEN_RATIO * float(((1 - strength) / strength) ** _STEEPNESS)
+
+
+def measure(given: Inputs, network: Network, reuse: Reuse) -> Balance:
+    """Measure the gradients for the pictures of a style_transfer job, unless they are known.
+
+    Args:
+        given: the job's inputs; of the settings, alpha and beta make no difference.
+        network: in float32.
+        reuse: what the jobs before left for this one.
+    """
+    assert given.content is not None
+    left_out = dict.fromkeys({*INDEPENDENT, "strength", "alpha", "beta"})
+    made_from = (
+        network,
+        given.content.pixels,
+        [style.pixels for style in given.styles],
+        given.settings.model_copy(update=left_out),
+    )
+    return reuse.recall("balance", made_from, lambda: _measure(given, network, reuse))
+
+
+def _measure(given: Inputs, network: Network, reuse: Reuse) -> Balance:
+    assert given.content is not None
+    sides_px = given.content.height_px, given.content.width_px
+    least_px = math.ceil(given.smallest_px * max(sides_px) / min(sides_px))
+    scale = Scale(*fit(*sides_px, max(_LONGEST_PX, least_px)), margin_px=0, iterations=1)
+    settings = _weighed(given.settings, 1.0, 1.0).model_copy(update={"total_variation": 0.0})
+    preparation = Preparation(replace(given, settings=settings), network, network.device, reuse)
+    targets = preparation.targets(scale, _WHOLE)
+    generator = torch.Generator().manual_seed(_SEED)
+    image = preparation.start("matched", scale)
+    image = image + _NOISE * torch.randn(image.shape, generator=generator)
+    sizes = []
+    for alpha, beta in ((1.0, 0.0), (0.0, 1.0)):
+        objective = Objective(network, targets, _weighed(settings, alpha, beta))
+        gradient = objective.evaluate(image.to(network.device)).gradient
+        sizes.append(float(gradient.norm()))
+    content, style = sizes
+    # A photograph without any content, all of one colour, may not pull at all.
+    return Balance(max(content, 1e-6 * style), style)
+
+
+def balanced(settings: Settings, balance: Balance | None = None) -> Settings:
+    """Put alpha and beta in the place of strength.
+
+    Args:
+        settings: complete, as :func:`impasto.inputs.read` leaves them.
+        balance: as measured; without it, only which of the two terms counts is right.
+    """
+    if settings.strength is None:
+        return settings
+    if not balance or not settings.strength:
+        return _weighed(settings, float(settings.strength < 1), 1.0)
+    return _weighed(settings, *balance.weights(settings.strength))
+
+
+def _weighed(settings: Settings, alpha: float, beta: float) -> Settings:
+    return settings.model_copy(update={"strength": None, "alpha": alpha, "beta": beta})

@@ -1,0 +1,49 @@
+"""What every group of options shares: how it is checked, and what a wrong one is told."""
+
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from impasto.errors import SettingsError
+
+
+class Options(BaseModel):
+    """A group of options: frozen, strict about names, and finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+SomeOptions = TypeVar("SomeOptions", bound=Options)
+
+
+def check(model: type[SomeOptions], options: dict[str, Any]) -> SomeOptions:
+    """Check ``options`` as fields of ``model``.
+
+    Raises:
+        SettingsError: an unknown option, or a value out of its bounds.
+    """
+    try:
+        return model.model_validate(options)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_explain(model, fault) for fault in error.errors())) from None
+
+
+def _explain(model: type[Options], fault: Any) -> str:
+    name = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"no option {name!r}: expected one of {', '.join(model.model_fields)}"
+    if fault["type"] == "value_error":
+        # Ours: it says what came already.
+        message = str(fault["ctx"]["error"])
+        return f"{name}: {message}" if name else message
+    got = " ".join(repr(fault["input"]).split())
+    return f"{name}: expected {_expected(model, fault)}, got {got}"
+
+
+def _expected(model: type[Options], fault: Any) -> str:
+    if fault["type"] == "string_pattern_mismatch":
+        examples = model.model_fields[fault["loc"][0]].examples or ()
+        return f"something like {' or '.join(examples)}"
+    wording: str = fault["msg"].partition(", unable")[0].partition(", got")[0]
+    wording = wording.removeprefix("Input should be ").removeprefix("String should have ")
+    return f"a number {wording}" if wording.startswith(("greater", "less")) else wording

@@ -1,0 +1,43 @@
+"""``impasto presets``: the ways to paint that have names, and what each changes."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from impasto.presets import PRESETS
+
+
+def show_presets(
+    json_lines: Annotated[
+        bool, typer.Option("--json", help="Print a line of JSON for each preset.")
+    ] = False,
+) -> None:
+    """List the presets, what each changes from the defaults, and where it comes from."""
+    for name, preset in PRESETS.items():
+        if json_lines:
+            typer.echo(
+                json.dumps(
+                    {
+                        "event": "preset",
+                        "name": name,
+                        "told": preset.told,
+                        "source": preset.source,
+                        "changes": preset.changes,
+                    }
+                )
+            )
+            continue
+        typer.echo(f"{name}: {preset.told}")
+        for option, value in preset.changes.items():
+            typer.echo(f"    --{option.replace('_', '-')} {_word(value)}")
+        typer.echo(f"    from: {preset.source}\n")
+
+
+def _word(value: object) -> str:
+    """Write a value as the command line takes it."""
+    if isinstance(value, dict):
+        return ",".join(f"{layer}={weight:.6g}" for layer, weight in value.items())
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,164 @@
+"""``impasto sheet``: a grid of paintings in one process, on one labelled contact sheet."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import Field
+
+from impasto.errors import SettingsError
+from impasto.frontends.options import assignments, with_options
+from impasto.settings import Options, Runtime, Settings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from impasto.records import Job
+
+# More than this is a batch, and no sheet to look at.
+_MOST_PICTURES = 400
+
+
+class Sheet(Options):
+    """Where the sheet goes, and how it looks."""
+
+    output: Path = Field(
+        description="The sheet to write; its ending names the format.",
+        json_schema_extra={"short": "-o"},
+    )
+    cell: int = Field(
+        default=256, ge=24, le=2048, description="Most sides of a picture on the sheet, in pixels."
+    )
+    quiet: bool = Field(
+        default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
+    )
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """One picture to paint, and what is written under it."""
+
+    job: Job
+    label: str
+
+
+@with_options({"Output": Sheet, "The picture": Settings, "Where and how": Runtime})
+def paint_sheet(
+    contents: Annotated[list[str], typer.Argument(metavar="CONTENT", help="The photographs.")],
+    styles: Annotated[
+        list[str], typer.Option("--style", metavar="FILE", help="A painting; once for each.")
+    ],
+    vary: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--vary",
+            metavar="NAME=VALUE,...",
+            help="An option and the values it takes, such as strength=0.2,0.5,0.8 or "
+            "preset=default,fast; once for each option.",
+        ),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option("--preset", help="Settings to begin from.", rich_help_panel="The picture")
+    ] = "default",
+    **options: Any,
+) -> None:
+    """Paint each CONTENT with each style under each value, and show all on one sheet."""
+    from impasto import images, inputs
+    from impasto.frontends.terminal import make_display
+    from impasto.settings import check
+    from impasto.sheets import contact_sheet
+
+    chosen = {name: options.pop(name) for name in Sheet.model_fields if name in options}
+    sheet = check(Sheet, chosen)
+    images.check_output(sheet.output)
+    varied = _varied(vary or [])
+    # On a sheet nobody sees more than a cell holds.
+    cells = _cells(contents, styles, varied, {"preset": preset, "size": sheet.cell, **options})
+    for cell in cells:
+        # All that can be wrong is said before the first is painted.
+        inputs.read(cell.job)
+    columns = len(cells) // (len(contents) * len(styles)) if varied else len(styles)
+    with make_display(quiet=sheet.quiet) as display:
+        drawn = contact_sheet(
+            [cell.label for cell in cells],
+            _paint(cells, sheet.cell, display),
+            columns=columns,
+            cell_px=sheet.cell,
+        )
+        images.save(drawn, sheet.output)
+        display.message(f"{len(cells)} paintings on {str(sheet.output)!r}")
+
+
+def _varied(words: Sequence[str]) -> dict[str, list[str]]:
+    """Read which options vary, and over what.
+
+    Raises:
+        SettingsError: no NAME=VALUE, an unknown name, or one given twice.
+    """
+    varied: dict[str, list[str]] = {}
+    for word in words:
+        ((name, value),) = assignments([word], Settings).items()
+        values = value if isinstance(value, list) else str(value).split(",")
+        if name != "preset" and name not in Settings.model_fields:
+            raise SettingsError(
+                f"vary: no option {name!r}: expected preset, or one of "
+                f"{', '.join(Settings.model_fields)}"
+            )
+        if name in varied:
+            raise SettingsError(
+                f"vary: expected {name} once, got it twice; give its values at once"
+            )
+        if not all(values):
+            raise SettingsError(
+                f"vary: expected values separated by commas, got {word!r}; such as strength=0.2,0.5"
+            )
+        varied[name] = [part.strip() for part in values]
+    return varied
+
+
+def _cells(
+    contents: Sequence[str],
+    styles: Sequence[str],
+    varied: dict[str, list[str]],
+    options: dict[str, Any],
+) -> list[_Cell]:
+    """Put together every combination, in the order of reading.
+
+    Raises:
+        SettingsError: a combination that contradicts itself, or too many of them.
+    """
+    from impasto import modes
+
+    combinations = list(itertools.product(*varied.values()))
+    count = len(contents) * len(styles) * len(combinations)
+    if count > _MOST_PICTURES:
+        raise SettingsError(
+            f"expected at most {_MOST_PICTURES} pictures on a sheet, got {count}; vary less"
+        )
+    cells = []
+    for content, style, values in itertools.product(contents, styles, combinations):
+        changes = dict(zip(varied, values, strict=True))
+        job = modes.make_job("style_transfer", content, [style], **{**options, **changes})
+        told = [f"{name}={value}" for name, value in changes.items()]
+        label = "\n".join([f"{Path(content).stem} x {Path(style).stem}", *told])
+        cells.append(_Cell(job, label))
+    return cells
+
+
+def _paint(cells: Sequence[_Cell], cell_px: int, display: Any) -> Iterator[Image]:
+    """Paint one after another; what one has loaded and measured serves the next."""
+    from impasto import modes
+    from impasto.reuse import Reuse
+
+    reuse = Reuse()
+    for place, cell in enumerate(cells, start=1):
+        display.message(f"{place} of {len(cells)}: {cell.label}".replace("\n", ", "))
+        picture = modes.paint(cell.job, display.step, progress=display.progress, reuse=reuse).image
+        # What the sheet shows is all that need stay in memory.
+        picture.thumbnail((cell_px, cell_px))
+        yield picture

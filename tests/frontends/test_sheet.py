@@ -1,0 +1,85 @@
+"""A grid of paintings on one sheet, the list of presets, and the measures, by command."""
+
+import json
+
+import pytest
+from PIL import Image
+
+from impasto.presets import PRESETS
+from impasto.settings import make_settings
+
+
+@pytest.fixture
+def sheet(impasto, quick):
+    """``sheet(*words)``: paints small ones onto sheet.png."""
+    return lambda *words: impasto("sheet", *words, *quick, "--cell", "48", "-o", "sheet.png")
+
+
+def test_a_grid_of_photographs_styles_and_values(sheet, folder):
+    outcome = sheet(
+        *("photograph.png", "other.png", "--style", "painting.png"),
+        *("--vary", "strength=0,0.5", "--vary", "seed=1"),
+    )
+    assert (outcome.code, outcome.out) == (0, "")
+    assert "4 of 4: other x painting, strength=0.5, seed=1" in outcome.err
+    with Image.open("sheet.png") as drawn:
+        # Two columns of values, two rows of photographs.
+        assert 2 * 48 < drawn.width < 3 * 48
+        assert drawn.height > drawn.width
+        colours = {drawn.getpixel((x, 20)) for x in range(drawn.width)}
+    assert len(colours) > 20
+
+
+def test_without_anything_varied_a_row_holds_the_styles(sheet, folder):
+    words = ("photograph.png", "--style", "painting.png", "--style", "other.png", "-q")
+    outcome = sheet(*words)
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", "")
+    with Image.open("sheet.png") as drawn:
+        assert drawn.width > drawn.height
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--vary strength=0.5,2", "strength: expected a number less than or equal to 1"),
+        ("--vary strenght=0.5", "vary: no option 'strenght': expected preset, or one of size"),
+        ("--vary strength", "expected NAME=VALUE, got 'strength'"),
+        ("--vary seed=1,,2", "vary: expected values separated by commas"),
+        ("--vary seed=1 --vary seed=2", "vary: expected seed once, got it twice"),
+        ("--vary preset=none", "no preset 'none'"),
+        ("--vary preset=default --strength 0.5 --alpha 1", "expected strength, or alpha and beta"),
+        ("--vary seed=" + ",".join(map(str, range(401))), "expected at most 400 pictures"),
+        ("--style absent.png", "no file 'absent.png'"),
+    ],
+)
+def test_what_cannot_be_painted_is_said_before_anything_is(sheet, folder, words, message):
+    outcome = sheet("photograph.png", "--style", "painting.png", *words.split())
+    assert (outcome.code, outcome.out) == (2, "")
+    (line,) = outcome.err.splitlines()
+    assert message in line
+    assert not (folder / "sheet.png").exists()
+
+
+def test_presets_are_listed_with_what_differs_and_their_source(impasto):
+    outcome = impasto("presets")
+    assert outcome.code == 0
+    for name, preset in PRESETS.items():
+        assert f"{name}: {preset.told}" in outcome.out
+        assert preset.source in outcome.out
+    assert "--pooling average" in outcome.out
+
+
+def test_presets_as_json_are_the_settings_that_they_make(impasto):
+    rows = [json.loads(line) for line in impasto("presets", "--json").out.splitlines()]
+    assert [row["name"] for row in rows] == list(PRESETS)
+    for row in rows:
+        assert make_settings(**row["changes"]) == make_settings(preset=row["name"])
+
+
+def test_measuring_without_the_heads_names_the_way_to_them(impasto, folder):
+    outcome = impasto(
+        *("measure", "other.png", "--content", "photograph.png", "--style", "painting.png"),
+        "--offline",
+    )
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "impasto weights fetch vgg16" in outcome.err

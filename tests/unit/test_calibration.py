@@ -1,0 +1,131 @@
+"""Strength: the same number means the same balance, whatever is painted and how."""
+
+import pytest
+import torch
+
+import impasto
+from impasto import calibration, images, inputs, modes, recipe
+from impasto.calibration import Balance, balanced, measure
+from impasto.errors import SettingsError
+from impasto.reuse import Reuse
+from impasto.settings import Settings
+
+LAYERS = {"style_layers": "relu1_1,relu3_1", "content_layers": "relu2_2"}
+
+
+@pytest.fixture
+def job(picture, weights_file):
+    """``job(**options)``: a photograph and a painting, small."""
+
+    def make(mode="style_transfer", style=2, **options):
+        photograph = picture(48, 40, seed=1, dtype=torch.float32)
+        painting = picture(44, 52, seed=style, dtype=torch.float32)
+        made = {**LAYERS, "size": 40, "coarsest": 28, "iterations": 3, **options}
+        content = photograph if mode != "style" else None
+        styles = [painting] if mode != "content" else []
+        return modes.make_job(
+            mode, content, styles, weights=str(weights_file), precision="fp32", threads=1, **made
+        )
+
+    return make
+
+
+@pytest.fixture
+def measured(small_network, job):
+    """``measured(**options)``: the balance of that job."""
+
+    def call(**options):
+        net = small_network(dtype=torch.float32, padding="replicate")
+        return measure(inputs.read(job(**options)), net, Reuse())
+
+    return call
+
+
+def test_the_balance_is_measured_once_for_a_pair(small_network, job, monkeypatch):
+    net, reuse = small_network(dtype=torch.float32, padding="replicate"), Reuse()
+    one = measure(inputs.read(job(strength=0.2)), net, reuse)
+    monkeypatch.delattr(calibration, "Objective")
+    assert measure(inputs.read(job(strength=0.8, size=36)), net, reuse) is one
+    with pytest.raises(NameError):
+        measure(inputs.read(job(style=3)), net, reuse)
+
+
+def test_more_strength_is_less_content_and_no_less_style():
+    balance = Balance(content=3.0, style=0.2)
+    weights = [balance.weights(strength) for strength in (0.1, 0.3, 0.5, 0.8, 1.0)]
+    alphas = [alpha for alpha, _ in weights]
+    assert alphas == sorted(alphas, reverse=True)
+    assert alphas[-1] == 0 < alphas[-2]
+    assert len({beta for _, beta in weights}) == 1
+
+
+def test_the_weights_undo_the_sizes_of_the_gradients():
+    alpha, beta = Balance(content=3.0, style=0.2).weights(0.4)
+    other_alpha, other_beta = Balance(content=6.0, style=0.05).weights(0.4)
+    assert alpha * 3.0 / (beta * 0.2) == pytest.approx(other_alpha * 6.0 / (other_beta * 0.05))
+    assert alpha * 3.0 / (beta * 0.2) == pytest.approx(calibration.ratio(0.4))
+
+
+def test_the_balance_is_the_same_for_every_size_optimiser_and_seed(measured):
+    one = measured()
+    assert measured(size=32) == one
+    assert measured(optimiser="adam", seed=9, history=3, iterations=50, margin=0.0) == one
+    assert measured(strength=0.9, total_variation=1.0) == one
+
+
+def test_the_balance_follows_the_pictures_and_the_layers(measured):
+    one = measured()
+    other = measured(style=3)
+    assert other.style != pytest.approx(one.style, rel=1e-3)
+    assert measured(content_layers="relu3_1").content != one.content
+
+
+def test_strength_gives_way_to_the_formula_s_weights(job):
+    given = inputs.read(job(alpha=2.0)).settings
+    assert (given.strength, given.alpha, given.beta) == (None, 2.0, 5e4)
+    assert balanced(given) is given
+    paper = inputs.read(job(normalisation="paper")).settings
+    assert (paper.strength, paper.alpha, paper.beta) == (None, 1.0, 5e4)
+    assert inputs.read(job()).settings.strength == 0.5
+
+
+@pytest.mark.parametrize("mode", ["content", "style"])
+def test_strength_is_for_a_photograph_and_a_painting(job, mode):
+    with pytest.raises(SettingsError, match=f"strength: expected none in {mode} mode"):
+        inputs.read(job(mode, strength=0.5))
+
+
+def test_no_strength_is_the_photograph_and_nothing_else(job):
+    made = job(strength=0.0, start="noise", size=44)
+    result = modes.paint(made)
+    photograph = images.load(made.content_image).pixels
+    assert torch.equal(result.pixels, images.resize(photograph, 44, 37).clamp(0, 1))
+    assert len(result.history) == 0
+
+
+def test_what_was_decided_stands_in_the_recipe_and_is_obeyed(job, monkeypatch):
+    first = modes.paint(job(strength=0.7))
+    decided = recipe.parse(first.recipe.text(), "it").decisions
+    assert decided.alpha > 0 < decided.beta
+    assert first.recipe.settings.strength == 0.7
+    assert first.recipe.settings.alpha is None
+    monkeypatch.delattr(calibration, "measure")
+    again = impasto.Job(**{**job(strength=0.7).__dict__, "weights": (decided.alpha, decided.beta)})
+    assert torch.equal(modes.paint(again).pixels, first.pixels)
+
+
+def test_full_strength_leaves_the_photograph_out(job):
+    result = modes.paint(job(strength=1.0))
+    assert not [name for name in result.history[-1] if name.startswith("content")]
+    assert result.recipe.decisions.alpha == 0
+
+
+def test_of_a_weak_style_the_photograph_s_colours_remain_in_the_start(job):
+    assert inputs.read(job(strength=0.8)).starts == {"matched": 1.0}
+    assert inputs.read(job(strength=0.125)).starts == {"matched": 0.25, "content": 0.75}
+    assert inputs.read(job(strength=0.1, start="noise")).starts == {"noise": 1.0}
+
+
+def test_settings_that_balance_nothing_stay_as_they_are():
+    settings = Settings(alpha=1.0, beta=2.0)
+    assert balanced(settings, Balance(1.0, 1.0)) is settings

@@ -1,0 +1,96 @@
+"""The measures: known answers, and each moves the right way."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from impasto import measures
+from impasto.measures import border_index, colour_distance, random_style_distance, ssim
+
+
+@pytest.fixture
+def smooth(picture):
+    return picture(64, 72, seed=1, dtype=torch.float32)
+
+
+@pytest.fixture
+def heads():
+    channels = {"relu1_2": 4, "relu2_2": 5, "relu3_3": 6, "relu4_3": 7, "relu5_3": 8}
+    generator = torch.Generator().manual_seed(5)
+    return {name: torch.rand(count, generator=generator) for name, count in channels.items()}
+
+
+def noisy(image, amount):
+    noise = torch.randn(image.shape, generator=torch.Generator().manual_seed(2))
+    return (image + amount * noise).clamp(0, 1)
+
+
+def test_a_picture_is_as_near_to_itself_as_can_be(smooth, small_network, heads):
+    net = small_network(dtype=torch.float32)
+    found = measures.measure(smooth, smooth, smooth, net, heads)
+    assert found.content_ssim == pytest.approx(1, abs=1e-5)
+    assert found.border == 1
+    for name in ("content_lpips", "style_layers", "style_random", "colour"):
+        assert getattr(found, name) == pytest.approx(0, abs=1e-3)
+
+
+def test_lpips_is_the_weighed_distance_of_unit_features(
+    smooth, plain_features, small_network, heads
+):
+    other = noisy(smooth, 0.1)
+    ours, theirs = (plain_features(image.double()) for image in (smooth, other))
+    expected = 0.0
+    for layer, head in heads.items():
+        one, two = (F.normalize(maps[layer], dim=1) for maps in (ours, theirs))
+        expected += float(((one - two) ** 2 * head.view(1, -1, 1, 1)).sum(1).mean())
+    found = measures.lpips(smooth, other, small_network(dtype=torch.float32), heads)
+    assert found == pytest.approx(expected, rel=1e-3)
+
+
+def test_every_content_distance_grows_with_noise(smooth, small_network, heads):
+    net = small_network(dtype=torch.float32)
+    found = [measures.measure(noisy(smooth, a), smooth, smooth, net, heads) for a in (0.02, 0.2)]
+    assert found[0].content_lpips < found[1].content_lpips
+    assert found[0].content_ssim > found[1].content_ssim
+
+
+def test_ssim_of_constant_pictures_is_luminance_alone():
+    dark, light = torch.full((1, 1, 16, 16), 0.2), torch.full((1, 1, 16, 16), 0.6)
+    expected = (2 * 0.2 * 0.6 + 1e-4) / (0.2**2 + 0.6**2 + 1e-4)
+    assert ssim(dark, light) == pytest.approx(expected, rel=1e-4)
+
+
+def test_ssim_of_a_negative_is_negative(smooth):
+    grey = smooth.mean(1, keepdim=True)
+    assert ssim(grey, 1 - grey) < 0
+
+
+def test_style_distances_know_a_texture_by_its_statistics_not_its_places(smooth, small_network):
+    net = small_network(dtype=torch.float32)
+    texture = noisy(torch.full_like(smooth, 0.5), 0.2)
+    same = texture.roll((7, 11), (2, 3))
+    coarser = F.interpolate(texture[..., :32, :36], scale_factor=2, mode="bicubic").clamp(0, 1)
+    assert random_style_distance(same, texture) < 0.2 * random_style_distance(coarser, texture)
+    near, far = (measures.style_distance(image, texture, net) for image in (same, coarser))
+    assert near < far
+
+
+def test_colour_distance_of_shifted_greys_is_the_shift_of_lightness():
+    dark, light = torch.full((1, 3, 8, 8), 0.0), torch.full((1, 3, 8, 8), 1.0)
+    assert colour_distance(dark, light) == pytest.approx(1, abs=1e-3)
+
+
+def test_colour_distance_does_not_see_where_colours_are(smooth):
+    assert colour_distance(smooth.flip(2, 3), smooth) == pytest.approx(0, abs=1e-4)
+    assert colour_distance(smooth.flip(1), smooth) > 0.01
+
+
+def test_a_frame_is_seen_and_a_clean_border_is_not(smooth):
+    framed = smooth.clone()
+    framed[..., :2, :] = noisy(smooth, 0.5)[..., :2, :]
+    framed[..., :, -2:] = noisy(smooth, 0.5)[..., :, -2:]
+    assert border_index(framed, smooth) > 1.3
+    assert border_index(noisy(smooth, 0.2), smooth) == pytest.approx(1, abs=0.15)
+    assert math.isfinite(border_index(torch.zeros_like(smooth), torch.zeros_like(smooth)))

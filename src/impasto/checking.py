@@ -4,7 +4,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from impasto.errors import SettingsError
+from impasto.errors import SettingsError, one_line
 
 
 class Options(BaseModel):
@@ -25,7 +25,8 @@ def check(model: type[SomeOptions], options: dict[str, Any]) -> SomeOptions:
     try:
         return model.model_validate(options)
     except ValidationError as error:
-        raise SettingsError("; ".join(_explain(model, fault) for fault in error.errors())) from None
+        faults = "; ".join(_explain(model, fault) for fault in error.errors())
+        raise SettingsError(one_line(faults, longest=1000)) from None
 
 
 def _explain(model: type[Options], fault: Any) -> str:

@@ -68,3 +68,10 @@ class Diverged(ImpastoError, ArithmeticError):  # noqa: N818 - what happened, no
     """
 
     result: Any = None
+
+
+def one_line(text: object, longest: int = 200) -> str:
+    """Show a stranger's text in a message: short, and without anything that a terminal obeys."""
+    words = " ".join(str(text)[: 4 * longest].split())
+    shown = "".join(letter if letter.isprintable() else "?" for letter in words)
+    return f"{shown[:longest]}..." if len(shown) > longest else shown

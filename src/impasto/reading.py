@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from impasto.errors import ImageError
+from impasto.limits import MAX_PIXELS, check_pixels, check_scans, too_large
 from impasto.profiles import Floats, Space, to_srgb, to_unit
 
-MAX_PIXELS = 300_000_000
 READ_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 # Begins like this, but is no picture that can be read here: said in the message.
@@ -81,6 +81,8 @@ def decode(data: bytes, label: str) -> tuple[Floats, Floats | None]:
         if _is_for_vips(image):
             profile, orientation = image.info.get("icc_profile"), _orientation(image)
             return _finish(*_vips_samples(data, image, label), profile, orientation)
+        if image.format in ("JPEG", "MPO"):
+            check_scans(data, image.width * image.height, label)
         return _decode_image(image, label)
 
 
@@ -131,7 +133,7 @@ def _guard(label: str) -> Iterator[None]:
         except ImageError:
             raise
         except Image.DecompressionBombError as error:
-            raise _too_large(label, str(error).partition(" exceeds")[0]) from None
+            raise too_large(label, str(error).partition(" exceeds")[0]) from None
         except MemoryError:
             raise ImageError(
                 f"{label} does not fit in memory: expected a smaller picture; scale it down first"
@@ -146,23 +148,13 @@ def _guard(label: str) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = pillow_limit
 
 
-def _too_large(label: str, size: str) -> ImageError:
-    return ImageError(
-        f"{label} is too large: expected at most {MAX_PIXELS // 10**6} megapixels, got {size}; "
-        "scale it down first"
-    )
-
-
 def _open(file: BinaryIO, label: str) -> Image.Image:
     try:
         image = Image.open(file, formats=READ_FORMATS)
     except UnidentifiedImageError:
         file.seek(0)
         raise ImageError(_explain(file.read(512), label)) from None
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_large(label, f"{image.width} x {image.height} pixels")
-    if not image.width * image.height:
-        raise ImageError(f"{label} has no pixels: expected a picture; {_ADVICE}")
+    check_pixels(image.width, image.height, label)
     return image
 
 

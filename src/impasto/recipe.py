@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import ConfigDict, Field, ValidationError, field_validator
 
 import impasto
-from impasto.errors import ImageError
+from impasto.errors import ImageError, one_line
 from impasto.settings import Mode, Options, Settings
 from impasto.starts import STARTS, parse_start
 
@@ -126,8 +126,8 @@ def parse(text: str, label: str) -> Recipe:
         fault = error.errors(include_context=False)[0]
     if fault["loc"] == ("format",) and isinstance(fault["input"], int):
         raise ImageError(
-            f"{label} has a recipe of format {_short(fault['input'])}: expected {FORMAT}; a newer "
-            "impasto reads it"
+            f"{label} has a recipe of format {one_line(fault['input'])}: expected {FORMAT}; a "
+            "newer impasto reads it"
         )
     place = ".".join(str(part) for part in fault["loc"])
     raise _damaged(label, f"{place}: {fault['msg']}" if place else str(fault["msg"]))
@@ -180,13 +180,6 @@ def _input(picture: Picture) -> Input:
 
 def _damaged(label: str, reason: str) -> ImageError:
     return ImageError(
-        f"{label} has a recipe that cannot be read ({_short(reason)}): expected one as impasto "
+        f"{label} has a recipe that cannot be read ({one_line(reason)}): expected one as impasto "
         "wrote it; take the picture from where it was painted"
     )
-
-
-def _short(value: Any) -> str:
-    """Show a stranger's text on one line, without anything that a terminal obeys."""
-    text = str(value)[:500]
-    shown = "".join(letter if letter.isprintable() else "?" for letter in " ".join(text.split()))
-    return f"{shown[:200]}..." if len(shown) > 200 else shown

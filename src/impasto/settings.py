@@ -254,7 +254,9 @@ class Runtime(Options):
 
 def _parse_bytes(value: object) -> int:
     """Read a number of bytes, or one with a unit such as MB or GiB."""
-    words = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?\s*", str(value), re.I)
+    words = re.fullmatch(
+        r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*(?:([kmgt])(i?)b?|b)?\s*", str(value), re.I
+    )
     found = 0
     if words and not isinstance(value, bool):
         number, prefix, binary = words.groups()

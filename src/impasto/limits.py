@@ -1,0 +1,128 @@
+"""What a picture file may demand: of pixels, of memory, of time. Checked before it is decoded.
+
+A file of a few kilobytes can ask for gigabytes, or for hours. What follows from the pixels alone
+is checked here; Pillow, libvips and libtiff have their own limits inside each format.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from impasto.errors import ImageError
+
+MAX_PIXELS = 300_000_000
+# The most that any format was measured to take, from the file to sRGB floats.
+_BYTES_PER_PIXEL = 28
+# Pictures that take less are decoded without a look at what is free.
+_UNNOTICED_BYTES = 2**28
+# Each scan of a JPEG passes over all of its pixels, and a scan may have eleven bytes: 300
+# megapixels in 10 000 scans would take half an hour. Programs write ten or so.
+_MAX_SCANNED_PIXELS = 10**10
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
+_END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
+
+
+def check_pixels(width_px: int, height_px: int, label: str) -> None:
+    """Refuse a picture that is too large for us, or for the memory that is free.
+
+    Args:
+        width_px: from the file's header.
+        height_px: likewise.
+        label: the picture's name in messages.
+
+    Raises:
+        ImageError: no pixels, more than MAX_PIXELS, or more than fit.
+    """
+    pixels = width_px * height_px
+    if not pixels:
+        raise ImageError(
+            f"{label} has no pixels: expected a picture; convert it to PNG or JPEG first"
+        )
+    if pixels > MAX_PIXELS:
+        raise too_large(label, f"{width_px} x {height_px} pixels")
+    needed = _BYTES_PER_PIXEL * pixels
+    if needed < _UNNOTICED_BYTES:
+        return
+    free = free_bytes()
+    if free is not None and needed > free:
+        raise ImageError(
+            f"{label} does not fit in memory: expected a picture that takes at most the "
+            f"{free / 1024**3:.1f} GiB that are free, got {width_px} x {height_px} pixels, which "
+            f"take {needed / 1024**3:.1f} GiB; scale it down first"
+        )
+
+
+def too_large(label: str, size: str) -> ImageError:
+    """Say that a picture has more than MAX_PIXELS pixels."""
+    return ImageError(
+        f"{label} is too large: expected at most {MAX_PIXELS // 10**6} megapixels, got {size}; "
+        "scale it down first"
+    )
+
+
+def check_scans(jpeg: bytes, pixels: int, label: str) -> None:
+    """Refuse a JPEG whose scans would take minutes.
+
+    Raises:
+        ImageError: scans times pixels are more than 10^10.
+    """
+    scans = count_scans(jpeg)
+    if scans * pixels > _MAX_SCANNED_PIXELS:
+        raise ImageError(
+            f"{label} has {scans} scans: expected at most "
+            f"{max(1, _MAX_SCANNED_PIXELS // pixels)} in a JPEG of its size; export it again"
+        )
+
+
+def count_scans(jpeg: bytes) -> int:
+    """Count the scans of the first picture in a JPEG file; what follows it is not looked at."""
+    scans, place = 0, 2
+    while marker := _MARKER.search(jpeg, place):
+        place = marker.end()
+        kind = marker[0][1]
+        if kind == _END_OF_IMAGE:
+            break
+        scans += kind == _START_OF_SCAN
+        # Every other segment says how long it is; the scan's own data follow its header.
+        place += int.from_bytes(jpeg[place : place + 2], "big")
+    return scans
+
+
+def free_bytes(root: Path = Path("/")) -> int | None:
+    """Return the memory that the system, or this container, has left; None where none tells.
+
+    Args:
+        root: where ``proc`` and ``sys`` are.
+    """
+    try:
+        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    facts = dict(line.split(":") for line in lines)
+    available = int(facts["MemAvailable"].split()[0]) * 1024
+    return min([available, *_left_in_cgroups(root)])
+
+
+def _left_in_cgroups(root: Path) -> list[int]:
+    """List what the limits of a container leave, by version 2 or 1 of the interface."""
+    left = []
+    for folder, limit, used, cache in (
+        ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+        (
+            "sys/fs/cgroup/memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_inactive_file",
+        ),
+    ):
+        try:
+            allowed = int((root / folder / limit).read_text(encoding="ascii"))
+            taken = int((root / folder / used).read_text(encoding="ascii"))
+            counts = (root / folder / "memory.stat").read_text(encoding="ascii").splitlines()
+        except (OSError, ValueError):  # no such limit, or "max"
+            continue
+        # Files that were read and could be read again are counted as used.
+        reclaimable = int(dict(line.split() for line in counts).get(cache, 0))
+        left.append(max(0, allowed - taken + reclaimable))
+    return left

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 import torch
 from PIL import ExifTags, Image, ImageCms
 
@@ -160,6 +161,10 @@ def ink_profile():
 def encode_srgb(linear):
     linear = np.clip(linear, 0, 1)
     return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def decode_srgb(values):
+    return np.where(values <= 0.04045, values / 12.92, ((values + 0.055) / 1.055) ** 2.4)
 
 
 def convert(values, to_xyz, gamma):
@@ -435,6 +440,101 @@ def test_damaged_exif_data_are_ignored():
 
 
 # Colour profiles
+
+# The same colours in three spaces: sRGB, Display P3 and Adobe RGB (1998), computed from the
+# chromaticities and the curves that define them, without profiles. The first three and the
+# named green stand so in CSS Color Module Level 4 and its tests.
+KNOWN_COLOURS = {
+    "red": ((1, 0, 0), (0.917488, 0.200287, 0.138561), (0.858592, 0, 0)),
+    "lime": ((0, 1, 0), (0.458402, 0.985265, 0.298295), (0.564972, 1, 0.234424)),
+    "blue": ((0, 0, 1), (0, 0, 0.959588), (0, 0, 0.981069)),
+    "green": ((0, 0.501961, 0), (0.216037, 0.494182, 0.131513), (0.281366, 0.498017, 0.116747)),
+    "tomato": (
+        (1, 0.388235, 0.278431),
+        (0.928317, 0.42863, 0.319911),
+        (0.87774, 0.388148, 0.289664),
+    ),
+    "teal": (
+        (0, 0.501961, 0.501961),
+        (0.216037, 0.494182, 0.497977),
+        (0.281366,) + (0.498017,) * 2,
+    ),
+    "purple": ((0.4, 0.2, 0.6), (0.37367, 0.210334, 0.579113), (0.358004, 0.212317, 0.584343)),
+    "grey": ((0.5,) * 3, (0.5,) * 3, (0.496104,) * 3),
+    "white": ((1, 1, 1),) * 3,
+    "black": ((0, 0, 0),) * 3,
+}
+
+
+def display_p3():
+    """The profile that libvips brings: Display P3 in version 4, dedicated to the public."""
+    return bytes(pyvips.Image.profile_load("p3"))
+
+
+def adobe_rgb():
+    """Adobe RGB (1998) with the colorants and the exponent, 563/256, of Adobe's own profile."""
+    return matrix_profile(ADOBE_TO_XYZ_D50, 563 / 256)
+
+
+def flat(colour, profile, kind):
+    """A file of one colour, given in the space of ``profile``."""
+    deep = np.broadcast_to(np.round(np.array(colour) * 65535).astype(np.uint16), (16, 16, 3))
+    if kind == "png16":
+        return png(deep, 2, profile=profile)
+    if kind == "tiff16":
+        image = pyvips.Image.new_from_array(deep.copy()).copy(interpretation="rgb16")
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+        return image.tiffsave_buffer(compression="lzw")
+    options = {
+        "webp": {"lossless": True},
+        "jpeg": {"quality": 100, "subsampling": "4:4:4"},
+        "avif": {"quality": 100, "subsampling": "4:4:4"},
+    }.get(kind, {})
+    image = Image.new("RGB", (16, 16), tuple(round(255 * value) for value in colour))
+    return file_bytes(image, kind.upper(), icc_profile=profile, **options)
+
+
+@pytest.mark.parametrize("colour", KNOWN_COLOURS)
+@pytest.mark.parametrize(("place", "make_profile"), [(1, display_p3), (2, adobe_rgb)])
+@pytest.mark.parametrize("kind", ["png16", "tiff16", "png", "tiff", "webp", "jpeg", "avif"])
+def test_known_colours_of_wide_gamuts(colour, place, make_profile, kind):
+    spaces = KNOWN_COLOURS[colour]
+    found = rgb(images.load(flat(spaces[place], make_profile(), kind)))
+    # In linear light: the rounding of a strong primary spills over into the weak ones.
+    tolerance = {"png16": 0.0015, "tiff16": 0.0015, "jpeg": 0.02, "avif": 0.02}.get(kind, 0.006)
+    expected = decode_srgb(np.broadcast_to(spaces[0], (16, 16, 3)))
+    np.testing.assert_allclose(decode_srgb(found), expected, atol=tolerance)
+
+
+@pytest.mark.parametrize("make_profile", [display_p3, adobe_rgb])
+def test_colours_outside_srgb_are_clipped(make_profile):
+    found = rgb(images.load(flat((0, 1, 0), make_profile(), "png16")))
+    np.testing.assert_allclose(found[0, 0], [0, 1, 0], atol=0.002)
+
+
+@pytest.mark.parametrize("make_profile", [display_p3, adobe_rgb])
+@pytest.mark.parametrize("kind", ["png16", "tiff16"])
+def test_a_conversion_of_16_bits_keeps_them(make_profile, kind):
+    """A ramp of 8192 greys, which 8 bits anywhere on the way would leave at 256."""
+    ramp = np.repeat(np.arange(0, 65536, 8, dtype=np.uint16).reshape(64, 128, 1), 3, axis=2)
+    if kind == "png16":
+        data = png(ramp, 2, profile=make_profile())
+    else:
+        image = pyvips.Image.new_from_array(ramp).copy(interpretation="rgb16")
+        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", make_profile())
+        data = image.tiffsave_buffer()
+    found = rgb(images.load(data))[..., 1].reshape(-1)
+    assert len(np.unique(found)) > 7500
+    assert (np.diff(found) >= -1e-4).all()
+
+
+@pytest.mark.parametrize("make_profile", [display_p3, adobe_rgb])
+@pytest.mark.parametrize("ending", ["png", "tiff"])
+def test_from_16_bits_in_a_wide_gamut_to_16_bits_out(tmp_path, make_profile, ending):
+    samples = colours(21, 16, 16, dtype=np.uint16)
+    picture = images.load(png(samples, 2, profile=make_profile()))
+    again = images.load(images.save(images.to_samples(picture.pixels), tmp_path / f"out.{ending}"))
+    assert (again.pixels - picture.pixels).abs().max() < 0.51 / 65535
 
 
 @pytest.mark.parametrize("to_xyz", [ADOBE_TO_XYZ_D50, P3_TO_XYZ_D50], ids=["adobe", "p3"])

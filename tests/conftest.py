@@ -75,8 +75,8 @@ def plain_features(small_parameters):
             if layer.kind == "conv":
                 weight = small_parameters[name][f"{layer.name}.weight"].to(image)
                 bias = small_parameters[name][f"{layer.name}.bias"].to(image)
-                if layer.name == "conv1_1" and padding == "replicate":
-                    features = F.pad(features, (1, 1, 1, 1), mode="replicate")
+                if padding == "circular" or (layer.name == "conv1_1" and padding == "replicate"):
+                    features = F.pad(features, (1, 1, 1, 1), mode=padding)
                     features = F.conv2d(features, weight, bias)
                 else:
                     features = F.conv2d(features, weight, bias, padding=1)

@@ -21,6 +21,7 @@ __all__ = [
     "MissingPackageError",
     "OutOfMemoryError",
     "OutputError",
+    "Region",
     "Result",
     "Runtime",
     "Settings",
@@ -50,7 +51,7 @@ _HOMES = {
     "frontends.notebook": ("main",),
     "modes": ("content", "style", "style_transfer"),
     "pipeline": ("iterate",),
-    "records": ("Job", "Result", "Step"),
+    "records": ("Job", "Region", "Result", "Step"),
     "settings": ("Runtime", "Settings"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -91,6 +91,7 @@ def measure(given: Inputs, network: Network, reuse: Reuse) -> Balance:
         network,
         given.content.pixels,
         [style.pixels for style in given.styles],
+        [[part and part.sha256 for part in area.pictures] for area in given.areas],
         given.settings.model_copy(update=left_out),
     )
     return reuse.recall("balance", made_from, lambda: _measure(given, network, reuse))

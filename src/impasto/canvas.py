@@ -6,12 +6,17 @@ as a frame. So the painting goes on beyond the picture, which begins there as it
 
 from __future__ import annotations
 
+import math
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from impasto import images
 from impasto.images import Picture
 from impasto.pyramid import Scale
+
+# Bicubic resampling looks no further than this, in pixels of the smaller size.
+_REACH_PX = 4
 
 
 def fitted(picture: Picture, scale: Scale) -> Tensor:
@@ -37,4 +42,21 @@ def cut(canvas: Tensor, scale: Scale) -> Tensor:
 
 def bring(canvas: Tensor, scale: Scale) -> Tensor:
     """Bring a canvas to another size, inside [0, 1]: the one place where pixels are clamped."""
-    return images.resize(canvas.clamp(0, 1), *scale.canvas_px)
+    canvas, (height_px, width_px) = canvas.clamp(0, 1), scale.canvas_px
+    if not scale.wraps:
+        return images.resize(canvas, height_px, width_px)
+    # Beyond each edge comes so much of the other side as makes whole pixels of either size.
+    rows, columns = (
+        _common_px(old, new) for old, new in zip(canvas.shape[-2:], scale.canvas_px, strict=True)
+    )
+    around = F.pad(canvas, (columns[0],) * 2 + (rows[0],) * 2, mode="circular")
+    resized = images.resize(around, height_px + 2 * rows[1], width_px + 2 * columns[1])
+    return resized[..., rows[1] : rows[1] + height_px, columns[1] : columns[1] + width_px]
+
+
+def _common_px(old_px: int, new_px: int) -> tuple[int, int]:
+    """Return a length, a share of either size alike, that resampling does not look beyond."""
+    common = math.gcd(old_px, new_px)
+    unit_px = old_px // common
+    times = min(math.ceil(_REACH_PX / unit_px), common)
+    return unit_px * times, new_px // common * times

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from impasto import colour, images, pyramid
+from impasto import colour, images, pyramid, regions
 from impasto.errors import ImageError, SettingsError
 from impasto.images import Picture
 from impasto.layers import deepest, smallest_side_px
 from impasto.pyramid import Scale
-from impasto.records import ImageSource, Job
+from impasto.records import ImageSource, Job, Region
+from impasto.regions import Area
 from impasto.settings import Mode, Settings
 from impasto.starts import STARTS, parse_start
 
@@ -55,6 +56,7 @@ class Inputs:
         settings: the job's, with what it left to the mode filled in.
         content: the content picture, if the mode has one.
         styles: the style pictures, if the mode has any.
+        areas: the regions with a style of their own.
         start: the picture to start from, if one was given.
         starts: the share of each name in the start, by name; empty for a picture.
         scales: the sizes to paint, from coarse to fine; the last is the result's.
@@ -65,6 +67,7 @@ class Inputs:
     settings: Settings
     content: Picture | None
     styles: tuple[Picture, ...]
+    areas: tuple[Area, ...]
     start: Picture | None
     starts: dict[str, float]
     scales: tuple[Scale, ...]
@@ -87,17 +90,23 @@ def read(job: Job) -> Inputs:
     content = images.load(_given(job.content_image, "content")) if terms.content else None
     styles = tuple(images.load(_given(source, "style")) for source in _style_sources(job))
     start = None if starts else images.load(_start_source(job))
-    for picture in (*([content] if content else []), *styles):
+    model = content or styles[0]
+    height_px, width_px = asked_px = _size(model, settings)
+    if settings.seamless:
+        height_px, width_px = (pyramid.whole(side_px, smallest_px) for side_px in asked_px)
+    areas = regions.read(_regions(job), height_px, width_px)
+    for picture in (*([content] if content else []), *styles, *(area.style for area in areas)):
         _check_large_enough(picture, smallest_px, check_layers, settings)
     if content is not None and settings.colour == "match":
         styles = _in_colours_of(content, styles)
-    model = content or styles[0]
-    height_px, width_px = _size(model, settings)
+        own = _in_colours_of(content, [area.style for area in areas])
+        areas = tuple(replace(area, style=style) for area, style in zip(areas, own, strict=True))
     pyramid_settings = _unpainted(settings) if settings.strength == 0 else settings
     return Inputs(
         settings=settings,
         content=content,
         styles=styles,
+        areas=areas,
         start=start,
         starts=starts,
         scales=pyramid.scales(height_px, width_px, pyramid_settings, smallest_px=smallest_px),
@@ -105,6 +114,7 @@ def read(job: Job) -> Inputs:
         notes=(
             *_notes(content, height_px, width_px),
             *_notes_on_scale(styles, settings, max(height_px, width_px)),
+            *_notes_on_rounding(asked_px, (height_px, width_px), smallest_px),
         ),
     )
 
@@ -136,6 +146,10 @@ def _check_terms(mode: Mode, settings: Settings) -> None:
     if settings.strength is None and not any(weights.values()):
         raise SettingsError(
             f"{' and '.join(weights)}: expected a weight above 0 in {mode} mode, got 0; raise it"
+        )
+    if settings.seamless and mode != "style":
+        raise SettingsError(
+            f"seamless: expected it in style mode alone, got it in {mode} mode; leave it out"
         )
     if terms.content and settings.aspect is not None:
         raise SettingsError(
@@ -187,6 +201,16 @@ def _style_sources(job: Job) -> Sequence[ImageSource]:
             f"{len(scales)}; give one for all, or as many as there are pictures"
         )
     return job.style_images
+
+
+def _regions(job: Job) -> Sequence[Region]:
+    found = (*regions.parse(job.settings.region or ()), *job.regions)
+    if found and not MODE_TERMS[job.mode].style:
+        raise SettingsError(
+            f"region: expected none in {job.mode} mode, which has no style, got {len(found)}; "
+            "leave it out"
+        )
+    return found
 
 
 def _default_start(terms: Terms, strength: float) -> str:
@@ -275,6 +299,17 @@ def _size(model: Picture, settings: Settings) -> tuple[int, int]:
     return (
         max(1, round(settings.size * height / longest)),
         max(1, round(settings.size * width / longest)),
+    )
+
+
+def _notes_on_rounding(
+    asked_px: tuple[int, int], size_px: tuple[int, int], smallest_px: int
+) -> tuple[str, ...]:
+    if asked_px == size_px:
+        return ()
+    return (
+        f"the texture has {size_px[1]} x {size_px[0]} pixels instead of {asked_px[1]} x "
+        f"{asked_px[0]}: only multiples of {smallest_px} fit themselves at every edge",
     )
 
 

@@ -90,26 +90,45 @@ def smallest_side_px(names: list[str], network: str) -> int:
     return max(check_layer(name, network).stride_px for name in names)
 
 
-def parse_layer_weights(value: object) -> dict[str, float]:
+def parse_layer_weights(value: object, network: str = "vgg16") -> dict[str, float]:
     """Read layers and their weights from whatever a front end passes.
 
-    Accepts ``"relu4_2"``, ``"relu1_1=2,relu2_1=1"``, a list of such words, or a mapping
-    from name to weight. A name without a weight weighs 1.
+    Accepts ``"relu4_2"``, ``"relu1_1=2,relu2_1=1"``, ranges such as ``"relu1_1..relu4_1=2"``
+    with one weight for all, a list of such words, or a mapping from name to weight. A name
+    without a weight weighs 1.
 
     Raises:
-        SettingsError: a word that is not ``NAME`` or ``NAME=WEIGHT``, or a name given twice.
+        SettingsError: a word that is not ``NAME`` or ``NAME=WEIGHT``, a name given twice, or a
+            range that is none.
     """
     weights: dict[str, float] = {}
-    for name, weight in _pairs(value):
-        if name in weights:
-            raise SettingsError(
-                f"expected each layer once, got {name!r} twice; give it once, with one weight"
-            )
-        try:
-            weights[name] = float(weight)
-        except (TypeError, ValueError):
-            raise _no_layer(f"{name}={weight}") from None
+    for word, weight in _pairs(value):
+        for name in _names(word, network):
+            if name in weights:
+                raise SettingsError(
+                    f"expected each layer once, got {name!r} twice; give it once, with one weight"
+                )
+            try:
+                weights[name] = float(weight)
+            except (TypeError, ValueError):
+                raise _no_layer(f"{name}={weight}") from None
     return weights
+
+
+def _names(word: str, network: str) -> list[str]:
+    """List what a range names: the layers of one kind from its first to its last."""
+    begin, dots, end = (part.strip() for part in word.partition(".."))
+    if not dots:
+        return [word]
+    first, last = check_layer(begin, network), check_layer(end, network)
+    listed = architecture(network)
+    inside = listed[listed.index(first) : listed.index(last) + 1]
+    if first.kind != last.kind or not inside:
+        raise SettingsError(
+            f"expected a range from one layer to a deeper one of its kind, got {word!r}; such as "
+            "relu1_1..relu4_1"
+        )
+    return [layer.name for layer in inside if layer.kind == first.kind]
 
 
 def _pairs(value: object) -> Iterator[tuple[str, Any]]:

@@ -28,7 +28,7 @@ def style_transfer(
         settings: what ``options`` are laid over; the defaults if absent.
         on_step: called with each Step.
         options: fields of Settings and Runtime by name, and ``preset``; ``start`` also
-            takes a picture in any form.
+            takes a picture in any form, and ``region`` a sequence of Region.
 
     Raises:
         ImpastoError: see impasto.errors; before anything is painted, except Diverged and
@@ -103,6 +103,10 @@ def make_job(
         options |= {} if start is None else {"start": start}
     else:
         start_image = start
+    regions = options.pop("region", None) or ()
+    if all(isinstance(region, str) for region in regions):
+        options |= {"region": regions} if regions else {}
+        regions = ()
     runtime = {name: options.pop(name) for name in list(options) if name in Runtime.model_fields}
     several = isinstance(style_images, (list, tuple))
     return Job(
@@ -110,6 +114,7 @@ def make_job(
         content_image=content_image,
         style_images=tuple(style_images) if several else (style_images,),
         start_image=start_image,
+        regions=tuple(regions),
         settings=make_settings(settings, **options),
         runtime=make_runtime(**runtime),
     )

@@ -9,6 +9,7 @@ gradients, and nothing from before a rectifier is kept. The pass stands behind o
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,9 @@ class Network:
         dtype: type of features inside; the image may be wider.
         pooling: ``max``, or ``average`` as Gatys et al. recommend.
         padding: what lies beyond the image's border for the first convolution: ``zeros``
-            after normalisation (torchvision) or the border's own pixels (``replicate``).
-            Deeper convolutions pad with zeros.
+            after normalisation (torchvision) or the border's own pixels (``replicate``);
+            deeper convolutions pad with zeros. ``circular``: all of them go on at the other
+            side, as if the image were one of many laid edge to edge.
         device: where to compute.
     """
 
@@ -72,6 +74,12 @@ class Network:
             for layer in architecture(name)
             if layer.kind == "conv" and f"{layer.name}.weight" in parameters
         }
+
+    def padded(self, padding: str) -> Network:
+        """Return the same network with another padding; weights are shared."""
+        other = copy.copy(self)
+        other.padding = padding
+        return other
 
     def features(self, image: Tensor, layers: list[str] | tuple[str, ...]) -> dict[str, Tensor]:
         """Return the feature maps of ``image`` at ``layers``.
@@ -151,8 +159,8 @@ class Network:
 
     def first(self, image: Tensor) -> Tensor:
         """Apply conv1_1 to the image: border, normalisation and rounding are its affair."""
-        if self.padding == "replicate":
-            padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
+        if self.padding != "zeros":
+            padded = F.pad(image, (1, 1, 1, 1), mode=self.padding)
         else:
             # Zero after normalisation is the mean before it.
             mean = torch.tensor(MEAN, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
@@ -169,7 +177,10 @@ class Network:
 
     def first_backward(self, gradient: Tensor) -> Tensor:
         """Take the gradient of conv1_1's output back to the pixels."""
-        padded = F.conv2d(gradient, self._convolutions["conv1_1"].backward_weight, padding=2)
+        weight = self._convolutions["conv1_1"].backward_weight
+        if self.padding == "circular":
+            return _convolve_around(gradient, weight)
+        padded = F.conv2d(gradient, weight, padding=2)
         image = padded[:, :, 1:-1, 1:-1]
         if self.padding != "replicate":
             return image
@@ -187,13 +198,18 @@ class Network:
         if name == "conv1_1":
             return self.first(features)
         convolution = self._convolutions[name]
+        if self.padding == "circular":
+            return _convolve_around(features, convolution.weight, convolution.bias)
         return F.conv2d(features, convolution.weight, convolution.bias, padding=1)
 
     def convolve_backward(self, gradient: Tensor, name: str) -> Tensor:
         """Take a gradient back through the convolution called ``name``."""
         if name == "conv1_1":
             return self.first_backward(gradient)
-        return F.conv2d(gradient, self._convolutions[name].backward_weight, padding=1)
+        weight = self._convolutions[name].backward_weight
+        if self.padding == "circular":
+            return _convolve_around(gradient, weight)
+        return F.conv2d(gradient, weight, padding=1)
 
 
 class _Features(torch.autograd.Function):
@@ -280,7 +296,7 @@ def load(
         weights: a weights file; else the cache, else fetched.
         dtype: type of features inside.
         pooling: ``max`` or ``average``.
-        padding: ``zeros`` or ``replicate``; see Network.
+        padding: ``zeros``, ``replicate`` or ``circular``; see Network.
         device: where to compute.
         fetching: ``offline`` and ``progress``, as weights.load takes them.
 
@@ -289,6 +305,12 @@ def load(
     """
     parameters = weights_module.load(name, file=weights, **fetching)
     return Network(parameters, name, dtype=dtype, pooling=pooling, padding=padding, device=device)
+
+
+def _convolve_around(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Convolve a map that goes on at its other side."""
+    around = F.pad(features, (1, 1, 1, 1), mode="circular")
+    return F.conv2d(around.contiguous(memory_format=torch.channels_last), weight, bias)
 
 
 def _fold_normalisation(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

@@ -78,35 +78,35 @@ class Objective:
         sums: dict[str, Tensor] = {}
         for tile in others:
             with torch.no_grad():
-                add(sums, self._sums(tile.window(image), tile))
+                add(sums, self._sums(image, tile.window(image), tile))
         # The last tile is still in memory when the slopes are known, and is not computed
         # twice: nor is an image held whole, which is its own last tile.
         seen = self._look(image, last)
         add(sums, seen.sums)
         terms, total, slopes = self._slopes(sums, image)
         gradient = torch.zeros_like(image)
-        last.window(gradient).add_(seen.gradient(slopes))
+        last.add_window(gradient, seen.gradient(slopes))
         del seen
         for tile in others:
-            tile.window(gradient).add_(self._look(image, tile).gradient(slopes))
+            tile.add_window(gradient, self._look(image, tile).gradient(slopes))
         return Evaluation(terms, total, gradient)
 
     def _look(self, image: Tensor, tile: Tile) -> _Seen:
         pixels = tile.window(image).detach().requires_grad_()
         with torch.enable_grad():
-            return _Seen(pixels, self._sums(pixels, tile))
+            return _Seen(pixels, self._sums(image, pixels, tile))
 
-    def _sums(self, pixels: Tensor, tile: Tile) -> dict[str, Tensor]:
+    def _sums(self, image: Tensor, pixels: Tensor, tile: Tile) -> dict[str, Tensor]:
         """Add up what the terms need to know of a tile's core, given its window's pixels."""
         found = core_features(self.network, pixels, self.layers, tile)
-        view = View(tile, pixels, found)
+        view = View(_size_px(image), tile, pixels, found)
         return {name: value for part in self._parts for name, value in part.sums(view).items()}
 
     def _slopes(
         self, sums: dict[str, Tensor], image: Tensor
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
         """Return the weighted terms, their total, and its slope on each sum."""
-        size_px = (image.shape[-2], image.shape[-1])
+        size_px = _size_px(image)
         with torch.enable_grad():
             small = {name: value.detach().requires_grad_() for name, value in sums.items()}
             terms = {
@@ -118,6 +118,10 @@ class Objective:
             slopes = torch.autograd.grad(total, list(small.values()))
         detached = {name: term.detach() for name, term in terms.items()}
         return detached, total.detach(), dict(zip(small, slopes, strict=True))
+
+
+def _size_px(image: Tensor) -> tuple[int, int]:
+    return image.shape[-2], image.shape[-1]
 
 
 @dataclass(frozen=True)

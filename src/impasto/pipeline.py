@@ -226,13 +226,13 @@ def _load_network(job: Job, plan: Plan, progress: Progress | None, reuse: Reuse)
     name, file, settings = job.settings.network, job.runtime.weights, job.settings
     return reuse.recall(
         "network",
-        (name, file, plan.dtype, settings.pooling, settings.padding, plan.device),
+        (name, file, plan.dtype, settings.pooling, settings.border, plan.device),
         lambda: network.load(
             name,
             weights=file,
             dtype=plan.dtype,
             pooling=settings.pooling,
-            padding=settings.padding,
+            padding=settings.border,
             device=plan.device,
             offline=job.runtime.offline,
             progress=progress,
@@ -281,8 +281,9 @@ def _write_recipe(
     settings = given.settings
     weights_from = (settings.network, job.runtime.weights)
     had_to_fit = ways != _choose_ways(given, replace(plan, memory_bytes=None))
+    # Pictures stand among the inputs; the settings may hold their paths, which are private.
+    settings = settings.model_copy(update={"region": None})
     if given.start is not None:
-        # It stands among the inputs; the settings may hold its path, which is private.
         settings = settings.model_copy(update={"start": None})
     return Recipe(
         mode=job.mode,
@@ -301,5 +302,7 @@ def _write_recipe(
             alpha=used.alpha if settings.strength else None,
             beta=used.beta if settings.strength else None,
         ),
-        inputs=recipe.inputs(given.content, given.styles, given.start),
+        inputs=recipe.inputs(
+            given.content, given.styles, given.start, [area.pictures for area in given.areas]
+        ),
     )

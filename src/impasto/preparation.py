@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from impasto import canvas, colour, images, inputs
+from impasto import canvas, colour, images, inputs, regions
 from impasto.colour import Colours
 from impasto.images import Picture
 from impasto.inputs import Inputs
 from impasto.network import Network
 from impasto.planning import Way
 from impasto.pyramid import Scale
+from impasto.regions import Area
 from impasto.reuse import Reuse
 from impasto.settings import Settings
-from impasto.targets import Targets, content_targets, style_shares, style_targets
+from impasto.targets import (
+    RegionTarget,
+    Targets,
+    content_targets,
+    style_shares,
+    style_statistics,
+    style_targets,
+)
 
 # What the statistics of a style do not depend on, but through the pictures shown to the network.
 _BESIDE_STYLE = (
@@ -51,6 +60,12 @@ class Preparation:
     device: torch.device
     reuse: Reuse
 
+    @cached_property
+    def _exemplars(self) -> Network:
+        """The network for paintings, which have borders even where the texture has none."""
+        settings = self.given.settings
+        return self.network.padded(settings.padding) if settings.seamless else self.network
+
     def first_image(self, scale: Scale) -> Tensor:
         """Return the canvas that painting begins with, (1, 3, H, W), at the coarsest size."""
         given = self.given
@@ -69,7 +84,7 @@ class Preparation:
         assert given.content is not None
         image = canvas.fitted(given.content, scale)
         if name == "matched":
-            image = colour.match(image, self._style_colours())
+            image = self._matched(image, scale)
         return canvas.extend(image, scale)
 
     def _style_colours(self) -> Colours:
@@ -79,7 +94,10 @@ class Preparation:
     def targets(self, scale: Scale, way: Way) -> Targets:
         """Return what the painting should come to at ``scale``."""
         given, settings = self.given, self.given.settings
-        content, style, pixels = {}, {}, None
+        content, pixels = {}, None
+        style: dict[str, Tensor] = {}
+        areas: tuple[RegionTarget, ...] = ()
+        rest = None
         if given.content is not None and settings.alpha:
             pixels = self._place(canvas.extend(canvas.fitted(given.content, scale), scale))
             if way.keep_content:
@@ -87,7 +105,16 @@ class Preparation:
                 pixels = None
             else:
                 pixels = pixels.to(self._photograph_dtype)
-        if given.styles and settings.beta:
+        if given.areas and settings.beta:
+            masks = self._masks(scale)
+            areas = tuple(
+                RegionTarget(
+                    self._place(canvas.extend(mask, scale)), self._area_style(area, scale, way)
+                )
+                for mask, area in zip(masks, given.areas, strict=True)
+            )
+            rest = self._place(canvas.extend(_rest(masks), scale))
+        if given.styles and settings.beta and (rest is None or bool(rest.any())):
             pictures = [
                 self._place(self._style_at(style, scale, ratio))
                 for style, ratio in zip(
@@ -96,10 +123,49 @@ class Preparation:
             ]
             style = self.reuse.recall(
                 "style",
-                (self.network, pictures, _about_style(settings), way.tile_px),
-                lambda: style_targets(self.network, pictures, settings, tile_px=way.tile_px),
+                (self._exemplars, pictures, _about_style(settings), way.tile_px),
+                lambda: style_targets(self._exemplars, pictures, settings, tile_px=way.tile_px),
             )
-        return Targets(content, style, content_image=pixels)
+        return Targets(content, style, content_image=pixels, regions=areas, rest=rest)
+
+    def _masks(self, scale: Scale) -> list[Tensor]:
+        return [
+            regions.grey(area.mask, scale.height_px, scale.width_px) for area in self.given.areas
+        ]
+
+    def _area_style(self, area: Area, scale: Scale, way: Way) -> dict[str, Tensor]:
+        network = self._exemplars
+        image = self._place(self._style_at(area.style, scale, 1.0))
+        mask = None
+        if area.style_mask is not None:
+            mask = self._place(regions.grey(area.style_mask, *image.shape[-2:]))
+        settings = self.given.settings
+        return self.reuse.recall(
+            "style",
+            (network, image, mask, _about_style(settings), way.tile_px),
+            lambda: style_statistics(network, image, settings, mask=mask, tile_px=way.tile_px),
+        )
+
+    def _matched(self, image: Tensor, scale: Scale) -> Tensor:
+        """Give the photograph, region by region, the colours of what it is painted after."""
+        given = self.given
+        plain = self._style_colours()
+        if not given.areas:
+            return colour.match(image, plain)
+        masks = self._masks(scale)
+        targets = [
+            colour.colours([_under(area.style.pixels, area.style_mask)], [1.0])
+            for area in given.areas
+        ]
+        matched, mass = torch.zeros_like(image), torch.zeros_like(masks[0])
+        for mask, target in zip([*masks, _rest(masks)], [*targets, plain], strict=True):
+            inside = (mask > 0).expand_as(image)
+            if inside.any():
+                own = torch.zeros_like(image)
+                own[inside] = colour.match(image[inside].view(1, 3, 1, -1), target).flatten()
+                matched += mask * own
+                mass += mask
+        return matched / mass.clamp_min(1e-6)
 
     def _style_at(self, style: Picture, scale: Scale, ratio: float) -> Tensor:
         """Show a painting at ``ratio`` times the size being painted: strokes grow with both.
@@ -124,6 +190,20 @@ class Preparation:
 
     def _place(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.device)
+
+
+def _rest(masks: list[Tensor]) -> Tensor:
+    """Return how much of each pixel no mask covers."""
+    return (1 - torch.stack(masks).sum(0)).clamp_min(0)
+
+
+def _under(pixels: Tensor, mask: Picture | None) -> Tensor:
+    """Return the pixels that lie mostly under a mask, in one row: (1, 3, 1, n)."""
+    if mask is None:
+        return pixels
+    weights = regions.grey(mask, *pixels.shape[-2:])
+    inside = weights >= min(0.5, float(weights.max()))
+    return pixels[inside.expand_as(pixels)].view(1, 3, 1, -1)
 
 
 def _about_style(settings: Settings) -> Settings:

@@ -30,13 +30,15 @@ class Scale:
     """One size to paint, and its iterations.
 
     The canvas is larger than the picture by ``margin_px`` on each side: near a border the
-    network sees padding instead of paint, and what comes of it is cut off in the end.
+    network sees padding instead of paint, and what comes of it is cut off in the end. One that
+    ``wraps`` goes on at its other side, and has no border.
     """
 
     height_px: int
     width_px: int
     margin_px: int
     iterations: int
+    wraps: bool = False
 
     @property
     def canvas_px(self) -> tuple[int, int]:
@@ -68,8 +70,9 @@ def scales(
     Args:
         height_px: of the result.
         width_px: of the result.
-        settings: coarsest, size_ratio, margin, start and iterations are read.
-        smallest_px: no side of any size is shorter than this.
+        settings: coarsest, size_ratio, margin, seamless, start and iterations are read.
+        smallest_px: no side of any size is shorter than this; seamless, they are its multiples,
+            as the result's must be.
 
     Raises:
         ImageError: the result itself has a shorter side.
@@ -92,11 +95,24 @@ def scales(
         for place in range(count)
     ]
     sizes = [fit(height_px, width_px, length) for length in lengths[:-1]]
+    if settings.seamless:
+        sizes = [(whole(height, smallest_px), whole(width, smallest_px)) for height, width in sizes]
     sizes.append((height_px, width_px))
     return tuple(
-        Scale(height, width, _margin_px(height, width, settings.margin), iterations)
+        Scale(
+            height,
+            width,
+            0 if settings.seamless else _margin_px(height, width, settings.margin),
+            iterations,
+            settings.seamless,
+        )
         for (height, width), iterations in zip(sizes, _iterations(count, settings), strict=True)
     )
+
+
+def whole(length_px: int, grid_px: int) -> int:
+    """Round a length to a multiple of ``grid_px``, at least one."""
+    return grid_px * max(1, round(length_px / grid_px))
 
 
 def _margin_px(height_px: int, width_px: int, share: float) -> int:

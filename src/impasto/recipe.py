@@ -41,11 +41,20 @@ class Input(_Part):
     sha256: Sha256
 
 
+class RegionInput(_Part):
+    """The pictures that a region was painted from."""
+
+    mask: Input
+    style: Input
+    style_mask: Input | None = None
+
+
 class Inputs(_Part):
     """The pictures that were painted from; ``start`` if painting began with one."""
 
     content: Input | None = None
     styles: tuple[Input, ...] = ()
+    regions: tuple[RegionInput, ...] = ()
     start: Input | None = None
 
 
@@ -100,6 +109,8 @@ class Recipe(_Part):
     def _name_no_file(cls, settings: Settings) -> Settings:
         if settings.start is not None and parse_start(settings.start) is None:
             raise ValueError(f"expected start to be one of {', '.join(STARTS)}, a blend, or none")
+        if settings.region is not None:
+            raise ValueError("expected no region: those painted stand among the inputs")
         return settings
 
     def text(self, *, indent: int | None = None) -> str:
@@ -162,11 +173,24 @@ def versions() -> Versions:
     )
 
 
-def inputs(content: Picture | None, styles: Sequence[Picture], start: Picture | None) -> Inputs:
+def inputs(
+    content: Picture | None,
+    styles: Sequence[Picture],
+    start: Picture | None,
+    regions: Sequence[tuple[Picture, Picture, Picture | None]] = (),
+) -> Inputs:
     """Name the pictures that a painting is made from."""
     return Inputs(
         content=None if content is None else _input(content),
         styles=tuple(_input(style) for style in styles),
+        regions=tuple(
+            RegionInput(
+                mask=_input(mask),
+                style=_input(style),
+                style_mask=None if style_mask is None else _input(style_mask),
+            )
+            for mask, style, style_mask in regions
+        ),
         start=None if start is None else _input(start),
     )
 

@@ -24,17 +24,34 @@ ImageSource = Any
 
 
 @dataclass(frozen=True)
+class Region:
+    """A part of the picture with a style of its own.
+
+    Attributes:
+        mask: where it is, in the content picture's aspect: white inside, black outside.
+        style: what it is painted after.
+        style_mask: which part of ``style``, in its aspect; all of it if absent.
+    """
+
+    mask: ImageSource
+    style: ImageSource
+    style_mask: ImageSource | None = None
+
+
+@dataclass(frozen=True)
 class Job:
     """One picture to paint.
 
-    ``weights`` are alpha and beta as they were measured for the strength asked for when the
-    picture was painted before; by default they are measured.
+    ``regions`` come beside those that the settings name. ``weights`` are alpha and beta as they
+    were measured for the strength asked for when the picture was painted before; by default
+    they are measured.
     """
 
     mode: Mode
     content_image: ImageSource | None = None
     style_images: Sequence[ImageSource] = ()
     start_image: ImageSource | None = None
+    regions: Sequence[Region] = ()
     weights: tuple[float, float] | None = None
     settings: Settings = field(default_factory=Settings)
     runtime: Runtime = field(default_factory=Runtime)

@@ -9,7 +9,7 @@ import os
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from impasto.checking import Options as Options
 from impasto.checking import check as check
@@ -21,7 +21,13 @@ from impasto.starts import parse_start
 Mode = Literal["style_transfer", "content", "style"]
 MODES: tuple[Mode, ...] = ("style_transfer", "content", "style")
 
-LayerWeights = Annotated[dict[str, float], BeforeValidator(parse_layer_weights)]
+
+def _read_layers(value: object, info: ValidationInfo) -> dict[str, float]:
+    # What a range names depends on the network, which stands before the layers.
+    return parse_layer_weights(value, info.data.get("network", "vgg16"))
+
+
+LayerWeights = Annotated[dict[str, float], BeforeValidator(_read_layers)]
 
 # Measured on four pairs of photograph and painting (docs/look.md): weights that fall with
 # depth give strokes without grit; equal ones give larger motifs and rougher flats.
@@ -71,13 +77,22 @@ class Settings(Options):
         description="What the first convolution sees beyond the border: the border's own "
         "pixels, or the trained network's zeros.",
     )
+    seamless: bool = Field(
+        default=False,
+        description="Paint a texture that fits itself at every edge, in style mode.",
+    )
     content_layers: LayerWeights = Field(
         default={"relu4_2": 1.0},
-        description="Layers that hold the content: NAME or NAME=WEIGHT.",
+        description="Layers that hold the content: NAME or NAME=WEIGHT; FIRST..LAST names a range.",
     )
     style_layers: LayerWeights = Field(
         default=DEFAULT_STYLE_LAYERS,
-        description="Layers that hold the style: NAME or NAME=WEIGHT.",
+        description="Layers that hold the style: NAME or NAME=WEIGHT; FIRST..LAST names a range.",
+    )
+    statistic: Literal["gram", "moments", "gram+mean+std"] = Field(
+        default="gram",
+        description="What of the features counts as style: Gram matrices, means and covariances "
+        "(their Wasserstein distance), or Gram matrices with means and deviations.",
     )
     strength: float | None = Field(
         default=None,
@@ -118,6 +133,13 @@ class Settings(Options):
         "photograph's chroma under the painting's lightness, or a palette of the photograph's "
         "that the style picture is given before painting.",
     )
+    region: tuple[str, ...] | None = Field(
+        default=None,
+        json_schema_extra={"metavar": "MASK:STYLE[:MASK]", "whole": True},
+        description="A part of the picture with a style of its own: the file of a mask, white "
+        "where the part is, and of a painting; a third says which part of the painting. Give it "
+        "once for each region.",
+    )
     margin: float = Field(
         default=0.04,
         ge=0,
@@ -155,6 +177,11 @@ class Settings(Options):
     size_ratio: float = Field(
         default=2**0.5, gt=1.05, le=8, description="Ratio from one size to the next."
     )
+
+    @property
+    def border(self) -> str:
+        """What the network sees beyond the image's border."""
+        return "circular" if self.seamless else self.padding
 
     @field_validator("content_layers", "style_layers")
     @classmethod

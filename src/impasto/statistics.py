@@ -2,12 +2,16 @@ r"""Additive statistics: sums over the positions of a feature map.
 
 A sum can be taken whole, tile by tile, or on several processes, and added; that is what
 lets one objective serve an image of any size. The Gram matrix is the style of Gatys,
-Ecker and Bethge (2015): $G_{ij} = \sum_k F_{ik} F_{jk}$.
+Ecker and Bethge (2015): $G_{ij} = \sum_k F_{ik} F_{jk}$. With the plain sum beside it, mean
+and covariance follow.
+
+Positions may count by weights, such as a mask's; sums take their square roots.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,7 +23,11 @@ _MOST_CHUNKS = 16
 _FEWEST_CHUNKS = 4
 
 
-def gram_sum(features: Tensor) -> Tensor:
+# So many positions at a time are widened and multiplied where a sum must be exact.
+_CHUNK = 2**14
+
+
+def gram_sum(features: Tensor, roots: Tensor | None = None) -> Tensor:
     r"""Correlate channels over space, forgetting where things are.
 
     $G_{ij} = \sum_k F_{ik} F_{jk}$, summed over positions and over the batch, the raw sum
@@ -27,11 +35,30 @@ def gram_sum(features: Tensor) -> Tensor:
 
     Args:
         features: (B, C, H, W), of any float type.
+        roots: of each position's weight, (1, 1, H, W); all 1 if absent.
 
     Returns:
         (C, C), float32 or wider, symmetric.
     """
-    total: Tensor = _GramSum.apply(features)  # type: ignore[no-untyped-call]
+    weighed = features if roots is None else features * roots.to(features.dtype)
+    total: Tensor = _GramSum.apply(weighed)  # type: ignore[no-untyped-call]
+    return total
+
+
+def moment_sum(features: Tensor, roots: Tensor | None = None) -> Tensor:
+    r"""Sum $F_{ik} F_{jk}$ and $F_{ik}$ over positions and over the batch.
+
+    A covariance is the small difference of the two: products and sums are float32 at least,
+    and added up in float64.
+
+    Args:
+        features: (B, C, H, W), of any float type.
+        roots: of each position's weight, (1, 1, H, W); all 1 if absent.
+
+    Returns:
+        (C + 1, C): the Gram matrix, and in the last row the sum; float64 where the device has it.
+    """
+    total: Tensor = _MomentSum.apply(features, roots)  # type: ignore[no-untyped-call]
     return total
 
 
@@ -69,6 +96,58 @@ class _GramSum(torch.autograd.Function):
         both = (gradient + gradient.t().contiguous()).to(features.dtype)
         back = _rows(features) @ both
         return back.view(batch, height, width, channels).permute(0, 3, 1, 2)
+
+
+class _MomentSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, roots: Tensor | None) -> Tensor:
+        ctx.save_for_backward(features, roots)
+        widest = torch.float32 if features.device.type == "mps" else torch.float64
+        channels = features.shape[1]
+        total = torch.zeros(channels + 1, channels, dtype=widest, device=features.device)
+        for rows, weights in _chunks(features, roots):
+            # Multiplied about a near mean, and moved from there in the wide type.
+            near = rows.mean(0)
+            rows = rows - near
+            weighed = rows if weights is None else rows * weights
+            mass = len(rows) if weights is None else weights.sum(dtype=widest)
+            near, rest = near.to(widest), weighed.sum(0, dtype=widest)
+            beside = torch.outer(near, rest)
+            total[:-1] += weighed.t() @ rows
+            total[:-1] += beside + beside.t() + mass * torch.outer(near, near)
+            total[-1] += rest + mass * near
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Any:
+        features, roots = ctx.saved_tensors
+        batch, channels, height, width = features.shape
+        back = torch.empty(
+            batch * height * width, channels, dtype=features.dtype, device=features.device
+        )
+        wide = torch.float64 if features.dtype == torch.float64 else torch.float32
+        both = (gradient[:-1] + gradient[:-1].t()).to(wide)
+        constant = gradient[-1].to(wide)
+        begin = 0
+        for rows, weights in _chunks(features, roots):
+            slope = torch.addmm(constant, rows, both)
+            back[begin : begin + len(rows)] = slope if weights is None else slope * weights
+            begin += len(rows)
+        return back.view(batch, height, width, channels).permute(0, 3, 1, 2), None
+
+
+def _chunks(features: Tensor, roots: Tensor | None) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield some positions at a time: rows, float32 or wider, and their weights (n, 1)."""
+    narrow = features.dtype in (torch.bfloat16, torch.float16)
+    dtype = torch.float32 if narrow else features.dtype
+    rows = torch.split(_rows(features), _CHUNK)
+    if roots is None:
+        yield from ((some.to(dtype), None) for some in rows)
+        return
+    squares = _rows(roots.expand(len(features), -1, -1, -1)).to(dtype).square()
+    weights = torch.split(squares, _CHUNK)
+    yield from ((some.to(dtype), w) for some, w in zip(rows, weights, strict=True))
 
 
 def _rows(features: Tensor) -> Tensor:

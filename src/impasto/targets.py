@@ -7,12 +7,24 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from impasto.layers import check_layer
 from impasto.network import Network
 from impasto.settings import Settings
-from impasto.statistics import gram_sum
+from impasto.styles import STATISTICS
 from impasto.tiles import Tile, geometry
+
+
+@dataclass(frozen=True)
+class RegionTarget:
+    """What a region should come to: the weights of its mask, (1, 1, H, W), and its style.
+
+    No mask means everywhere.
+    """
+
+    mask: Tensor | None
+    style: dict[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -21,14 +33,18 @@ class Targets:
 
     Attributes:
         content: features by layer, (1, C, H, W).
-        style: Gram matrices divided by their own number of positions, by layer, (C, C).
+        style: statistics divided by their own number of positions, by layer.
         content_image: (1, 3, H, W), in place of ``content``: its features are then computed
             anew for each tile, which takes time instead of memory; it may be narrow.
+        regions: parts of the image with a style of their own.
+        rest: the weights, (1, 1, H, W), of what ``style`` is for; None for all of the image.
     """
 
     content: dict[str, Tensor]
     style: dict[str, Tensor]
     content_image: Tensor | None = None
+    regions: tuple[RegionTarget, ...] = ()
+    rest: Tensor | None = None
 
 
 def content_targets(
@@ -59,18 +75,72 @@ def style_targets(
     *,
     tile_px: int | None = None,
 ) -> dict[str, Tensor]:
-    """Return the style images' Gram matrices per position, blended by their weights."""
-    names = tuple(settings.style_layers)
+    """Return the style images' statistics per position by layer, blended by their weights."""
     blended: dict[str, Tensor] = {}
     for image, share in zip(images, style_shares(len(images), settings), strict=True):
-        grams: dict[str, Tensor] = {}
-        positions = dict.fromkeys(names, 0)
-        for _, found in _features(network, image, names, tile_px):
-            add(grams, {name: gram_sum(features) for name, features in found.items()})
-            for name, features in found.items():
-                positions[name] += features[0, 0].numel()
-        add(blended, {name: gram * (share / positions[name]) for name, gram in grams.items()})
+        found = style_statistics(network, image, settings, tile_px=tile_px)
+        add(blended, {name: value * share for name, value in found.items()})
     return blended
+
+
+def style_statistics(
+    network: Network,
+    image: Tensor,
+    settings: Settings,
+    *,
+    mask: Tensor | None = None,
+    tile_px: int | None = None,
+) -> dict[str, Tensor]:
+    """Return one style image's statistics per position by layer.
+
+    Args:
+        network: whose features count.
+        image: (1, 3, H, W).
+        settings: layers and statistic.
+        mask: how much each pixel counts, (1, 1, H, W) in [0, 1]; a layer where nothing of it is
+            left is left out.
+        tile_px: largest side of a tile.
+    """
+    summed = STATISTICS[settings.statistic].sum
+    names = tuple(settings.style_layers)
+    weights = LayerWeights(network, names, (image.shape[-2], image.shape[-1]), mask)
+    sums: dict[str, Tensor] = {}
+    for tile, found in _features(network, image, names, tile_px):
+        roots = weights.roots(tile)
+        add(sums, {name: summed(features, roots[name]) for name, features in found.items()})
+    return {name: sums[name] / mass for name, mass in weights.masses.items() if mass}
+
+
+class LayerWeights:
+    """How much each position of some layers counts: by a mask's share of its cell, or fully.
+
+    Attributes:
+        masses: the sum over positions, by layer.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        names: Sequence[str],
+        size_px: tuple[int, int],
+        mask: Tensor | None,
+    ) -> None:
+        self._strides_px = {name: check_layer(name, network.name).stride_px for name in names}
+        self._roots: dict[int, Tensor] = {}
+        self.masses: dict[str, float] = {}
+        for name, stride_px in self._strides_px.items():
+            self.masses[name] = (size_px[0] // stride_px) * (size_px[1] // stride_px)
+            if mask is not None:
+                cells = functional.avg_pool2d(mask, stride_px)
+                self._roots[stride_px] = cells.sqrt()
+                self.masses[name] = float(cells.sum(dtype=torch.float64))
+
+    def roots(self, tile: Tile) -> dict[str, Tensor | None]:
+        """Return the square roots of the weights in a tile's core; None where all are 1."""
+        return {
+            name: tile.core_of_image(self._roots[stride_px], stride_px) if self._roots else None
+            for name, stride_px in self._strides_px.items()
+        }
 
 
 def style_shares(count: int, settings: Settings) -> list[float]:
@@ -94,7 +164,9 @@ def split(
 ) -> list[Tile]:
     """Cover an image by the tiles that ``layers`` ask for; one tile if ``tile_px`` is None."""
     height_px, width_px = image.shape[-2:]
-    return geometry(layers, network.name).split(height_px, width_px, tile_px)
+    return geometry(layers, network.name, wraps=network.padding == "circular").split(
+        height_px, width_px, tile_px
+    )
 
 
 def add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:

@@ -17,8 +17,8 @@ from impasto import losses
 from impasto.layers import check_layer
 from impasto.network import Network
 from impasto.settings import Settings
-from impasto.statistics import gram_sum
-from impasto.targets import Targets, core_features
+from impasto.styles import STATISTICS
+from impasto.targets import LayerWeights, RegionTarget, Targets, core_features
 from impasto.tiles import Tile
 
 
@@ -27,11 +27,13 @@ class View:
     """A tile as the terms see it.
 
     Attributes:
-        tile: which part of the image.
+        size_px: height and width of the image.
+        tile: which part of it.
         pixels: of its window, (1, 3, h, w).
         features: of its core, by layer.
     """
 
+    size_px: tuple[int, int]
     tile: Tile
     pixels: Tensor
     features: dict[str, Tensor]
@@ -94,30 +96,69 @@ class Content:
 
 
 class Style:
-    """Draws towards the painting: beta times the style loss of each layer, by its share."""
+    """Draws towards the painting: beta times the style loss of each layer, by its share.
+
+    Where regions have styles of their own, each is a loss of its own and counts by its area.
+    """
 
     def __init__(self, network: Network, targets: Targets, settings: Settings) -> None:
-        _, beta = settings.weights
-        shares = _shares(settings.style_layers) if beta else {}
-        self._weights = {
-            name: beta * share for name, share in shares.items() if name in targets.style
-        }
-        self.layers = tuple(self._weights)
+        _, self._beta = settings.weights
+        self._shares = _shares(settings.style_layers) if self._beta else {}
         self._network = network
-        self._wanted = targets.style
+        self._statistic = STATISTICS[settings.statistic]
+        whole = RegionTarget(targets.rest, targets.style)
+        self._parts = {"": whole} | {
+            f":region{place}": region for place, region in enumerate(targets.regions, start=1)
+        }
+        self._distances = {
+            f"style:{name}{ending}": self._statistic(part.style[name])
+            for ending, part in self._parts.items()
+            for name in self._shares
+            if name in part.style
+        }
+        self.layers = tuple(
+            name
+            for name in self._shares
+            if any(name in part.style for part in self._parts.values())
+        )
+        self._weights: dict[str, LayerWeights] = {}
+        self._size_px: tuple[int, int] | None = None
 
     def sums(self, view: View) -> dict[str, Tensor]:
-        """Correlate each layer's channels."""
-        return {f"style:{name}": gram_sum(view.features[name]) for name in self.layers}
+        """Add up each layer's statistic, under each mask."""
+        found = {}
+        for ending, weights in self._of_size(view.size_px).items():
+            roots = weights.roots(view.tile)
+            for name in self.layers:
+                if self._counts(name, ending):
+                    features = view.features[name]
+                    found[f"style:{name}{ending}"] = self._statistic.sum(features, roots[name])
+        return found
 
     def values(self, sums: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
         """Compare with the painting's statistics: both per position, for their sizes differ."""
         values = {}
-        for name, weight in self._weights.items():
-            gram = sums[f"style:{name}"] / _positions(name, self._network, size_px)
-            loss = losses.style_loss(gram, self._wanted[name], len(gram), 1)
-            values[f"style:{name}"] = loss * weight
+        for ending, weights in self._of_size(size_px).items():
+            for name in self.layers:
+                if self._counts(name, ending):
+                    term, mass = f"style:{name}{ending}", weights.masses[name]
+                    area = mass / _positions(name, self._network, size_px)
+                    loss = self._distances[term](sums[term] / mass)
+                    values[term] = loss * (self._beta * self._shares[name] * area)
         return values
+
+    def _of_size(self, size_px: tuple[int, int]) -> dict[str, LayerWeights]:
+        """Return the weights of each part, for an image of this size."""
+        if size_px != self._size_px:
+            self._size_px = size_px
+            self._weights = {
+                ending: LayerWeights(self._network, self.layers, size_px, part.mask)
+                for ending, part in self._parts.items()
+            }
+        return self._weights
+
+    def _counts(self, name: str, ending: str) -> bool:
+        return f"style:{name}{ending}" in self._distances and self._weights[ending].masses[name] > 0
 
 
 class Smoothness:

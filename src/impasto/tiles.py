@@ -45,10 +45,23 @@ class Tile:
 
     rows: Span
     columns: Span
+    wraps: bool = False
 
     def window(self, image: Tensor) -> Tensor:
-        """View the pixels that the network must see, (1, 3, h, w), of an ``image``."""
+        """Return the pixels that the network must see, (1, 3, h, w), of an ``image``."""
+        if self.wraps:
+            return _around(_around(image, self.rows.window, 2), self.columns.window, 3)
         return image[..., self.rows.window, self.columns.window]
+
+    def add_window(self, image: Tensor, window: Tensor) -> None:
+        """Add to an image what belongs to the window's pixels."""
+        if self.wraps:
+            rows, columns = self.rows.window, self.columns.window
+            strip = image.new_zeros(*image.shape[:-1], columns.stop - columns.start)
+            strip.index_add_(2, _indices(rows, image, 2), window)
+            image.index_add_(3, _indices(columns, image, 3), strip)
+        else:
+            self.window(image).add_(window)
 
     def core(self, features: Tensor, stride_px: int) -> Tensor:
         """View the core's part of ``features`` that were computed from the window."""
@@ -63,8 +76,13 @@ class Tile:
 
     def core_and_next(self, window: Tensor) -> Tensor:
         """View the core's pixels and, where there is one, the next row and column."""
-        rows, columns = (span.core_in_window(1) for span in (self.rows, self.columns))
-        return window[..., rows.start : rows.stop + 1, columns.start : columns.stop + 1]
+        rows, columns = (
+            slice(core.start, core.stop + 1)
+            for core in (self.rows.core_in_window(1), self.columns.core_in_window(1))
+        )
+        if self.wraps:
+            return _around(_around(window, rows, 2), columns, 3)
+        return window[..., rows, columns]
 
     @property
     def core_px(self) -> tuple[int, int]:
@@ -99,10 +117,12 @@ class Geometry:
     Attributes:
         grid_px: cores and windows begin at multiples of this, where every pooling starts anew.
         halo_px: how much of the image a window shows around its core; a multiple of grid_px.
+        wraps: whether the image goes on at its other side; its sides are multiples of grid_px.
     """
 
     grid_px: int
     halo_px: int
+    wraps: bool = False
 
     def split(self, height_px: int, width_px: int, tile_px: int | None) -> list[Tile]:
         """Cover an image by tiles whose cores are at most ``tile_px`` a side.
@@ -114,7 +134,7 @@ class Geometry:
                 cannot be had of every image.
         """
         return [
-            Tile(rows, columns)
+            Tile(rows, columns, self.wraps)
             for rows in self._spans(height_px, tile_px)
             for columns in self._spans(width_px, tile_px)
         ]
@@ -142,10 +162,13 @@ class Geometry:
             count = min(cells, math.ceil(length_px / largest_px))
         ends = [self.grid_px * math.ceil(cells * place / count) for place in range(count)]
         ends.append(length_px)
+        first, last = 0, length_px
+        if self.wraps and count > 1:
+            first, last = -self.halo_px, length_px + self.halo_px
         return [
             Span(
                 core=slice(start, stop),
-                window=slice(max(0, start - self.halo_px), min(length_px, stop + self.halo_px)),
+                window=slice(max(first, start - self.halo_px), min(last, stop + self.halo_px)),
             )
             for start, stop in itertools.pairwise(ends)
         ]
@@ -174,8 +197,24 @@ class _Cut(torch.autograd.Function):
         return whole, None, None
 
 
-def geometry(layers: Sequence[str], network: str) -> Geometry:
+def _around(image: Tensor, span: slice, axis: int) -> Tensor:
+    """Cut a span that may go on at the image's other side."""
+    if span.start >= 0 and span.stop <= image.shape[axis]:
+        return image.narrow(axis, span.start, span.stop - span.start)
+    return image.index_select(axis, _indices(span, image, axis))
+
+
+def _indices(span: slice, image: Tensor, axis: int) -> Tensor:
+    return torch.arange(span.start, span.stop, device=image.device) % image.shape[axis]
+
+
+def geometry(layers: Sequence[str], network: str, *, wraps: bool = False) -> Geometry:
     """Return what ``layers`` of ``network`` ask of tiles.
+
+    Args:
+        layers: names of the layers in use.
+        network: its name.
+        wraps: whether the image goes on at its other side.
 
     Raises:
         SettingsError: the network has no such layer.
@@ -184,4 +223,4 @@ def geometry(layers: Sequence[str], network: str) -> Geometry:
     grid_px = max(layer.stride_px for layer in found)
     halo_px = max(1, *(layer.halo_px for layer in found))
     # A pixel's own neighbours are always seen: total variation asks for the next.
-    return Geometry(grid_px, grid_px * math.ceil(halo_px / grid_px))
+    return Geometry(grid_px, grid_px * math.ceil(halo_px / grid_px), wraps)

@@ -112,3 +112,21 @@ def test_iterate_paints_step_by_step_and_reads_nothing_before(options):
 def test_refusals_are_impastos_own(options, call, error, message):
     with pytest.raises(getattr(impasto, error), match=message):
         call(options)
+
+
+def test_regions_come_as_records_or_words(options):
+    mask = np.zeros((72, 96), dtype=np.uint8)
+    mask[:, 40:] = 255
+    Image.fromarray(mask).save("mask.png")
+    recorded, worded = (
+        impasto.style_transfer("photograph.png", "painting.png", region=region, **options)
+        for region in ([impasto.Region(mask, "other.png")], ["mask.png:other.png"])
+    )
+    assert recorded.pixels.equal(worded.pixels)
+    assert "style:relu1_1:region1" in recorded.history[-1]
+
+
+def test_a_seamless_texture_has_sides_that_the_network_divides(options):
+    result = impasto.style("painting.png", aspect="3:2", seamless=True, **options | {"size": 70})
+    assert result.image.size == (64, 48)
+    assert "only multiples of 16 fit themselves" in result.notes[0]

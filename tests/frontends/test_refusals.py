@@ -262,3 +262,36 @@ def test_refusals_of_a_real_process(run_process):
     assert (outcome.code, outcome.out) == (2, "")
     (line,) = outcome.err.splitlines()
     assert line.startswith("impasto: no file 'absent.png'")
+
+
+@pytest.fixture
+def masks(folder):
+    """Masks for the photograph of 96 x 72 pixels."""
+    Image.new("L", (96, 72), 255).save("white.png")
+    Image.new("L", (96, 72), 0).save("black.png")
+    Image.new("L", (72, 72), 255).save("square.png")
+
+
+@pytest.mark.parametrize(
+    ("region", "told"),
+    [
+        ("white.png", "region: expected MASK:STYLE or MASK:STYLE:STYLE_MASK, got 'white.png'"),
+        ("black.png:other.png", "expected some white, got black everywhere"),
+        ("square.png:other.png", "expected the aspect of what it lies on, 48 x 36, got 72 x 72"),
+        ("white.png:other.png:white.png", "the style mask of region 1"),
+        ("absent.png:other.png", "no file 'absent.png'"),
+    ],
+)
+def test_a_region_that_cannot_be(refuse, masks, quick, region, told):
+    assert told in refuse(*TRANSFER, *quick, "--region", region)
+
+
+def test_a_region_where_there_is_no_style(refuse, masks, quick):
+    words = ("content", "photograph.png", "-o", "out.png", *quick)
+    assert "region: expected none in content mode" in refuse(
+        *words, "--region", "white.png:other.png"
+    )
+
+
+def test_a_seamless_photograph(refuse, quick):
+    assert "seamless: expected it in style mode alone" in refuse(*TRANSFER, *quick, "--seamless")

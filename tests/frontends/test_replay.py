@@ -224,3 +224,39 @@ def test_a_hostile_recipe_opens_no_file(impasto, painted, weights):
     assert outcome.code == 2
     (line,) = outcome.err.splitlines()
     assert "has a recipe that cannot be read (settings: " in line
+
+
+@pytest.fixture
+def region(folder):
+    """``--region`` with a mask whose edge is grey, and a part of another painting."""
+    across = np.clip(np.arange(96) * 12 - 400, 0, 255).astype(np.uint8)
+    Image.fromarray(np.tile(across, (72, 1))).save("right,side.png")
+    Image.new("L", (64, 64), 255).save("all.png")
+    return ("--region", "right,side.png:other.png:all.png")
+
+
+def test_regions_are_named_and_painted_again(impasto, quick, weights, region):
+    assert impasto(*TRANSFER, *quick, *region).code == 0
+    made = json.loads(impasto("recipe", "out.png").out)
+    assert made["settings"]["region"] is None
+    (named,) = made["inputs"]["regions"]
+    assert [named[part]["name"] for part in ("mask", "style", "style_mask")] == [
+        "right,side.png", "other.png", "all.png",
+    ]  # fmt: skip
+    assert impasto(*AGAIN, *weights, *region).code == 0
+    assert same("out.png", "again.png")
+    assert impasto(*TRANSFER[:-1], "plain.png", *quick).code == 0
+    assert not same("out.png", "plain.png")
+
+
+def test_regions_of_other_pictures_are_refused(impasto, quick, weights, region):
+    assert impasto(*TRANSFER, *quick, *region).code == 0
+    missing = impasto(*AGAIN, *weights)
+    assert missing.code == 2
+    assert "region: expected 1 as MASK:STYLE, got 0; the recipe names 'right,side.png'" in (
+        missing.err
+    )
+    other = impasto(*AGAIN, *weights, "--region", "all.png:other.png:all.png")
+    assert other.code == 2
+    assert "'all.png' is another picture than the recipe's 'right,side.png'" in other.err
+    assert not Path("again.png").exists()

@@ -11,7 +11,13 @@ from impasto import gallery, images
 from impasto.layers import architecture, check_layer
 from impasto.objective import Objective
 from impasto.settings import Settings, make_settings
-from impasto.targets import Targets, content_targets, style_targets
+from impasto.targets import (
+    RegionTarget,
+    Targets,
+    content_targets,
+    style_statistics,
+    style_targets,
+)
 from impasto.tiles import geometry
 
 # Read from the settings, so that a choice or a term that is added to them is tried here too.
@@ -41,17 +47,40 @@ SIZES = st.tuples(SIDES, SIDES)
 TILES = st.sampled_from([16, 32, 50, 64])
 
 
-def evaluations(network, chosen, content, styles, image, tile_px):
+MASKS = ("none", "hard", "feathered", "covering")
+
+
+def mask_of(kind, height, width):
+    """A mask's weights: half of the picture, a ramp that is black at one end, or all of it."""
+    columns = torch.linspace(0, 1, width, dtype=torch.float64).expand(1, 1, height, width)
+    return {"hard": (columns > 0.4).double(), "feathered": (2 * columns - 0.5).clamp(0, 1)}.get(
+        kind, torch.ones_like(columns)
+    )
+
+
+def evaluations(network, chosen, content, styles, image, tile_px, masked="none"):
     """The objective at ``image``: whole, in tiles, and in tiles with content computed anew."""
-    grams = style_targets(network, styles, chosen)
+
+    exemplars = network.padded(chosen.padding)  # a painting has borders, even for a texture
+
+    def regions(side_px):
+        if masked == "none":
+            return {}
+        mask = mask_of(masked, *image.shape[-2:])
+        under = mask_of("feathered", *styles[-1].shape[-2:])
+        found = style_statistics(exemplars, styles[-1], chosen, mask=under, tile_px=side_px)
+        return {"regions": (RegionTarget(mask, found),), "rest": 1 - mask}
+
+    grams = style_targets(exemplars, styles, chosen)
     kept, streamed = (
         Targets(
             content_targets(network, content, chosen, tile_px=side_px),
-            style_targets(network, styles, chosen, tile_px=side_px),
+            style_targets(exemplars, styles, chosen, tile_px=side_px),
+            **regions(side_px),
         )
         for side_px in (None, tile_px)
     )
-    anew = Targets({}, grams, content_image=content)
+    anew = Targets({}, grams, content_image=content, **regions(None))
     return [
         Objective(network, targets, chosen, tile_px=side_px).evaluate(image)
         for targets, side_px in ((kept, None), (streamed, tile_px), (anew, tile_px))
@@ -74,9 +103,10 @@ def check_same(whole, tiled, relative):
     size=SIZES,
     style_sizes=st.lists(SIZES, min_size=1, max_size=2),
     tile_px=TILES,
+    masked=st.sampled_from(MASKS),
 )
 def test_terms_and_gradient_in_tiles_are_those_of_the_whole(
-    options, weighed, size, style_sizes, tile_px, small_network, picture
+    options, weighed, size, style_sizes, tile_px, masked, small_network, picture
 ):
     weights = {name: 100.0 if name in weighed else 0.0 for name in WEIGHTS}
     if not weights["alpha"] and not weights["beta"]:
@@ -85,7 +115,7 @@ def test_terms_and_gradient_in_tiles_are_those_of_the_whole(
     network = small_network(chosen.network, pooling=chosen.pooling, padding=chosen.padding)
     styles = [picture(*side, seed=2 + place) for place, side in enumerate(style_sizes)]
     whole, *tiled = evaluations(
-        network, chosen, picture(*size, seed=1), styles, picture(*size), tile_px
+        network, chosen, picture(*size, seed=1), styles, picture(*size), tile_px, masked
     )
     for evaluation in tiled:
         check_same(whole, evaluation, 1e-9)
@@ -119,3 +149,36 @@ def test_cores_cover_every_feature_once(height_px, width_px, tile_px, name):
         assert tile.core(maps, stride_px).shape == core.shape
         assert max(tile.core_px) <= max(tile_px, 2 * stride_px - 1)
     assert whole.eq(1).all()
+
+
+CELLS = st.integers(1, 3)
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    statistic=st.sampled_from(CHOICES["statistic"]),
+    layers=ANY_LAYERS,
+    cells=st.tuples(CELLS, CELLS),
+    masked=st.sampled_from(MASKS),
+    shift=st.tuples(CELLS, CELLS),
+)
+def test_a_seamless_image_in_tiles_is_the_whole_and_has_no_first_pixel(
+    statistic, layers, cells, masked, shift, small_network, picture
+):
+    chosen = make_settings(
+        statistic=statistic, style_layers=layers, content_layers="relu2_2", total_variation=100,
+        alpha=1, beta=100, seamless=True,
+    )  # fmt: skip
+    network = small_network(padding="circular")
+    height, width = (32 * count for count in cells)
+    image, styles = picture(height, width), [picture(50, 44, seed=2)]
+    whole, *tiled = evaluations(
+        network, chosen, picture(height, width, seed=1), styles, image, 32, masked
+    )
+    for evaluation in tiled:
+        check_same(whole, evaluation, 1e-9)
+    texture = Objective(network, Targets({}, style_targets(network, styles, chosen)), chosen)
+    by = tuple(32 * count for count in shift)
+    ours = texture.evaluate(torch.roll(image, by, (2, 3)))
+    expected = torch.roll(texture.evaluate(image).gradient, by, (2, 3))
+    assert (ours.gradient - expected).norm() < 1e-9 * expected.norm()

@@ -19,6 +19,7 @@ PUBLIC = [
     "MissingPackageError",
     "OutOfMemoryError",
     "OutputError",
+    "Region",
     "Result",
     "Runtime",
     "Settings",

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 
 from impasto import layers
 from impasto.errors import SettingsError
+from impasto.settings import make_settings
 
 # Simonyan and Zisserman (2015), table 1, columns D and E.
 VGG16 = "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M"
@@ -141,3 +142,32 @@ def test_what_is_no_layer_and_weight_is_refused(value, got):
 def test_a_layer_given_twice_is_refused(value):
     with pytest.raises(SettingsError, match="expected each layer once, got 'relu4_2' twice"):
         layers.parse_layer_weights(value)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("relu1_1..relu2_2", {"relu1_1": 1, "relu1_2": 1, "relu2_1": 1, "relu2_2": 1}),
+        ("pool1..pool3=2,conv4_1", {"pool1": 2, "pool2": 2, "pool3": 2, "conv4_1": 1}),
+        (["conv3_2 .. conv3_2 = 3"], {"conv3_2": 3}),
+        ({"conv1_2..conv2_1": 0.5}, {"conv1_2": 0.5, "conv2_1": 0.5}),
+    ],
+)
+def test_a_range_names_the_layers_of_its_kind(words, expected):
+    assert layers.parse_layer_weights(words) == expected
+
+
+def test_a_range_goes_through_the_network_at_hand():
+    assert "relu3_4" in make_settings(style_layers="relu3_1..relu4_1", network="vgg19").style_layers
+    assert "relu3_4" not in make_settings(style_layers="relu3_1..relu4_1").style_layers
+
+
+@pytest.mark.parametrize("words", ["relu1_1..pool3", "relu3_1..relu2_1", "relu1_1..", "..relu1_1"])
+def test_a_range_that_is_none_is_refused(words):
+    with pytest.raises(SettingsError):
+        layers.parse_layer_weights(words)
+
+
+def test_a_layer_inside_a_range_and_beside_it_is_refused():
+    with pytest.raises(SettingsError, match="'relu2_1' twice"):
+        layers.parse_layer_weights("relu1_1..relu3_1,relu2_1=4")

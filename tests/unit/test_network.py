@@ -355,3 +355,29 @@ def test_loading_gives_the_network_asked_for(real_network):
     assert (again.pooling, again.padding) == ("average", "replicate")
     assert (real_network.dtype, real_network.pooling) == (torch.float32, "max")
     assert real_network.padding == "zeros"
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_a_circular_network_knows_no_border(pooling, small_network, plain_features, picture):
+    network = small_network(pooling=pooling, padding="circular")
+    image = picture(32, 48).requires_grad_()
+    names = ["relu1_1", "conv2_2", "pool3", "relu4_1"]
+    found = network.features(image, names)
+    expected = plain_features(image, pooling=pooling, padding="circular")
+    for name in names:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-9, atol=1e-11)
+    ours, plain = (
+        torch.autograd.grad(sum(maps[name].square().sum() for name in names), image)[0]
+        for maps in (found, expected)
+    )
+    torch.testing.assert_close(ours, plain, rtol=1e-9, atol=1e-11)
+    rolled = network.features(torch.roll(image, (8, 16), (2, 3)), ["relu4_1"])["relu4_1"]
+    torch.testing.assert_close(rolled, torch.roll(found["relu4_1"], (1, 2), (2, 3)))
+
+
+def test_the_same_network_with_another_padding(small_network, picture):
+    network = small_network(padding="circular")
+    image = picture(16, 16)
+    other = network.padded("zeros").features(image, ["relu2_1"])["relu2_1"]
+    assert other.equal(small_network(padding="zeros").features(image, ["relu2_1"])["relu2_1"])
+    assert network.padding == "circular"

@@ -100,3 +100,12 @@ def test_the_margin_is_a_share_of_the_longer_side():
 def test_a_margin_reaches_no_further_than_the_picture_it_mirrors():
     (sliver,) = scales(20, 400, make_settings(coarsest=400, margin=0.1))
     assert sliver.margin_px == 19
+
+
+def test_seamless_sizes_are_whole_multiples_without_a_margin():
+    found = scales(192, 256, make_settings(seamless=True, coarsest=100), smallest_px=16)
+    assert all(
+        scale.height_px % 16 == scale.width_px % 16 == scale.margin_px == 0 for scale in found
+    )
+    assert (found[-1].height_px, found[-1].width_px) == (192, 256)
+    assert all(scale.wraps for scale in found)

@@ -92,6 +92,14 @@ def replay_picture(
         str | None,
         typer.Option("--start", metavar="FILE", help="The picture it started from, if one."),
     ] = None,
+    regions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--region",
+            metavar="MASK:STYLE[:MASK]",
+            help="A region's pictures; once for each, in their order.",
+        ),
+    ] = None,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, such as size=2048."),
@@ -114,6 +122,7 @@ def replay_picture(
             content=content,
             styles=styles or [],
             start=start,
+            regions=regions or [],
             changes=changes or [],
             runtime=options,
             other_inputs=other_inputs,

@@ -74,8 +74,9 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
     Args:
         panels: the models, by the heading that their options stand under in ``--help``.
             A field becomes ``--field-name``; its ``json_schema_extra`` may name another
-            ``flag`` and a ``short`` one. Values are passed on as words: the model reads and
-            checks them, and explains itself as everywhere.
+            ``flag``, a ``short`` one and a ``metavar``; the words of a ``whole`` list are not
+            parted at commas. Values are passed on as words: the model reads and checks them,
+            and explains itself as everywhere.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -90,6 +91,12 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
             for name, field in model.model_fields.items()
         ]
         names = {option.name for option in options}
+        whole = {
+            name
+            for model in panels.values()
+            for name, field in model.model_fields.items()
+            if _extra(field).get("whole")
+        }
 
         def called(**arguments: Any) -> Any:
             # Compared by identity: 0 is a value, and equals False.
@@ -97,7 +104,7 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
             not_given |= {name for name in names if arguments[name] == []}
             given = {k: v for k, v in arguments.items() if k not in not_given}
             for name in names & given.keys():
-                if isinstance(given[name], list):
+                if isinstance(given[name], list) and name not in whole:
                     given[name] = [word for words in given[name] for word in words.split(",")]
             return command(**given)
 
@@ -133,7 +140,7 @@ def assignments(words: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
 
 def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
     kind, metavar = _type_of(field)
-    extra: dict[str, Any] = field.json_schema_extra or {}  # type: ignore[assignment]
+    extra = _extra(field)
     flags = [extra.get("flag", f"--{name.replace('_', '-')}")]
     if "short" in extra:
         flags.append(extra["short"])
@@ -142,7 +149,7 @@ def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
         help=_help(field),
         show_default=False,
         rich_help_panel=panel,
-        metavar=metavar,
+        metavar=extra.get("metavar", metavar),
     )
     return inspect.Parameter(
         name,
@@ -150,6 +157,10 @@ def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
         default=inspect.Parameter.empty if field.is_required() else None,
         annotation=Annotated[kind if field.is_required() else kind | None, option],
     )
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra or {}  # type: ignore[return-value]
 
 
 def _type_of(field: FieldInfo) -> tuple[Any, str | None]:

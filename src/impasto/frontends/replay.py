@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from impasto.errors import SettingsError
 from impasto.frontends.options import assignments
-from impasto.records import Job
+from impasto.records import Job, Region
 from impasto.settings import Runtime, Settings, check, overlay
 
 if TYPE_CHECKING:
     from impasto.images import Picture
-    from impasto.recipe import Input, Recipe
+    from impasto.recipe import Input, Recipe, RegionInput
     from impasto.weights import Progress
 
 
@@ -22,6 +22,7 @@ def make_job(
     content: str | None,
     styles: Sequence[str],
     start: str | None,
+    regions: Sequence[str] = (),
     changes: Sequence[str] = (),
     runtime: dict[str, Any],
     other_inputs: bool = False,
@@ -34,6 +35,7 @@ def make_job(
         content: path of the content picture, if the recipe has one.
         styles: paths of the style pictures, in the recipe's order.
         start: path of the picture to start from, if the recipe has one.
+        regions: the recipe's regions in its order, each as MASK:STYLE or MASK:STYLE:MASK.
         changes: settings to change, as NAME=VALUE.
         runtime: fields of Runtime that are to differ from what was decided then.
         other_inputs: take other pictures and other weights than the recipe's.
@@ -76,6 +78,7 @@ def make_job(
         ),
         start_image=_picture("start", needed_start, start, other_inputs),
         weights=weights,
+        regions=_regions(needed.regions, regions, other_inputs),
         settings=settings,
         runtime=check(Runtime, {**decided, **runtime}),
     )
@@ -113,6 +116,29 @@ def _picture(
             f"give its path with --{option}"
         )
     return _load(option, needed, path, other_inputs)
+
+
+def _regions(
+    needed: Sequence[RegionInput], words: Sequence[str], other_inputs: bool
+) -> tuple[Region, ...]:
+    """Load the pictures of the recipe's regions."""
+    from impasto.regions import parse
+
+    given = parse(words)
+    if len(given) != len(needed):
+        told = ", ".join(f"{part.mask.name!r}:{part.style.name!r}" for part in needed) or "none"
+        raise SettingsError(
+            f"region: expected {len(needed)} as MASK:STYLE, got {len(given)}; the recipe names "
+            f"{told}"
+        )
+    return tuple(
+        Region(
+            _load("region", part.mask, region.mask, other_inputs),
+            _load("region", part.style, region.style, other_inputs),
+            _picture("region", part.style_mask, region.style_mask, other_inputs),
+        )
+        for part, region in zip(needed, given, strict=True)
+    )
 
 
 def _load(option: str, needed: Input | None, path: str, other_inputs: bool) -> Picture:

@@ -17,7 +17,7 @@ _BYTES_PER_PIXEL = 28
 # Pictures that take less are decoded without a look at what is free.
 _UNNOTICED_BYTES = 2**28
 # Each scan of a JPEG passes over all of its pixels, and a scan may have eleven bytes: 300
-# megapixels in 10 000 scans would take half an hour. Programs write ten or so.
+# megapixels in 10 000 scans would take twenty minutes. Programs write ten or so.
 _MAX_SCANNED_PIXELS = 10**10
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA

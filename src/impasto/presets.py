@@ -107,4 +107,23 @@ PRESETS: dict[str, Preset] = {
             "iterations": 500,
         },
     ),
+    "crowson": Preset(
+        "means and covariances, weights that fall fast with depth, Adam, from the photograph",
+        "crowsonkb's style-transfer-pytorch, 2021. Differs: as many iterations as the sizes need "
+        "instead of 1000 and then 500 a size; iterates are not averaged, which gained nothing "
+        "(docs/control.md)",
+        {
+            "statistic": "moments",
+            "style_layers": dict(zip(_FIVE_LAYERS, (256.0, 64.0, 16.0, 4.0, 1.0), strict=True)),
+            "start": "content",
+            "optimiser": "adam",
+            "learning_rate": 0.02,
+        },
+    ),
+    "spst": Preset(
+        "Gram matrices with means and deviations, doubled sizes",
+        "a recipe of that name, known to this project by its description alone; its statistics "
+        "after Li et al., Demystifying neural style transfer, IJCAI 2017",
+        {"statistic": "gram+mean+std", "size_ratio": 2.0},
+    ),
 }

@@ -4,8 +4,8 @@ White is inside, black outside, and grey in between. Gatys et al., "Controlling 
 factors in neural style transfer", 2017, section 4.
 
 Differs: a mask weighs positions, not features, so that sums under a mask and under its
-inverse add up to the whole; and each region's loss counts by its area, so that a region
-painted after the picture's own style looks as if there were none.
+inverse add up to the whole; and each region's loss counts by its area, so that a small one
+pulls on its pixels no harder than a large one.
 """
 
 from __future__ import annotations

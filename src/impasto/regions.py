@@ -14,6 +14,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -97,8 +99,17 @@ def grey(mask: Picture, height_px: int, width_px: int) -> Tensor:
     return F.interpolate(pixels, (height_px, width_px), mode="bilinear", antialias=True)
 
 
+def _black_and_white(source: ImageSource) -> ImageSource:
+    """Turn what a comparison gives, an array or a tensor of truths, into grey levels."""
+    if isinstance(source, np.ndarray) and source.dtype == bool:
+        return source.astype(np.uint8) * 255
+    if isinstance(source, Tensor) and source.dtype == torch.bool:
+        return source.to(torch.uint8) * 255
+    return source
+
+
 def _load_mask(source: ImageSource, label: str, height_px: int, width_px: int) -> Picture:
-    mask = images.load(source)
+    mask = images.load(_black_and_white(source))
     wanted, got = width_px / height_px, mask.width_px / mask.height_px
     if abs(got / wanted - 1) > max(_ASPECT_TOLERANCE, 1 / min(height_px, mask.height_px)):
         raise ImageError(

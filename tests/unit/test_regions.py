@@ -48,6 +48,14 @@ def test_a_mask_is_averaged_over_what_becomes_a_pixel():
     assert (small[0].item(), small[-1].item()) == pytest.approx((1, 0))
 
 
+def test_what_a_comparison_gives_is_a_mask():
+    style = np.zeros((8, 8, 3), dtype=np.float32)
+    truths = columns(8, 8, 0, 5) > 0.5
+    for mask in (truths, torch.from_numpy(truths)[None]):
+        (area,) = regions.read([Region(mask, style)], 8, 8)
+        assert regions.grey(area.mask, 8, 8)[0, 0, 0].tolist() == [1, 1, 1, 1, 1, 0, 0, 0]
+
+
 def test_opacity_counts_as_grey():
     mask = np.ones((4, 4, 4), dtype=np.float32)
     mask[:, 2:, 3] = 0.25

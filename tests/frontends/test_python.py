@@ -130,3 +130,17 @@ def test_a_seamless_texture_has_sides_that_the_network_divides(options):
     result = impasto.style("painting.png", aspect="3:2", seamless=True, **options | {"size": 70})
     assert result.image.size == (64, 48)
     assert "only multiples of 16 fit themselves" in result.notes[0]
+
+
+def test_a_seamless_texture_begins_anywhere(options):
+    start = np.random.default_rng(0).random((32, 48, 3), dtype=np.float32)
+    rolled = np.roll(start, (16, 16), (0, 1))
+    options |= {"size": 48, "coarsest": 48, "aspect": "3:2", "precision": "fp32"}
+    first, second = (
+        impasto.style("painting.png", seamless=True, start=begun, **options).pixels
+        for begun in (start, rolled)
+    )
+    assert (first - torch.from_numpy(start).permute(2, 0, 1)).abs().max() > 0.01
+    torch.testing.assert_close(second, torch.roll(first, (16, 16), (2, 3)), rtol=0, atol=1e-3)
+    bordered = impasto.style("painting.png", start=rolled, margin=0, **options).pixels
+    assert (bordered - second).abs().max() > 0.01

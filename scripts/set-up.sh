@@ -17,7 +17,7 @@ fail() {
     exit 1
 }
 
-# is_set_up EXTRA: whether .venv has the package with that extra (dev holds notebook), as the files
+# is_set_up EXTRAS: whether .venv has the package with these extras (dev holds them all), as the files
 # ask now. Every start asks this, hence without starting Python.
 is_set_up() {
     local files place interpreter extra
@@ -29,7 +29,7 @@ is_set_up() {
 
 fingerprint() { cat -- "$root/constraints.txt" "$root/pyproject.toml" | cksum; }
 
-# set_up EXTRA: puts the package with that extra into .venv.
+# set_up EXTRAS: puts the package with these extras into .venv.
 set_up() {
     trap 'say "interrupted; the next start does the set-up again"; exit 130' INT
     find_python

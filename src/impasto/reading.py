@@ -62,6 +62,17 @@ def check_header(file: BinaryIO, label: str) -> None:
         _open(file, label)
 
 
+def read_size(file: BinaryIO, label: str) -> tuple[int, int]:
+    """Return a picture's width and height in pixels from its header alone, however large.
+
+    Raises:
+        ImageError: of an unknown format, or damaged at once.
+    """
+    with _guard(label, most_pixels=None):
+        image = _identify(file, label)
+        return image.width, image.height
+
+
 def decode(data: bytes, label: str) -> tuple[Floats, Floats | None]:
     """Decode the first frame of a picture file.
 
@@ -121,13 +132,13 @@ def _decode_image(image: Image.Image, label: str) -> tuple[Floats, Floats | None
 
 
 @contextmanager
-def _guard(label: str) -> Iterator[None]:
+def _guard(label: str, *, most_pixels: int | None = MAX_PIXELS) -> Iterator[None]:
     """Turn whatever a decoder raises into one ImageError, and keep its warnings to itself."""
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pillow_limit = Image.MAX_IMAGE_PIXELS
         # Pillow warns at its limit and refuses at twice that.
-        Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+        Image.MAX_IMAGE_PIXELS = most_pixels and most_pixels // 2
         try:
             yield
         except ImageError:
@@ -148,13 +159,35 @@ def _guard(label: str) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = pillow_limit
 
 
+<<<<<<< HEAD
 def _open(file: BinaryIO, label: str) -> Image.Image:
+=======
+def _too_large(label: str, size: str) -> ImageError:
+    return ImageError(
+        f"{label} is too large: expected at most {MAX_PIXELS // 10**6} megapixels, got {size}; "
+        "scale it down first"
+    )
+
+
+def _identify(file: BinaryIO, label: str) -> Image.Image:
+>>>>>>> 9b90cb3 (Open a studio in the browser: order paintings, watch them, fetch them)
     try:
-        image = Image.open(file, formats=READ_FORMATS)
+        return Image.open(file, formats=READ_FORMATS)
     except UnidentifiedImageError:
         file.seek(0)
         raise ImageError(_explain(file.read(512), label)) from None
+<<<<<<< HEAD
     check_pixels(image.width, image.height, label)
+=======
+
+
+def _open(file: BinaryIO, label: str) -> Image.Image:
+    image = _identify(file, label)
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(label, f"{image.width} x {image.height} pixels")
+    if not image.width * image.height:
+        raise ImageError(f"{label} has no pixels: expected a picture; {_ADVICE}")
+>>>>>>> 9b90cb3 (Open a studio in the browser: order paintings, watch them, fetch them)
     return image
 
 

@@ -137,6 +137,7 @@ def bare(tmp_path):
     copy.commands.mkdir()
     for name in (*SYSTEM, "cp", "grep", "touch"):
         (copy.commands / name).symlink_to(shutil.which(name))
+    (copy.commands / "chromium").symlink_to(shutil.which("cat"))
     return copy
 
 
@@ -163,7 +164,7 @@ def test_the_first_start_installs_the_lock_fetches_the_weights_and_runs_the_comm
     )
     calls = copy.calls()
     assert calls[-3].startswith("pip install ")
-    assert calls[-3].endswith(" --constraint constraints.txt --editable .[notebook]")
+    assert calls[-3].endswith(" --constraint constraints.txt --editable .[notebook,studio]")
     assert calls[-2:] == ["impasto weights fetch vgg16", "impasto plan"]
 
 
@@ -364,6 +365,25 @@ def test_one_failure_fails_the_whole_and_stops_nothing(copy, name):
         assert f"test: failed: {name}" in done.stderr.splitlines()[-1]
 
 
+def test_test_installs_the_browser_where_it_may(copy):
+    (copy.commands / "chromium").unlink()
+    for name in ("apt-get", "sudo"):
+        (copy.commands / name).write_text(f'#!/bin/sh\necho {name} "$@" >>"$STATE/calls"\n')
+        (copy.commands / name).chmod(0o755)
+    assert copy.run("./test").returncode == 0
+    calls = copy.calls()
+    assert any(call.endswith("install -y -qq chromium") for call in calls)
+    assert calls[-1] == "pytest"
+
+
+def test_test_fails_without_a_browser_with_the_command_to_give(copy):
+    (copy.commands / "chromium").unlink()
+    done = copy.run("./test")
+    assert done.returncode == 1
+    assert "sudo apt install chromium" in done.stderr
+    assert copy.calls()[-1] == "pytest"
+
+
 def test_tests_arguments_go_to_pytest_alone(copy):
     done = copy.run("./test", "-k", "a or b")
     assert done.stdout.endswith(f"pytest in {copy.folder}\n-k\na or b\n")
@@ -371,7 +391,7 @@ def test_tests_arguments_go_to_pytest_alone(copy):
 
 
 def test_what_test_installed_serves_run_and_not_the_reverse(copy):
-    for command, extra in (("./run", ".[notebook]"), ("./test", ".[dev]")):
+    for command, extra in (("./run", ".[notebook,studio]"), ("./test", ".[dev]")):
         copy.run(command)
         assert copy.calls("pip")[-1].endswith(extra)
     copy.run("./run")
@@ -400,7 +420,7 @@ def test_the_lock_settles_each_package_once_within_the_range_that_the_package_as
     for requirement in asked:
         launched = any(
             requirement.marker is None or requirement.marker.evaluate({"extra": extra})
-            for extra in ("dev", "notebook")
+            for extra in ("dev", "notebook", "studio")
         )
         if launched and requirement.name != "impasto":
             [exact] = found[canonicalize_name(requirement.name)].specifier

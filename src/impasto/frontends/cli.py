@@ -19,6 +19,7 @@ from impasto.errors import Diverged, ImpastoError, OutOfMemoryError, OutputError
 from impasto.frontends import bench, measure, plan, presets, process, sheet
 from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.options import add_modes, with_options
+from impasto.frontends.studio.command import add_studio
 from impasto.frontends.terminal import Display, make_display
 from impasto.records import Job, Result, Step
 from impasto.settings import Mode, Runtime, Settings, check
@@ -34,6 +35,7 @@ weights_app = typer.Typer(help="See, fetch and check the networks' weights.", no
 app.add_typer(weights_app, name="weights")
 app.add_typer(bench.app, name="bench")
 app.add_typer(plan.app, name="plan")
+add_studio(app)
 
 # Typer has its own copy of click, or uses click itself, depending on its release.
 _UsageError: Any = typer.BadParameter.__base__

@@ -1,0 +1,129 @@
+"""``impasto studio``: the studio as a command."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import typer
+from pydantic import Field
+
+from impasto import files
+from impasto.errors import MissingPackageError, OutputError
+from impasto.frontends.options import with_options
+from impasto.settings import Options, Runtime, check
+
+_TOKEN_VARIABLE = "IMPASTO_STUDIO_TOKEN"  # noqa: S105 - its name, not its value
+
+
+class Serving(Options):
+    """Where the studio is, and how much it takes on."""
+
+    host: str = Field(
+        default="127.0.0.1",
+        description="Address to listen on; another than this machine's own asks visitors for a "
+        "token, which is printed.",
+    )
+    port: int = Field(
+        default=8500, ge=0, le=65535, description="Port to listen on; 0 for any that is free."
+    )
+    folder: Path | None = Field(
+        default=None,
+        description="Where pictures are kept; by default in impasto's cache folder.",
+    )
+    painters: tuple[str, ...] | None = Field(
+        default=None,
+        description="Devices to paint on at once, such as cuda:0,cuda:1; by default --device.",
+    )
+    queue_limit: int = Field(
+        default=100, ge=1, le=10_000, description="How many paintings may wait."
+    )
+
+
+def add_studio(app: typer.Typer) -> None:
+    """Give ``app`` the command ``studio``."""
+
+    @app.command("studio")
+    @with_options({"The studio": Serving, "Where and how": Runtime})
+    def studio(**options: Any) -> None:
+        """Paint in the browser, watch it happen, and steer it."""
+        own = {name: options.pop(name) for name in Serving.model_fields if name in options}
+        serve(check(Serving, own), options)
+
+
+def serve(serving: Serving, runtime: dict[str, Any]) -> None:
+    """Serve the studio until it is interrupted.
+
+    Args:
+        serving: where, and how much.
+        runtime: fields of Runtime for the painters.
+
+    Raises:
+        MissingPackageError: the extra ``studio`` is not installed.
+        OutputError: the folder or the port cannot be used.
+        SettingsError: an option of Runtime that cannot be.
+    """
+    try:
+        import uvicorn
+
+        from impasto.frontends.studio import guard, server
+        from impasto.frontends.studio.store import Store
+        from impasto.frontends.studio.workshop import Workshop
+    except ImportError as error:
+        raise MissingPackageError(
+            f"the studio needs a package that is not installed ({error.name}): install it with "
+            "pip install 'impasto[studio]'"
+        ) from None
+    chosen = check(Runtime, runtime).model_dump(exclude_unset=True)
+    runtimes = [
+        check(Runtime, {**chosen, "device": device}).model_dump(exclude_unset=True)
+        for device in serving.painters or (chosen.get("device", "auto"),)
+    ]
+    listening = _listen(serving)
+    port = listening.getsockname()[1]
+    token = os.environ.get(_TOKEN_VARIABLE)
+    if token is None and not guard.is_loopback(serving.host):
+        token = secrets.token_urlsafe(24)
+    folder = serving.folder or files.cache_folder() / "studio"
+    store = Store(folder)
+    app = server.make_app(
+        lambda: Workshop(store, runtimes, serving.queue_limit),
+        guard.Rules(serving.host, port, token),
+    )
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            app.state.workshop.audience.close()
+            super().handle_exit(sig, frame)
+
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=3,
+        http="h11",
+        lifespan="on",
+    )
+    host = f"[{serving.host}]" if ":" in serving.host else serving.host
+    typer.echo(f"http://{host}:{port}/{f'?token={token}' if token else ''}")
+    typer.echo("The studio is open at this address; Ctrl-C closes it.", err=True)
+    sys.stdout.flush()
+    Server(config).run(sockets=[listening])
+
+
+def _listen(serving: Serving) -> socket.socket:
+    """Take the port, before anything slow."""
+    family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
+    try:
+        return socket.create_server((serving.host, serving.port), family=family)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise OutputError(
+            f"cannot listen on {serving.host}:{serving.port} ({reason}): "
+            "expected a free port of this machine; give another --port or --host"
+        ) from None

@@ -1,0 +1,82 @@
+"""The form, generated from the settings model: an option added there appears in the page."""
+
+from __future__ import annotations
+
+import types
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, Field
+from pydantic.fields import FieldInfo
+
+from impasto.settings import PRESETS, Settings
+
+# What stands up front; everything else is under "more".
+_UP_FRONT = ("strength", "size", "colour")
+# What the page asks for by other means: pictures, and where a painting goes on.
+Kind = Literal["integer", "number", "choice", "flag", "text", "weights", "numbers"]
+
+
+class Option(BaseModel):
+    """One field of the form."""
+
+    name: str
+    kind: Kind
+    description: str
+    default: Any = None
+    choices: list[str] | None = None
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    up_front: bool = False
+    steerable: bool = Field(default=False, description="May change while it is painted.")
+
+
+class Form(BaseModel):
+    """Everything that can be chosen."""
+
+    presets: list[str]
+    options: list[Option]
+
+
+_BOUNDS = {"ge": "at_least", "gt": "above", "le": "at_most", "lt": "below"}
+_KINDS: dict[Any, Kind] = {bool: "flag", int: "integer", float: "number", str: "text"}
+
+
+def make_form() -> Form:
+    """Describe every field of Settings."""
+    options = [_option(name, field) for name, field in Settings.model_fields.items()]
+    options.sort(key=lambda option: _UP_FRONT.index(option.name) if option.up_front else 99)
+    return Form(presets=list(PRESETS), options=options)
+
+
+def _option(name: str, field: FieldInfo) -> Option:
+    annotation: Any = field.annotation
+    if get_origin(annotation) in (Union, types.UnionType):
+        (annotation,) = [part for part in get_args(annotation) if part is not type(None)]
+    choices = None
+    if get_origin(annotation) is Literal:
+        kind, choices = "choice", [str(choice) for choice in get_args(annotation)]
+    elif get_origin(annotation) is dict:
+        kind = "weights"
+    elif get_origin(annotation) in (tuple, list):
+        kind = "numbers"
+    else:
+        kind = _KINDS.get(annotation, "text")
+    bounds = {
+        word: getattr(bound, limit)
+        for bound in field.metadata
+        for limit, word in _BOUNDS.items()
+        if getattr(bound, limit, None) is not None
+    }
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    return Option(
+        name=name,
+        kind=kind,
+        description=str(field.description),
+        default=field.default,
+        choices=choices,
+        up_front=name in _UP_FRONT,
+        steerable=bool(extra.get("steerable")),
+        **bounds,
+    )

@@ -1,0 +1,239 @@
+"""Who may ask, from where, and how much: before anything else sees a request.
+
+Host is checked against DNS rebinding, Origin and Sec-Fetch-Site against other sites, a token
+where the studio listens beyond this machine, and the body's type and length. Every answer
+carries a content security policy.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import secrets
+import socket
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from impasto.frontends.studio.refusals import Refusal
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+MOST_JSON_BYTES = 2**18
+MOST_UPLOAD_BYTES = 64 * 2**20
+_UPLOADS = "/api/pictures"
+# A form has some lines around its file.
+_FORM_BYTES = 2**12
+_HEARD_OUT_BYTES = 2**26
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
+
+_HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; "
+    "img-src 'self' blob: data:; connect-src 'self'; font-src 'self'; manifest-src 'self'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the guard goes by.
+
+    Attributes:
+        host: the address that the studio listens on.
+        port: and the port.
+        token: what a request must know; None where everybody on this machine may ask.
+    """
+
+    host: str
+    port: int
+    token: str | None
+
+    @property
+    def cookie(self) -> str:
+        """Name of the cookie that holds the token: browsers share cookies between ports."""
+        return f"impasto_{self.port}"
+
+    def is_own_name(self, name: str) -> bool:
+        """Tell whether a Host header may name this studio.
+
+        A rebinding attack needs a name that the attacker's own name server answers for: an
+        address in numbers is none, nor are names that this machine has given itself.
+        """
+        if name in _LOOPBACK_NAMES:
+            return True
+        if is_loopback(self.host):
+            return False
+        return name in (self.host.lower(), socket.gethostname().lower()) or _is_address(name)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+
+
+class Guard:
+    """Wraps the application."""
+
+    def __init__(self, app: App, rules: Rules) -> None:
+        self._app, self._rules = app, rules
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or refuse it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: MutableMapping[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *_encoded(_HEADERS)]
+            await send(message)
+
+        try:
+            headers = _headers(scope)
+            self._check_place(scope, headers)
+            if self._is_welcome(scope, headers):
+                receive = _bounded(receive, self._check_body(scope, headers))
+                await self._app(scope, receive, send_with_headers)
+            else:
+                await self._let_in(scope, send_with_headers)
+        except Refusal as refusal:
+            await _answer(send_with_headers, refusal.status, {"error": refusal.error})
+
+    def _check_place(self, scope: Scope, headers: dict[str, str]) -> None:
+        """Refuse requests that another name or another site has made a browser send."""
+        host = headers.get("host", "")
+        name = _name_of(host)
+        if name is None or not self._rules.is_own_name(name):
+            raise Refusal(
+                421, "expected this studio's own address as Host; open the address that it printed"
+            )
+        origin = headers.get("origin")
+        if origin is not None and origin.lower() != f"{scope['scheme']}://{host.lower()}":
+            raise Refusal(403, "expected a request from the studio's own page, got another site's")
+        site = headers.get("sec-fetch-site", "none")
+        is_navigation = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
+        if site not in ("none", "same-origin") and not is_navigation:
+            raise Refusal(403, "expected a request from the studio's own page, got another site's")
+
+    def _is_welcome(self, scope: Scope, headers: dict[str, str]) -> bool:
+        token = self._rules.token
+        if token is None:
+            return True
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            given = _cookie(headers, self._rules.cookie)
+        return secrets.compare_digest(given.strip().encode(), token.encode())
+
+    async def _let_in(self, scope: Scope, send: Send) -> None:
+        """Turn the token in the printed address into a cookie that scripts cannot read."""
+        query = parse_qs(scope["query_string"].decode("latin-1"))
+        (given, *_) = query.pop("token", [""])
+        token = self._rules.token or ""
+        if scope["method"] != "GET" or not secrets.compare_digest(given.encode(), token.encode()):
+            raise Refusal(
+                401,
+                "expected the studio's token; open the address that it printed, or send the "
+                "header Authorization: Bearer TOKEN",
+            )
+        rest = urlencode(query, doseq=True)
+        place = f"{scope['path']}?{rest}" if rest else scope["path"]
+        cookie = f"{self._rules.cookie}={token}; HttpOnly; SameSite=Strict; Path=/"
+        # A path of two slashes would be another site.
+        headers = {"location": f"/{place.lstrip('/')}", "set-cookie": cookie}
+        await _answer(send, 303, {}, headers | {"cache-control": "no-store"})
+
+    def _check_body(self, scope: Scope, headers: dict[str, str]) -> int:
+        """Return how many bytes the body may have."""
+        is_upload = scope["path"] == _UPLOADS
+        most = MOST_UPLOAD_BYTES + _FORM_BYTES if is_upload else MOST_JSON_BYTES
+        length = headers.get("content-length", "0")
+        if not length.isdecimal():
+            raise Refusal(400, "expected a number as Content-Length")
+        if int(length) > most:
+            raise _too_long(most)
+        has_body = int(length) > 0 or "transfer-encoding" in headers
+        if scope["method"] in _SAFE or not has_body:
+            return most
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        expected = "multipart/form-data" if is_upload else "application/json"
+        if kind != expected:
+            raise Refusal(415, f"expected a body of type {expected}, got {kind[:80] or 'none'!r}")
+        return most
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """Stop reading a body that goes on for too long: its announced length may be a lie."""
+    received = 0
+
+    async def receive_some() -> MutableMapping[str, Any]:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received <= most:
+            return message
+        # A client that is still sending would not hear the answer, so hear it out, for a while.
+        while message.get("more_body") and received <= most + _HEARD_OUT_BYTES:
+            message = await receive()
+            received += len(message.get("body", b""))
+        raise _too_long(most)
+
+    return receive_some
+
+
+def _too_long(most: int) -> Refusal:
+    size = f"{most // 2**20} MiB" if most >= 2**20 else f"{most // 2**10} KiB"
+    return Refusal(413, f"expected at most {size}, got more; scale the picture down first")
+
+
+def _headers(scope: Scope) -> dict[str, str]:
+    return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def _name_of(host: str) -> str | None:
+    """Return a Host header's name without its port; None if it is malformed."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts.hostname
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _cookie(headers: dict[str, str], name: str) -> str:
+    try:
+        found = SimpleCookie(headers.get("cookie", "")).get(name)
+    except CookieError:
+        return ""
+    return found.value if found else ""
+
+
+async def _answer(
+    send: Send, status: int, body: dict[str, str], headers: dict[str, str] | None = None
+) -> None:
+    told = {"content-type": "application/json"} | (headers or {})
+    await send({"type": "http.response.start", "status": status, "headers": _encoded(told)})
+    await send({"type": "http.response.body", "body": json.dumps(body).encode()})

@@ -1,0 +1,52 @@
+// The HTTP interface as functions; a refusal becomes an Error with the server's words.
+
+export async function ask(method, path, body) {
+  const options = { method, headers: {} };
+  if (body instanceof FormData) {
+    options.body = body;
+  } else if (body !== undefined) {
+    options.headers["content-type"] = "application/json";
+    options.body = JSON.stringify(body);
+  }
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Error("The studio does not answer. Is it still running?");
+  }
+  const told = answer.status === 204 ? null : await answer.json();
+  if (!answer.ok) throw new Error(told.error);
+  return told;
+}
+
+export function upload(file) {
+  const form = new FormData();
+  form.append("file", file, file.name || "pasted.png");
+  return ask("POST", "api/pictures", form);
+}
+
+// Calls handlers[kind](data). A hidden tab does not listen: browsers keep few connections.
+export function listen(handlers, opened) {
+  let source = null;
+  const update = () => {
+    if (document.hidden) {
+      source?.close();
+      source = null;
+    } else if (source === null) {
+      source = new EventSource("api/events");
+      source.addEventListener("open", opened);
+      source.addEventListener("error", () => {
+        // After some refusals a browser does not try again by itself.
+        if (source?.readyState === EventSource.CLOSED) {
+          source = null;
+          setTimeout(update, 2000);
+        }
+      });
+      for (const [kind, handle] of Object.entries(handlers)) {
+        source.addEventListener(kind, (event) => handle(JSON.parse(event.data)));
+      }
+    }
+  };
+  document.addEventListener("visibilitychange", update);
+  update();
+}

@@ -1,0 +1,327 @@
+// Puts the page together: what is chosen becomes an order, and what happens is shown.
+
+import { ask, listen } from "./api.js";
+import { Curve } from "./curve.js";
+import { Easel } from "./easel.js";
+import { Controls } from "./form.js";
+import { Pictures } from "./pictures.js";
+import { clock, heading, make, memory } from "./words.js";
+import { Works, isUnderWay } from "./works.js";
+
+const find = (selector) => document.querySelector(selector);
+const form = find("#order");
+const refusal = find("#refusal");
+const steerPanel = find("#steer");
+const steerForm = steerPanel.querySelector("form");
+const pictures = new Pictures(refuse);
+const works = new Works();
+const easel = new Easel();
+const curve = new Curve();
+let controls, steering, preset;
+let goingOn = { start: null, parent: null };
+let planned = 0;
+
+function refuse(words) {
+  refusal.textContent = words;
+}
+
+// --- the order --------------------------------------------------------------------------------
+
+function currentOrder() {
+  const mode = new FormData(form).get("mode");
+  return {
+    mode,
+    content: mode === "style" ? null : (pictures.content?.id ?? null),
+    styles: mode === "content" ? [] : pictures.styles.map((style) => style.id),
+    ...goingOn,
+    preset: preset.value || null,
+    settings: controls.values(),
+  };
+}
+
+function isComplete({ mode, content, styles }) {
+  return (mode === "style" || content !== null) && (mode === "content" || styles.length > 0);
+}
+
+function showMode() {
+  const mode = new FormData(form).get("mode");
+  find("#content").hidden = mode === "style";
+  find("#styles").hidden = mode === "content";
+}
+
+function changed() {
+  refuse("");
+  const order = currentOrder();
+  const ticket = ++planned;
+  const plan = find("#plan");
+  if (!isComplete(order)) {
+    plan.textContent = order.mode === "style" ? "Choose a painting." : "Choose a photograph to begin.";
+    return;
+  }
+  setTimeout(async () => {
+    if (ticket !== planned) return;
+    try {
+      const { sizes, time_s, peak_bytes } = await ask("POST", "api/plan", order);
+      if (ticket !== planned) return;
+      const { width_px, height_px } = sizes.at(-1);
+      const steps = sizes.reduce((sum, size) => sum + size.iterations, 0);
+      const time = time_s ? `about ${clock(time_s)}` : `${steps} steps`;
+      plan.textContent = `${width_px} × ${height_px} pixels, ${time}, ${memory(peak_bytes)} of memory`;
+    } catch (error) {
+      if (ticket !== planned) return;
+      plan.textContent = "";
+      refuse(error.message);
+    }
+  }, 300);
+}
+
+async function start(event) {
+  event.preventDefault();
+  refuse("");
+  const order = currentOrder();
+  if (!isComplete(order)) {
+    refuse(order.mode === "style" ? "Choose a painting first." : "Choose a photograph and a painting first.");
+    return;
+  }
+  try {
+    const work = await ask("POST", "api/works", order);
+    works.put(work);
+    works.choose(work.id);
+    find("#easel").focus({ preventScroll: true });
+    find("#easel").scrollIntoView({ block: "nearest" });
+    startFrom(null, null);
+  } catch (error) {
+    refuse(error.message);
+  }
+}
+
+function startFrom(startId, parent, words = "") {
+  goingOn = { start: startId, parent };
+  const line = find("#start-picture");
+  line.hidden = startId === null;
+  line.querySelector("span").textContent = words;
+}
+
+// Fills the form with an order or a recipe.
+async function fill({ mode, content, styles, settings }) {
+  form.elements.mode.value = mode;
+  const named = await Promise.allSettled([content, ...styles].map((id) => (id ? pictures.find(id) : null)));
+  const [photograph, ...paintings] = named.map((found) => found.value ?? null);
+  pictures.replace(photograph, paintings.filter(Boolean));
+  preset.value = "default";
+  controls.fill(settings);
+  showMode();
+  changed();
+}
+
+function offerRecipe({ detail: picture }) {
+  changed();
+  if (!picture?.recipe) return;
+  const { mode, settings, inputs } = picture.recipe;
+  const button = make("button", { type: "button" }, "Load its recipe");
+  button.addEventListener("click", () => {
+    startFrom(null, null);
+    fill({
+      mode,
+      settings,
+      content: inputs.content?.sha256 ?? null,
+      styles: inputs.styles.map((style) => style.sha256),
+    });
+  });
+  refusal.replaceChildren("This picture was painted by impasto. ", button);
+}
+
+// --- the easel --------------------------------------------------------------------------------
+
+function chosen() {
+  return works.all.get(works.chosen);
+}
+
+function before(work) {
+  return work.order.mode === "style" || !work.order.content ? null : `api/pictures/${work.order.content}/small`;
+}
+
+function words(work) {
+  return isUnderWay(work) ? `${work.title}, as it stands after ${work.step} steps` : `${work.title}, painted`;
+}
+
+async function choose() {
+  const work = chosen();
+  easel.clear(work ? "The first strokes come in a moment." : "Choose a photograph and a painting, then start.");
+  curve.set([]);
+  find("#message").textContent = "";
+  show();
+  if (!work) return;
+  steering.fill({});
+  if (work.has_picture || work.step > 0) easel.show(`api/works/${work.id}/preview?step=${work.step}`, words(work), before(work));
+  try {
+    const losses = await ask("GET", `api/works/${work.id}/losses`);
+    if (works.chosen === work.id) curve.set(losses);
+  } catch {
+    // Removed meanwhile.
+  }
+}
+
+function show() {
+  const work = chosen();
+  find("#easel-title").textContent = work ? work.title : "Your picture appears here";
+  find("#facts").textContent = work ? facts(work) : "";
+  const progress = find("#progress");
+  progress.hidden = !work || !isUnderWay(work);
+  progress.querySelector("progress").value = work?.progress ?? 0;
+  if (work?.message) find("#message").textContent = work.message;
+  steerPanel.hidden = work?.state !== "painting" || steering.options.length === 0;
+  if (work) easel.describe(words(work));
+  showActs(work);
+}
+
+function facts(work) {
+  const size = work.width_px ? `${work.width_px} × ${work.height_px} pixels` : "";
+  if (work.state === "painting" && work.time_left_s !== null) {
+    return [`Step ${work.step} of ${work.steps}`, size, `${clock(work.time_left_s)} left`].join(" · ");
+  }
+  const state = { waiting: "Waiting for its turn", painting: "Beginning", paused: "Paused" }[work.state];
+  const done = work.time_s ? `${heading(work.state)} in ${clock(work.time_s)}` : heading(work.state);
+  return [state ?? done, size].filter(Boolean).join(" · ");
+}
+
+function showActs(work) {
+  const bar = find("#acts");
+  const wanted = work ? acts(work) : [];
+  const key = wanted.map(([label, act]) => `${label}${typeof act === "string" ? act : ""}`).join();
+  if (bar.dataset.key === key) return;
+  bar.dataset.key = key;
+  bar.replaceChildren(
+    ...wanted.map(([label, act, properties = {}]) => {
+      if (typeof act === "string") return make("a", { href: act, download: "", ...properties }, label);
+      const button = make("button", { type: "button" }, label);
+      button.addEventListener("click", () => attempt(act, button));
+      return button;
+    }),
+  );
+}
+
+function acts(work) {
+  const path = `api/works/${work.id}`;
+  const post = (act) => async () => works.put(await ask("POST", `${path}/${act}`));
+  const list = [];
+  if (work.state === "paused") list.push(["Resume", post("resume")]);
+  else if (isUnderWay(work)) list.push(["Pause", post("pause")]);
+  if (isUnderWay(work)) list.push(["Cancel", post("cancel")]);
+  if (work.has_picture) list.push(["More detail", () => detail(path)]);
+  if (work.has_picture || work.step > 0) list.push(["Branch", () => branch(work, path)]);
+  if (work.has_picture && !isUnderWay(work)) {
+    for (const [label, ending] of [["PNG", "png"], ["JPEG", "jpg"], ["16-bit TIFF", "tiff"]]) {
+      list.push([label, `${path}/picture.${ending}`, { "aria-label": `Download ${label}` }]);
+    }
+    list.push(["Copy replay command", () => copy(work.replay)]);
+  }
+  if (!isUnderWay(work)) list.push(["Remove", () => ask("DELETE", path)]);
+  return list;
+}
+
+async function attempt(act, button) {
+  button.disabled = true;
+  try {
+    await act();
+  } catch (error) {
+    find("#message").textContent = error.message;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+async function detail(path) {
+  const work = await ask("POST", `${path}/detail`);
+  works.put(work);
+  works.choose(work.id);
+}
+
+async function branch(work, path) {
+  const order = await ask("POST", `${path}/branch`);
+  await fill(order);
+  startFrom(order.start, order.parent, `Goes on from ${work.title}, step ${work.step}.`);
+  find("#message").textContent = "Change what you like on the form, then start: it goes on from here.";
+  changed();
+  form.querySelector("[type=submit]").focus();
+}
+
+async function copy(text) {
+  await navigator.clipboard.writeText(text);
+  find("#message").textContent = `Copied: ${text}`;
+}
+
+async function steer(event) {
+  event.preventDefault();
+  const told = steerForm.querySelector("[role=alert]");
+  told.textContent = "";
+  try {
+    const work = await ask("POST", `api/works/${works.chosen}/steer`, { settings: steering.values() });
+    works.put(work);
+    find("#message").textContent = `Changed after step ${work.changes.at(-1).step}.`;
+  } catch (error) {
+    told.textContent = error.message;
+  }
+}
+
+// --- what happens -----------------------------------------------------------------------------
+
+function heard(work) {
+  works.put(work);
+  if (work.id !== works.chosen) return;
+  if (work.state === "painting") curve.add(work.step, work.losses.total ?? NaN);
+  if (work.has_picture && !isUnderWay(work)) {
+    easel.show(`api/works/${work.id}/preview?step=final`.replace("final", work.step), words(work), before(work));
+  }
+  show();
+}
+
+function showPainters(painters) {
+  const troubles = painters.filter((painter) => painter.state !== "ready");
+  find("#painters").textContent = troubles.map((painter) => painter.message).join("; ");
+  if (troubles.length === 0) changed();
+}
+
+async function refresh() {
+  works.replace(await ask("GET", "api/works?limit=120"));
+  showPainters((await ask("GET", "api/status")).painters);
+  if (works.chosen && !chosen()) works.choose(null);
+  else if (works.chosen) show();
+}
+
+async function begin() {
+  const { presets, options } = await ask("GET", "api/form");
+  controls = new Controls(options, "option");
+  preset = make("select", { id: "preset" }, ...presets.map((name) => make("option", { value: name }, name)));
+  const presetRow = make("div", { className: "option choice" }, make("label", { htmlFor: "preset" }, "Preset"), preset);
+  find("#up-front").append(...controls.rows((option) => option.up_front), presetRow);
+  find("#more > div").append(...controls.rows((option) => !option.up_front));
+  steering = new Controls(options.filter((option) => option.steerable), "steer");
+  steerForm.querySelector("div").append(...steering.rows());
+  presetRow.hidden = presets.length < 2;
+
+  form.addEventListener("submit", start);
+  form.addEventListener("change", () => (showMode(), changed()));
+  steerForm.addEventListener("submit", steer);
+  pictures.addEventListener("change", offerRecipe);
+  works.addEventListener("choose", choose);
+  find("#start-picture button").addEventListener("click", () => (startFrom(null, null), changed()));
+
+  await pictures.load();
+  showMode();
+  changed();
+  listen(
+    {
+      work: heard,
+      preview: ({ id, url }) => id === works.chosen && easel.show(url, words(chosen()), before(chosen())),
+      removed: ({ id }) => {
+        works.remove(id);
+        if (id === works.chosen) works.choose(null);
+      },
+      painters: showPainters,
+    },
+    refresh,
+  );
+}
+
+begin().catch((error) => refuse(error.message));

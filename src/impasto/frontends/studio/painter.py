@@ -1,0 +1,235 @@
+"""The painter: a process that computes, so that the server need not.
+
+It owns its allocator and its threads, keeps the network loaded, and between two steps obeys
+what the server has said. When the server is gone, so is it, within a step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import traceback
+from collections import OrderedDict
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from impasto.errors import (
+    Diverged,
+    ImageError,
+    ImpastoError,
+    OutOfMemoryError,
+    SettingsError,
+    ShapeError,
+)
+from impasto.frontends import process
+from impasto.frontends.studio.messages import (
+    Answer,
+    AskPlan,
+    Commission,
+    End,
+    Ended,
+    Keep,
+    Paint,
+    PictureFile,
+    Question,
+    State,
+    Steer,
+)
+
+if TYPE_CHECKING:
+    from impasto.frontends.studio.sitting import Sitting
+    from impasto.images import Picture
+    from impasto.records import Job
+
+# What these say is of options and pictures; what others say may name the server's files.
+_FOR_EVERYBODY = (SettingsError, ImageError, ShapeError, Diverged, OutOfMemoryError)
+_PRIVATE = "the painter failed; what happened stands in the terminal that the studio runs in"
+# Pictures that are kept decoded, by all their pixels.
+_KEPT_PIXELS = 40_000_000
+# So that the server gets the processor when it wants it.
+_NICENESS = 5
+
+
+def main(connection: Connection, runtime: dict[str, Any]) -> None:
+    """Paint what comes over ``connection`` until its other end closes.
+
+    Args:
+        connection: where messages come from and go to.
+        runtime: fields of Runtime, for every painting.
+    """
+    process.make_own()
+    # Ctrl-C in a terminal reaches every process in it; this one ends with the server.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        _Painter(connection, runtime).work()
+
+
+class _Painter:
+    def __init__(self, connection: Connection, runtime: dict[str, Any]) -> None:
+        from impasto.frontends.studio.sitting import Pace
+        from impasto.reuse import Reuse
+
+        self._connection, self._runtime = connection, runtime
+        self._reuse, self._pace = Reuse(), Pace()
+        self._pictures: OrderedDict[Path, Picture] = OrderedDict()
+
+    def work(self) -> None:
+        self._say(State("loading", "getting ready"))
+        try:
+            device = self._warm_up()
+        except ImpastoError as error:
+            _tell_terminal(str(error))
+            self._say(State("broken", _PRIVATE))
+        else:
+            self._say(State("ready", device=device))
+        while True:
+            message = self._connection.recv()
+            if isinstance(message, Paint):
+                self._paint(message)
+            elif isinstance(message, Question):
+                self._answer(message, None)
+            # An End that comes too late is for a painting that is over.
+
+    def _say(self, message: Any) -> None:
+        self._connection.send(message)
+
+    def _warm_up(self) -> str:
+        """Load what the first painting needs, and see how fast it goes here."""
+        from PIL import Image
+
+        from impasto import modes, planning
+
+        grey = Image.new("RGB", (128, 128), (120, 110, 100))
+        options = self._runtime | {"size": 128, "coarsest": 128, "iterations": 4}
+        job = modes.make_job("style_transfer", grey, [grey], **options)
+        modes.paint(job, self._pace.measure, progress=self._fetching, reuse=self._reuse)
+        return str(planning.choose_device(job.runtime.device))
+
+    def _fetching(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
+        share = f" ({100 * done_bytes // total_bytes} %)" if total_bytes else ""
+        self._say(State("loading", f"fetching the network's weights{share}"))
+
+    def _paint(self, order: Paint) -> None:
+        from impasto.frontends.studio.sitting import Sitting
+
+        sitting = Sitting(order, self._say, self._pace)
+        try:
+            ended = self._sit(sitting)
+        except Exception as error:
+            ended = Ended(order.work, "failed", _for_everybody(error))
+        self._say(ended)
+
+    def _sit(self, sitting: Sitting) -> Ended:
+        """Paint until the painting is done or somebody ends it."""
+        from impasto.pipeline import iterate
+
+        painting = iterate(self._job(sitting.order.commission), reuse=self._reuse)
+        try:
+            self._listen(sitting)
+            while sitting.end is None:
+                sitting.show(next(painting))
+                self._listen(sitting)
+        except StopIteration as finished:
+            return sitting.finish(finished.value)
+        except Diverged as diverged:
+            if diverged.result is None:
+                raise
+            return sitting.finish(diverged.result, str(diverged))
+        return sitting.stop()
+
+    def _listen(self, sitting: Sitting) -> None:
+        """Obey what the server has said since the step before."""
+        while self._connection.poll():
+            message = self._connection.recv()
+            if isinstance(message, End):
+                if message.work == sitting.order.work:
+                    sitting.end = message
+            else:
+                self._answer(message, sitting)
+
+    def _answer(self, question: Question, sitting: Sitting | None) -> None:
+        try:
+            answer = Answer(question.ticket, self._look_up(question, sitting))
+        except Exception as error:
+            status = 422 if isinstance(error, (SettingsError, ImageError, ShapeError)) else 500
+            answer = Answer(question.ticket, error=_for_everybody(error), status=status)
+        self._say(answer)
+
+    def _look_up(self, question: Question, sitting: Sitting | None) -> Any:
+        if isinstance(question, AskPlan):
+            return self._plan(question.commission)
+        if isinstance(question, (Steer, Keep)) and (
+            sitting is None or sitting.order.work != question.work
+        ):
+            raise SettingsError("expected a painting under way, got one that is not; start it")
+        assert sitting is not None
+        if isinstance(question, Keep):
+            return sitting.keep(question.path)
+        raise AssertionError(f"unknown question {question!r}")
+
+    def _plan(self, commission: Commission) -> dict[str, Any]:
+        from impasto import pipeline
+
+        rows = [
+            {
+                "width_px": scale.width_px,
+                "height_px": scale.height_px,
+                "iterations": scale.iterations,
+                "tile_px": way.tile_px,
+                "peak_bytes": way.peak_bytes,
+                "time_s": self._pace.time_s(scale.width_px, scale.height_px, scale.iterations),
+            }
+            for scale, way in pipeline.preview(self._job(commission))
+        ]
+        return {
+            "sizes": rows,
+            "peak_bytes": max(row["peak_bytes"] for row in rows),
+            "time_s": sum(row["time_s"] for row in rows),
+        }
+
+    def _job(self, commission: Commission) -> Job:
+        from impasto import modes
+
+        start = commission.start
+        return modes.make_job(
+            commission.mode,
+            None if commission.content is None else self._picture(commission.content),
+            [self._picture(style) for style in commission.styles],
+            **commission.settings,
+            **self._runtime,
+            **({} if start is None else {"start": self._picture(start)}),
+        )
+
+    def _picture(self, file: PictureFile) -> Picture:
+        """Decode a picture, or find it decoded; the name is the one that its owner gave."""
+        from impasto import images
+
+        picture = self._pictures.pop(file.path, None)
+        if picture is None:
+            picture = images.load(file.path.read_bytes())
+        self._pictures[file.path] = picture
+        while len(self._pictures) > 1 and self._kept_pixels() > _KEPT_PIXELS:
+            self._pictures.popitem(last=False)
+        return replace(picture, name=Path(file.name).stem, file_name=file.name)
+
+    def _kept_pixels(self) -> int:
+        return sum(kept.width_px * kept.height_px for kept in self._pictures.values())
+
+
+def _for_everybody(error: Exception) -> str:
+    """Say what happened; where that may name files of the server, only the terminal is told."""
+    if isinstance(error, _FOR_EVERYBODY):
+        return str(error)
+    _tell_terminal(str(error) if isinstance(error, ImpastoError) else traceback.format_exc())
+    return _PRIVATE
+
+
+def _tell_terminal(text: str) -> None:
+    sys.stderr.write(f"impasto: {text}\n")
+    sys.stderr.flush()

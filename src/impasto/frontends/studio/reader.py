@@ -1,0 +1,78 @@
+"""``python -m impasto.frontends.studio.reader FILE SMALL MOST``: look at a picture, apart.
+
+A process of its own for each upload: whatever a hostile file makes a decoder do, the server
+goes on, and the memory goes back. It prints one line of JSON, and writes a small copy.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from impasto import encoding, files, reading, recipe
+from impasto.errors import ImageError
+
+_SMALL_PX = 1024
+_LABEL = "the picture"
+_TOO_LARGE, _NOT_A_PICTURE, _DAMAGED = 413, 415, 422
+
+
+def look(path: Path, small: Path, most_pixels: int) -> dict[str, Any]:
+    """Read a picture, and write a small copy of it.
+
+    Args:
+        path: the file.
+        small: where the copy goes, a JPEG.
+        most_pixels: pictures of more are not decoded.
+
+    Returns:
+        ``width_px`` and ``height_px``, and ``recipe`` as text if it carries one; or
+        ``error``, and ``status`` as HTTP counts.
+    """
+    data = path.read_bytes()
+    try:
+        width_px, height_px = reading.read_size(BytesIO(data), _LABEL)
+    except ImageError as error:
+        return {"status": _NOT_A_PICTURE, "error": str(error)}
+    if width_px * height_px > most_pixels:
+        return {
+            "status": _TOO_LARGE,
+            "error": f"expected a picture of at most {most_pixels // 10**6} megapixels, got "
+            f"{width_px} x {height_px} pixels; scale it down first",
+        }
+    try:
+        rgb, _ = reading.decode(data, _LABEL)
+        texts = reading.decode_texts(data, _LABEL)
+    except ImageError as error:
+        return {"status": _DAMAGED, "error": str(error)}
+    files.replace(small, _small_copy(rgb))
+    return {
+        "width_px": rgb.shape[1],
+        "height_px": rgb.shape[0],
+        "recipe": _recipe(texts.get("Recipe")),
+    }
+
+
+def _small_copy(rgb: Any) -> bytes:
+    image = Image.fromarray((rgb * 255 + 0.5).astype("uint8"))
+    image.thumbnail((_SMALL_PX, _SMALL_PX))
+    return encoding.encode(image, encoding.FORMATS[".jpg"], _LABEL, metadata={})
+
+
+def _recipe(text: str | None) -> str | None:
+    if text is None:
+        return None
+    try:
+        return recipe.parse(text, _LABEL).text()
+    except ImageError:
+        return None
+
+
+if __name__ == "__main__":
+    file, copy, most = sys.argv[1:]
+    sys.stdout.write(json.dumps(look(Path(file), Path(copy), int(most))))

@@ -1,0 +1,345 @@
+"""The HTTP interface: FastAPI routes over the workshop, the page, and its documentation."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import fastapi_offline
+from fastapi import APIRouter, Cookie, FastAPI, Query, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from impasto import __version__
+from impasto.errors import ImpastoError
+from impasto.frontends.studio.form import Form, make_form
+from impasto.frontends.studio.guard import MOST_UPLOAD_BYTES, Guard, Rules
+from impasto.frontends.studio.refusals import Problem, documented
+from impasto.frontends.studio.store import clean_name
+from impasto.frontends.studio.works import Order, Picture, PictureId, Plan, Work, WorkId
+from impasto.frontends.studio.workshop import MOST_PIXELS, Workshop
+
+_PAGE = Path(__file__).parent / "page"
+_SWAGGER = Path(fastapi_offline.__file__).parent / "static"
+_CLIENT_COOKIE = "impasto_client"
+_TYPES = {"png": "image/png", "jpg": "image/jpeg", "tiff": "image/tiff"}
+# What is asked for by a picture's hash never changes.
+_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
+_NEVER = {"cache-control": "no-store"}
+
+Client = Annotated[str | None, Cookie(alias=_CLIENT_COOKIE, include_in_schema=False)]
+
+
+class Painter(BaseModel):
+    """What a painter is doing."""
+
+    state: str
+    message: str
+
+
+class Status(BaseModel):
+    """How the studio is."""
+
+    version: str
+    painters: list[Painter]
+    waiting: int = Field(description="Works that wait for a painter.")
+    most_upload_bytes: int = MOST_UPLOAD_BYTES
+    most_upload_pixels: int = MOST_PIXELS
+
+
+class Steering(BaseModel):
+    """Settings to change while painting: those that the form calls steerable."""
+
+    settings: dict[str, Any] = Field(min_length=1, max_length=64)
+
+
+def make_app(make_workshop: Callable[[], Workshop], rules: Rules) -> FastAPI:
+    """Put the application together.
+
+    Args:
+        make_workshop: called in the event loop, once it runs.
+        rules: what the guard goes by.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.workshop = make_workshop()
+        yield
+        app.state.workshop.close()
+
+    app = FastAPI(
+        title="impasto studio",
+        version=__version__,
+        description="Order paintings, watch them happen, steer them, and fetch them.",
+        openapi_url="/api/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]
+    app.include_router(_api())
+    _serve_page(app)
+    app.add_exception_handler(HTTPException, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_fields)
+    app.add_exception_handler(ImpastoError, _refuse_input)
+    app.add_exception_handler(Exception, _apologise)
+    return app
+
+
+def _api() -> APIRouter:
+    """Return the routes under /api."""
+    api = APIRouter(prefix="/api")
+
+    @api.get("/status", responses=documented())
+    async def status(request: Request) -> Status:
+        """Say how the studio is."""
+        workshop = _workshop(request)
+        return Status(
+            version=__version__,
+            waiting=workshop.waiting,
+            painters=[Painter(state=one.state, message=one.message) for one in workshop.painters],
+        )
+
+    @api.get("/form", responses=documented())
+    async def form() -> Form:
+        """List every setting: its kind, bounds, default and description."""
+        return make_form()
+
+    @api.get("/events", response_class=StreamingResponse, responses=_stream())
+    async def events(
+        request: Request,
+        work: Annotated[WorkId | None, Query(description="Hear of this one only.")] = None,
+    ) -> Response:
+        """Stream what happens, as server-sent events.
+
+        ``work``: a work as it stands. ``preview``: the address of its picture as it stands.
+        ``removed``: a work is gone. ``painters``: what the painters do.
+        """
+        return StreamingResponse(
+            _events(_workshop(request), work), media_type="text/event-stream", headers=_NEVER
+        )
+
+    _add_pictures(api)
+    _add_works(api)
+    _add_acts(api)
+    return api
+
+
+def _add_pictures(api: APIRouter) -> None:
+    @api.get("/pictures", responses=documented())
+    async def pictures(request: Request) -> list[Picture]:
+        """List the photographs and paintings that come with impasto."""
+        return _workshop(request).bundled()
+
+    @api.post("/pictures", status_code=201, responses=documented(400, 413, 415, 422))
+    async def upload(request: Request, file: UploadFile) -> Picture:
+        """Upload a picture; the same file again is the same picture."""
+        workshop = _workshop(request)
+        path = workshop.incoming()
+        try:
+            with path.open("xb") as target:
+                while data := await file.read(2**20):
+                    target.write(data)
+            return await workshop.take_in(path, clean_name(file.filename))
+        finally:
+            path.unlink(missing_ok=True)
+
+    @api.get("/pictures/{picture_id}", responses=documented(404, 422))
+    async def picture(request: Request, picture_id: PictureId) -> Picture:
+        """Tell of a picture."""
+        return _workshop(request).picture(picture_id)
+
+    @api.get("/pictures/{picture_id}/small", response_class=FileResponse, responses=_file("jpeg"))
+    async def small_picture(request: Request, picture_id: PictureId) -> Response:
+        """Show a picture, at most 1024 pixels a side."""
+        path = _workshop(request).small_picture(picture_id)
+        return FileResponse(path, media_type="image/jpeg", headers=_FOR_EVER)
+
+
+def _add_works(api: APIRouter) -> None:
+    @api.post("/plan", responses=documented(404, 415, 413, 422, 429, 503))
+    async def plan(request: Request, order: Order) -> Plan:
+        """Say how an order would be painted: sizes, time and memory."""
+        return await _workshop(request).plan(order)
+
+    @api.post("/works", status_code=201, responses=documented(413, 415, 422, 429, 503))
+    async def order_work(request: Request, order: Order, client: Client = None) -> Work:
+        """Order a painting; it begins when its turn has come."""
+        return await _workshop(request).order(order, _client(request, client))
+
+    @api.get("/works", responses=documented(422))
+    async def works(
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=200)] = 60,
+        before_s: Annotated[float, Query(description="Ordered before, as created_s tells.")] = 1e12,
+    ) -> list[Work]:
+        """List works, the latest first."""
+        return _workshop(request).works(limit, before_s)
+
+    @api.get("/works/{work_id}", responses=documented(404, 422))
+    async def work(request: Request, work_id: WorkId) -> Work:
+        """Tell of a work."""
+        return _workshop(request).work(work_id).public()
+
+    @api.delete("/works/{work_id}", status_code=204, responses=documented(404, 422))
+    async def remove(request: Request, work_id: WorkId) -> None:
+        """Remove a work and its pictures for good."""
+        _workshop(request).remove(work_id)
+
+    @api.get("/works/{work_id}/losses", responses=documented(404, 422))
+    async def losses(request: Request, work_id: WorkId) -> list[tuple[int, float]]:
+        """List steps and their total loss, a few hundred at most."""
+        return _workshop(request).work(work_id).losses_so_far
+
+    @api.get("/works/{work_id}/preview", responses=_file("jpeg"), response_class=Response)
+    async def preview(request: Request, work_id: WorkId, step: int = 0) -> Response:
+        """Show the picture as it stands; ``step`` only tells one address from the next."""
+        data = _workshop(request).preview(work_id)
+        return Response(data, media_type="image/jpeg", headers=_NEVER)
+
+    @api.get("/works/{work_id}/small", responses=_file("jpeg"), response_class=FileResponse)
+    async def small(request: Request, work_id: WorkId) -> Response:
+        """Show a finished picture, at most 480 pixels a side."""
+        path = _workshop(request).file(work_id, "small.jpg")
+        return FileResponse(path, media_type="image/jpeg", headers=_NEVER)
+
+    @api.get(
+        "/works/{work_id}/picture.{ending}",
+        responses=_file("png", "jpeg", "tiff"),
+        response_class=FileResponse,
+    )
+    async def picture(
+        request: Request, work_id: WorkId, ending: Literal["png", "jpg", "tiff"]
+    ) -> Response:
+        """Download a picture: PNG or JPEG of 8 bits, or TIFF of 16; each carries its recipe."""
+        workshop = _workshop(request)
+        return FileResponse(
+            workshop.file(work_id, f"picture.{ending}"),
+            media_type=_TYPES[ending],
+            filename=f"{workshop.work(work_id).file_stem}.{ending}",
+            headers=_NEVER,
+        )
+
+
+def _add_acts(api: APIRouter) -> None:
+    refusals = documented(404, 409, 422)
+
+    @api.post("/works/{work_id}/cancel", responses=refusals)
+    async def cancel(request: Request, work_id: WorkId) -> Work:
+        """End a painting within one step; the picture so far is kept."""
+        return _workshop(request).cancel(work_id)
+
+    @api.post("/works/{work_id}/pause", responses=refusals)
+    async def pause(request: Request, work_id: WorkId) -> Work:
+        """Set a painting aside within one step, even for days."""
+        return _workshop(request).pause(work_id)
+
+    @api.post("/works/{work_id}/resume", responses=refusals)
+    async def resume(request: Request, work_id: WorkId) -> Work:
+        """Go on with a paused painting."""
+        return _workshop(request).resume(work_id)
+
+    @api.post("/works/{work_id}/steer", responses=documented(404, 409, 413, 415, 422, 429, 503))
+    async def steer(request: Request, work_id: WorkId, steering: Steering) -> Work:
+        """Change settings while it is painted; the recipe records when."""
+        return await _workshop(request).steer(work_id, steering.settings)
+
+    @api.post("/works/{work_id}/branch", responses=documented(404, 409, 422, 429, 503))
+    async def branch(request: Request, work_id: WorkId) -> Order:
+        """Return an order that begins where this work stands, to be changed and sent."""
+        return await _workshop(request).branch(work_id)
+
+    @api.post(
+        "/works/{work_id}/detail", status_code=201, responses=documented(404, 409, 422, 429, 503)
+    )
+    async def detail(request: Request, work_id: WorkId, client: Client = None) -> Work:
+        """Order the same picture at twice the size, going on from this one."""
+        return await _workshop(request).order_detail(work_id, _client(request, client))
+
+
+def _serve_page(app: FastAPI) -> None:
+    app.mount("/page", StaticFiles(directory=_PAGE), name="page")
+    app.mount("/swagger", StaticFiles(directory=_SWAGGER), name="swagger")
+
+    @app.get("/", include_in_schema=False)
+    async def page(client: Client = None) -> Response:
+        response = FileResponse(_PAGE / "index.html", headers=_NEVER)
+        if client is None:
+            response.set_cookie(
+                _CLIENT_COOKIE, secrets.token_hex(8), httponly=True, samesite="strict"
+            )
+        return response
+
+    @app.get("/docs", include_in_schema=False)
+    async def documentation() -> Response:
+        return FileResponse(_PAGE / "docs.html", headers=_NEVER)
+
+
+async def _events(workshop: Workshop, work_id: str | None) -> AsyncIterator[bytes]:
+    listener = workshop.audience.join(work_id)
+    try:
+        async for event in listener.stream():
+            yield event
+    finally:
+        workshop.audience.leave(listener)
+
+
+def _workshop(request: Request) -> Workshop:
+    workshop: Workshop = request.app.state.workshop
+    return workshop
+
+
+def _client(request: Request, cookie: str | None) -> str:
+    """Name who asks, so that everybody gets a turn: a browser by its cookie, others by address."""
+    if cookie is not None:
+        return cookie[:64]
+    return request.client.host if request.client else ""
+
+
+def _stream() -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {"content": {"text/event-stream": {}}, "description": "Events, until one hangs up."},
+        **documented(422),
+    }
+
+
+def _file(*kinds: str) -> dict[int | str, dict[str, Any]]:
+    return {
+        200: {
+            "content": {f"image/{kind}": {} for kind in kinds},
+            "description": "The picture.",
+        },
+        **documented(404, 409, 422),
+    }
+
+
+def _problem(status: int, error: str, headers: Any = None) -> Response:
+    return JSONResponse(Problem(error=error).model_dump(), status, headers=headers)
+
+
+async def _refuse(request: Request, error: Any) -> Response:
+    return _problem(error.status_code, str(error.detail), error.headers)
+
+
+async def _refuse_fields(request: Request, error: Any) -> Response:
+    told = []
+    for fault in error.errors():
+        place = ".".join(str(part) for part in fault["loc"][1:]).removeprefix("settings.")
+        told.append(
+            f"{place}: {fault['msg'].removeprefix('Value error, ')}" if place else fault["msg"]
+        )
+    return _problem(422, "; ".join(told)[:1000])
+
+
+async def _refuse_input(request: Request, error: Any) -> Response:
+    return _problem(422, str(error))
+
+
+async def _apologise(request: Request, error: Any) -> Response:
+    return _problem(500, "something went wrong; what, stands in the studio's terminal")

@@ -1,0 +1,121 @@
+"""One painting under way in the painter: what is told of it, and what is written of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from impasto import files
+from impasto.encoding import flatten
+from impasto.frontends.studio.messages import End, Ended, Paint, Preview, Progress
+from impasto.records import Result, Step
+
+# Progress is told at most this often, and pictures take at most this share of the time.
+_TELL_EVERY_S = 0.12
+_SHARE_FOR_PREVIEWS = 0.08
+_PREVIEW_PX, _SMALL_PX = 2048, 480
+_PREVIEW_QUALITY = 88
+# Of 8 bits for looking at and sending on, of 16 for going on with.
+_RESULTS = (("picture.png", 8), ("picture.jpg", 8), ("picture.tiff", 16))
+
+
+class Pace:
+    """How long an iteration takes for each pixel on this machine, from those that were seen."""
+
+    def __init__(self) -> None:
+        self._per_pixel_s: float | None = None
+        self._last: tuple[int, float] | None = None
+
+    def measure(self, step: Step) -> None:
+        """Take ``step`` into account."""
+        width_px, height_px = step.size_px
+        if self._last is not None and self._last[0] == step.scale and step.time_s > self._last[1]:
+            each_s = (step.time_s - self._last[1]) / (width_px * height_px)
+            before_s = each_s if self._per_pixel_s is None else self._per_pixel_s
+            self._per_pixel_s = 0.95 * before_s + 0.05 * each_s
+        self._last = (step.scale, step.time_s)
+
+    def time_s(self, width_px: int, height_px: int, iterations: int) -> float:
+        """Predict how long so many iterations take at a size, in seconds."""
+        return (self._per_pixel_s or 0.0) * width_px * height_px * iterations
+
+
+class Sitting:
+    """A painting from its first step to its files.
+
+    Attributes:
+        order: what the server asked for.
+        end: how the server wants it ended, once it does.
+    """
+
+    def __init__(self, order: Paint, say: Callable[[Any], None], pace: Pace) -> None:
+        self.order = order
+        self.end: End | None = None
+        self._say, self._pace = say, pace
+        self._last: Step | None = None
+        self._notes: tuple[str, ...] = ()
+        self._told_s = self._shown_s = float("-inf")
+        self._preview_cost_s = 0.0
+
+    def show(self, step: Step) -> None:
+        """Tell the server where the painting stands, as often as is good."""
+        self._pace.measure(step)
+        self._last = step
+        self._notes += step.notes
+        now_s = time.monotonic()
+        if now_s - self._told_s >= _TELL_EVERY_S or step.step == step.steps:
+            self._told_s = now_s
+            self._say(
+                Progress(
+                    self.order.work,
+                    step=step.step,
+                    steps=step.steps,
+                    size_px=step.size_px,
+                    progress=step.progress,
+                    time_s=step.time_s,
+                    time_left_s=step.time_left_s,
+                    losses=step.losses,
+                    notes=self._notes,
+                )
+            )
+            self._notes = ()
+        pause_s = max(_TELL_EVERY_S, self._preview_cost_s / _SHARE_FOR_PREVIEWS)
+        if now_s - self._shown_s >= pause_s:
+            self._say(Preview(self.order.work, step.step, step.size_px, _jpeg(step.image())))
+            self._shown_s = time.monotonic()
+            self._preview_cost_s = self._shown_s - now_s
+
+    def keep(self, path: Path) -> str:
+        """Write the picture as it stands, as a PNG with its recipe; return its name."""
+        assert self._last is not None
+        self._last.result().save(path)
+        return path.name
+
+    def finish(self, result: Result, trouble: str | None = None) -> Ended:
+        """Write the picture in every form in which it can be had."""
+        for name, bits in _RESULTS:
+            result.save(self.order.folder / name, bits=bits)
+        files.replace(self.order.folder / "small.jpg", _jpeg(result.image, _SMALL_PX))
+        height_px, width_px = result.pixels.shape[-2:]
+        state = "finished" if trouble is None else "failed"
+        return Ended(self.order.work, state, trouble, (width_px, height_px), result.time_s)
+
+    def stop(self) -> Ended:
+        """End as the server wants it: cancelled, with the picture so far."""
+        if self._last is None:
+            return Ended(self.order.work, "cancelled")
+        ended = self.finish(self._last.result())
+        return Ended(self.order.work, "cancelled", size_px=ended.size_px, time_s=ended.time_s)
+
+
+def _jpeg(image: Image.Image, longest_px: int = _PREVIEW_PX) -> bytes:
+    small = flatten(image)
+    small.thumbnail((longest_px, longest_px))
+    stream = BytesIO()
+    small.save(stream, "JPEG", quality=_PREVIEW_QUALITY)
+    return stream.getvalue()

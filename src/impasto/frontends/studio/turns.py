@@ -1,0 +1,43 @@
+"""Whose turn it is: clients one after the other, and each client's works in their order."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+
+
+class Turns:
+    """A queue in which many works of one client do not hold up the one of another."""
+
+    def __init__(self) -> None:
+        self._by_client: OrderedDict[str, deque[str]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return sum(len(works) for works in self._by_client.values())
+
+    def add(self, client: str, work: str, *, first: bool = False) -> None:
+        """Let ``work`` wait, behind the client's others or before them."""
+        works = self._by_client.setdefault(client, deque())
+        if first:
+            works.appendleft(work)
+        else:
+            works.append(work)
+
+    def take(self) -> str | None:
+        """Take out the next work; its client's others come when all other clients had a turn."""
+        if not self._by_client:
+            return None
+        client, works = self._by_client.popitem(last=False)
+        work = works.popleft()
+        if works:
+            self._by_client[client] = works
+        return work
+
+    def drop(self, work: str) -> bool:
+        """Let ``work`` wait no more; False if it did not."""
+        for client, works in self._by_client.items():
+            if work in works:
+                works.remove(work)
+                if not works:
+                    del self._by_client[client]
+                return True
+        return False

@@ -1,0 +1,158 @@
+"""What the studio makes and what it is asked for: works, orders and pictures, as JSON has them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_serializer
+
+from impasto.errors import SettingsError
+from impasto.settings import STARTS, Mode, Options, Settings, make_settings
+
+MOST_STYLES = 8
+_START = re.compile(rf"({'|'.join(STARTS)})(=[\d.]+)?(,({'|'.join(STARTS)})(=[\d.]+)?)*")
+
+PictureId = Annotated[
+    str, Field(pattern=r"^([0-9a-f]{64}|(content|style)\.[a-z0-9_-]{1,64})$", max_length=80)
+]
+WorkId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+State = Literal["waiting", "painting", "paused", "finished", "cancelled", "failed"]
+UNDER_WAY: tuple[State, ...] = ("waiting", "painting", "paused")
+
+
+class Order(Options):
+    """A painting to make."""
+
+    mode: Mode = "style_transfer"
+    content: PictureId | None = Field(default=None, description="The photograph's id.")
+    styles: tuple[PictureId, ...] = Field(
+        default=(), max_length=MOST_STYLES, description="The paintings' ids."
+    )
+    start: PictureId | None = Field(
+        default=None, description="A picture to start from; settings.start names other starts."
+    )
+    preset: str | None = Field(default=None, description="Settings to begin from.")
+    settings: Settings = Settings()
+    parent: WorkId | None = Field(default=None, description="The work that this one goes on from.")
+
+    @field_serializer("settings")
+    def _what_was_given(self, settings: Settings) -> dict[str, Any]:
+        return settings.model_dump(mode="json", exclude_unset=True)
+
+    def given(self) -> dict[str, Any]:
+        """Return the settings that the preset and the order itself change.
+
+        Raises:
+            SettingsError: an unknown preset, or a start that is none of those with a name.
+        """
+        start = self.settings.start
+        if start is not None and not _START.fullmatch(start):
+            raise SettingsError(
+                f"start: expected one of {', '.join(STARTS)}, got {start!r}; to start from a "
+                "picture, give its id as start beside the settings"
+            )
+        chosen = self.settings.model_dump(exclude_unset=True)
+        return make_settings(preset=self.preset, **chosen).model_dump(exclude_unset=True)
+
+
+class Picture(BaseModel):
+    """A picture that can be painted from."""
+
+    id: PictureId
+    name: str
+    sha256: str = Field(description="Of the file, as recipes name it.")
+    kind: Literal["content", "style", "own"] = Field(
+        default="own", description="A photograph or painting that comes with impasto, or one's own."
+    )
+    width_px: int
+    height_px: int
+    recipe: dict[str, Any] | None = Field(
+        default=None, description="How it was made, if impasto made it."
+    )
+
+
+class Size(BaseModel):
+    """One of the sizes, from coarse to fine, that a painting goes through."""
+
+    width_px: int
+    height_px: int
+    iterations: int
+    tile_px: int | None = Field(description="Largest side of a tile; null for the whole at once.")
+    peak_bytes: int
+    time_s: float
+
+
+class Plan(BaseModel):
+    """How an order would be painted here."""
+
+    sizes: list[Size]
+    peak_bytes: int = Field(description="Most memory that the painter is expected to take.")
+    time_s: float = Field(description="How long it is expected to take.")
+
+
+class Change(BaseModel):
+    """Settings that were changed while it was painted."""
+
+    step: int
+    settings: dict[str, Any]
+
+
+class Work(BaseModel):
+    """A painting that waits, is under way, or is done."""
+
+    model_config = ConfigDict(validate_assignment=True)
+
+    id: WorkId
+    state: State = "waiting"
+    order: Order
+    created_s: float = Field(description="When it was ordered, in seconds since 1970.")
+    title: str
+    plan: Plan | None = None
+    step: int = 0
+    steps: int = 0
+    progress: float = Field(default=0.0, description="Share of the work that is done, in [0, 1].")
+    time_s: float = 0.0
+    time_left_s: float | None = None
+    losses: dict[str, float] = Field(default={}, description="By term, after the last step.")
+    width_px: int | None = Field(default=None, description="Of the picture as it stands.")
+    height_px: int | None = None
+    has_picture: bool = Field(default=False, description="Whether its files can be had.")
+    message: str | None = Field(default=None, description="What went wrong, or is worth knowing.")
+    changes: list[Change] = []
+    replay: str | None = Field(default=None, description="The command that paints it again.")
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether it may still be painted on."""
+        return self.state in UNDER_WAY
+
+    @property
+    def file_stem(self) -> str:
+        """Its files' name where they are downloaded, without an ending."""
+        words = re.sub(r"[^A-Za-z0-9]+", "_", self.title).strip("_").lower()
+        return f"{words[:60] or 'painting'}_{self.id[:6]}"
+
+
+class Record(Work):
+    """A work as the disk has it, with what concerns nobody else."""
+
+    client: str = ""
+    losses_so_far: list[tuple[int, float]] = []
+
+    def public(self) -> Work:
+        """Return what may be told."""
+        return Work.model_validate(self.model_dump(exclude={"client", "losses_so_far"}))
+
+
+def replay_command(stem: str, content: str | None, styles: list[str], start: str | None) -> str:
+    """Write the command that paints a downloaded picture again, from files of these names."""
+    words = ["impasto", "replay", f"{stem}.png"]
+    if content is not None:
+        words += ["--content", content]
+    for style in styles:
+        words += ["--style", style]
+    if start is not None:
+        words += ["--start", start]
+    return shlex.join([*words, "-o", f"{stem}_again.png"])

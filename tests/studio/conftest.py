@@ -1,0 +1,156 @@
+"""What the studio's tests need: a real server process with a real painter, and ways to ask it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+from PIL import Image
+
+# Patience, not speed: a loaded machine is slow, and a studio that hangs never answers.
+PATIENCE_S = 90
+
+
+def make_picture(height=72, width=96, seed=1, form="PNG"):
+    """A picture file of seeded blots."""
+    blots = np.random.default_rng(seed).integers(0, 256, (7, 7, 3), dtype=np.uint8)
+    stream = BytesIO()
+    Image.fromarray(blots).resize((width, height), Image.Resampling.BICUBIC).save(stream, form)
+    return stream.getvalue()
+
+
+@dataclass
+class Studio:
+    """A server process, and what a program does with it."""
+
+    process: subprocess.Popen
+    printed: str
+    folder: Path
+    session: requests.Session = field(default_factory=requests.Session)
+
+    @property
+    def address(self):
+        return self.printed.partition("?")[0].rstrip("/")
+
+    def ask(self, method, path, **options):
+        return self.session.request(
+            method, f"{self.address}{path}", timeout=PATIENCE_S, allow_redirects=False, **options
+        )
+
+    def get(self, path, **options):
+        return self.ask("GET", path, **options)
+
+    def post(self, path, **options):
+        return self.ask("POST", path, **options)
+
+    def upload(self, data, name="photograph.png"):
+        return self.post("/api/pictures", files={"file": (name, data)})
+
+    def order(self, *, pictures=None, settings=(), **fields):
+        """Order a painting that takes a moment, unless told otherwise."""
+        if pictures is None:
+            pictures = {"content": "content.dancing", "styles": ["style.picasso"]}
+        chosen = {"size": 48, "coarsest": 48, "iterations": 4, **dict(settings)}
+        return self.post("/api/works", json={**pictures, "settings": chosen, **fields})
+
+    def work(self, work_id):
+        return self.get(f"/api/works/{work_id}").json()
+
+    def wait(self, work_id, *states, until=None):
+        """Wait for a work to be in one of ``states``, or for ``until(work)``."""
+        end_s = time.monotonic() + PATIENCE_S
+        while time.monotonic() < end_s:
+            work = self.work(work_id)
+            if work.get("state") in states or (until and until(work)):
+                return work
+            time.sleep(0.05)
+        raise AssertionError(f"expected {states}, got {work}")
+
+    def painted(self, **options):
+        """Order a painting, and wait until it is finished."""
+        return self.wait(self.order(**options).json()["id"], "finished")
+
+    def events(self, query=""):
+        """Yield (kind, data) of the event stream, until the server ends it."""
+        with self.session.get(
+            f"{self.address}/api/events{query}", stream=True, timeout=PATIENCE_S
+        ) as stream:
+            kind = None
+            for line in stream.iter_lines(decode_unicode=True):
+                if line.startswith("event: "):
+                    kind = line[7:]
+                elif line.startswith("data: "):
+                    yield kind, json.loads(line[6:])
+
+    def painter_pid(self):
+        """The painter's process: a child of the server that runs spawned code."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        for pid in children.read_text().split():
+            if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                return int(pid)
+        return None
+
+    def close(self):
+        self.session.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(20)
+        finally:
+            self.process.kill()
+            self.process.communicate()
+
+
+def start_studio(folder, weights, *words, **variables):
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "impasto", "studio", "--port=0", f"--folder={folder}"),
+            *(f"--weights={weights}", "--threads=1", *words),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
+    )
+    printed = process.stdout.readline().strip()
+    if not re.match(r"http://.+:\d+/", printed):
+        process.kill()
+        raise AssertionError(f"the studio did not start: {process.communicate()[1]}")
+    return Studio(process, printed, folder)
+
+
+@pytest.fixture(scope="session")
+def picture_bytes():
+    """``picture_bytes(height, width, seed=, form=)``: a picture file."""
+    return make_picture
+
+
+@pytest.fixture(scope="session")
+def studio(weights_file, tmp_path_factory):
+    """A studio that many tests share."""
+    opened = start_studio(tmp_path_factory.mktemp("studio") / "kept", weights_file)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def open_studio(weights_file, tmp_path):
+    """``open_studio(*words, folder=, **variables)``: a studio of the test's own."""
+    opened = []
+
+    def start(*words, folder=tmp_path / "kept", **variables):
+        opened.append(start_studio(folder, weights_file, *words, **variables))
+        return opened[-1]
+
+    yield start
+    for studio in opened:
+        studio.close()

@@ -1,0 +1,184 @@
+"""The HTTP interface: ordering, watching, steering and fetching a painting."""
+
+import io
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto import recipe
+
+ENDLESS = {"iterations": 100_000}
+
+
+def begun(work):
+    return work["step"] >= 2
+
+
+def test_a_painting_is_ordered_watched_and_fetched(studio, picture_bytes, tmp_path):
+    content = studio.upload(picture_bytes(seed=1), "my photograph.png").json()
+    style = studio.upload(picture_bytes(64, 64, seed=2), "my painting.png").json()
+    assert (content["width_px"], content["height_px"]) == (96, 72)
+    pictures = {"content": content["id"], "styles": [style["id"]]}
+    settings = {"size": 64, "coarsest": 64, "iterations": 30}
+    ordered = studio.order(pictures=pictures, settings=settings)
+    assert ordered.status_code == 201
+    work = ordered.json()
+    previews, steps = {}, []
+    for kind, told in studio.events(f"?work={work['id']}"):
+        if kind == "preview" and not previews:
+            previews[told["step"]] = studio.get(f"/{told['url']}").content
+        if kind == "work":
+            steps.append(told["step"])
+            if told["state"] == "finished":
+                break
+    assert steps == sorted(steps)
+    assert steps[-1] == 30
+    (step, first), *_ = previews.items()
+    assert step < 30
+    path = f"/api/works/{work['id']}"
+    last = studio.get(f"{path}/preview").content
+    first, last = (np.asarray(Image.open(io.BytesIO(data)), float) for data in (first, last))
+    assert first.shape == last.shape == (48, 64, 3)
+    assert np.abs(first - last).mean() > 1
+    for ending, kind in (("png", "PNG"), ("jpg", "JPEG"), ("tiff", "TIFF")):
+        answer = studio.get(f"{path}/picture.{ending}")
+        assert answer.headers["content-disposition"].endswith(f'{ending}"')
+        file = tmp_path / f"picture.{ending}"
+        file.write_bytes(answer.content)
+        with Image.open(file) as image:
+            assert (image.format, image.size) == (kind, (64, 48))
+        made = recipe.read(file)
+        assert made.inputs.content.name == "my photograph.png"
+    losses = studio.get(f"{path}/losses").json()
+    assert losses[0][0] == 1
+    assert losses[-1][1] < losses[0][1] / 2
+
+
+def test_the_replay_command_paints_the_same_picture(studio, weights_file, tmp_path):
+    work = studio.painted()
+    words = work["replay"].split()
+    (tmp_path / words[2]).write_bytes(studio.get(f"/api/works/{work['id']}/picture.png").content)
+    bundled = {"dancing.jpg": "content", "picasso.jpg": "style"}
+    for name, kind in bundled.items():
+        from impasto import gallery
+
+        (tmp_path / name).write_bytes(gallery.path(kind, name).read_bytes())
+    command = [sys.executable, "-m", *words, "--weights", str(weights_file)]
+    subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+    first, again = (np.asarray(Image.open(tmp_path / name)) for name in (words[2], words[-1]))
+    assert np.array_equal(first, again)
+
+
+def test_a_plan_tells_sizes_time_and_memory(studio):
+    order = {"content": "content.dancing", "styles": ["style.picasso"], "settings": {"size": 256}}
+    plan = studio.post("/api/plan", json=order).json()
+    assert [max(size["width_px"], size["height_px"]) for size in plan["sizes"]] == [128, 181, 256]
+    assert plan["time_s"] > 0
+    assert plan["peak_bytes"] > 2**28
+
+
+def test_a_painting_is_cancelled_within_a_step_and_kept(studio):
+    work_id = studio.order(settings=ENDLESS).json()["id"]
+    before = studio.wait(work_id, until=begun)
+    assert studio.post(f"/api/works/{work_id}/cancel").status_code == 200
+    after = studio.wait(work_id, "cancelled")
+    assert after["has_picture"]
+    assert after["step"] < before["steps"]
+    png = studio.get(f"/api/works/{work_id}/picture.png").content
+    assert recipe.parse(Image.open(io.BytesIO(png)).text["Recipe"], "it").decisions.stopped_after
+    assert studio.post(f"/api/works/{work_id}/cancel").status_code == 409
+
+
+def test_a_work_that_waits_is_cancelled_at_once(studio):
+    first, second = (studio.order(settings=ENDLESS).json()["id"] for _ in range(2))
+    assert studio.work(second)["state"] == "waiting"
+    assert studio.post(f"/api/works/{second}/cancel").json()["state"] == "cancelled"
+    assert studio.get(f"/api/works/{second}/picture.png").status_code == 409
+    studio.post(f"/api/works/{first}/cancel")
+    studio.wait(first, "cancelled")
+
+
+def test_more_detail_goes_on_at_twice_the_size(studio):
+    work = studio.painted()
+    detail = studio.post(f"/api/works/{work['id']}/detail").json()
+    settings = detail["order"]["settings"]
+    assert settings["size"] == 96
+    assert settings["coarsest"] > 48
+    assert detail["order"]["parent"] == work["id"]
+    studio.wait(detail["id"], until=begun)
+    studio.post(f"/api/works/{detail['id']}/cancel")
+    stopped = studio.wait(detail["id"], "cancelled")
+    assert max(stopped["width_px"], stopped["height_px"]) == 96
+    assert f"--start {work['replay'].split()[2]}" in stopped["replay"]
+
+
+def test_a_running_painting_is_branched_with_other_settings(studio):
+    work_id = studio.order(settings=ENDLESS).json()["id"]
+    studio.wait(work_id, until=begun)
+    order = studio.post(f"/api/works/{work_id}/branch").json()
+    assert order["start"]
+    studio.post(f"/api/works/{work_id}/cancel")
+    order["settings"] |= {"iterations": 2, "beta": 1.0}
+    branched = studio.post("/api/works", json=order).json()
+    finished = studio.wait(branched["id"], "finished")
+    assert finished["order"]["settings"]["beta"] == 1.0
+    studio.wait(work_id, "cancelled")
+
+
+def test_a_dropped_result_brings_its_recipe(studio):
+    work = studio.painted(settings={"seed": 7})
+    png = studio.get(f"/api/works/{work['id']}/picture.png").content
+    picture = studio.upload(png, "result.png").json()
+    assert picture["recipe"]["settings"]["seed"] == 7
+    assert picture["recipe"]["inputs"]["content"]["name"] == "dancing.jpg"
+
+
+def test_what_is_removed_is_gone(studio):
+    work = studio.painted()
+    assert studio.ask("DELETE", f"/api/works/{work['id']}").status_code == 204
+    assert studio.get(f"/api/works/{work['id']}").status_code == 404
+    assert work["id"] not in [other["id"] for other in studio.get("/api/works").json()]
+
+
+def test_works_survive_the_servers_death_and_those_under_way_go_on(open_studio):
+    studio = open_studio()
+    done = studio.painted()
+    studio.order(settings={"iterations": 3000})
+    running, waiting = (studio.order(settings={"iterations": 6}).json()["id"] for _ in range(2))
+    studio.wait(running, until=lambda work: work["state"] in ("waiting", "painting"))
+    painter = studio.painter_pid()
+    studio.process.kill()
+    studio.process.wait()
+    again = open_studio()
+    kept = again.work(done["id"])
+    assert (kept["state"], kept["replay"]) == ("finished", done["replay"])
+    assert again.get(f"/api/works/{done['id']}/picture.tiff").status_code == 200
+    first = next(w for w in again.get("/api/works").json() if w["steps"] == 3000)
+    again.post(f"/api/works/{first['id']}/cancel")
+    again.wait(running, "finished")
+    again.wait(waiting, "finished")
+    with pytest.raises(ProcessLookupError):
+        os.kill(painter, 0)
+
+
+def test_a_painter_that_is_killed_is_replaced_and_the_work_painted(open_studio):
+    studio = open_studio()
+    work_id = studio.order(settings={"iterations": 60}).json()["id"]
+    studio.wait(work_id, until=begun)
+    os.kill(studio.painter_pid(), signal.SIGKILL)
+    assert studio.wait(work_id, "finished", "failed")["state"] == "finished"
+
+
+def test_a_second_studio_on_the_same_folder_is_refused(open_studio, weights_file):
+    studio = open_studio()
+    words = ["studio", "--port=0", f"--folder={studio.folder}"]
+    done = subprocess.run(
+        [sys.executable, "-m", "impasto", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "another studio uses the folder" in done.stderr

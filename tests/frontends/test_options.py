@@ -52,6 +52,7 @@ COMMANDS = (
     ("recipe",), ("replay",),
     ("sheet",), ("presets",), ("measure",),
     ("plan",), ("plan", "transfer"), ("plan", "content"), ("plan", "style"),
+    ("studio",),
     ("weights",), ("weights", "list"), ("weights", "fetch"), ("weights", "verify"),
 )  # fmt: skip
 

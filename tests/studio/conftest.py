@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from PIL import Image
 
 # Patience, not speed: a loaded machine is slow, and a studio that hangs never answers.
 PATIENCE_S = 90
+PAGE_PATIENCE_MS = 8_000
 
 
 def make_picture(height=72, width=96, seed=1, form="PNG"):
@@ -154,3 +156,47 @@ def open_studio(weights_file, tmp_path):
     yield start
     for studio in opened:
         studio.close()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """The system's Chromium; ./test says how to install it."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=PAGE_PATIENCE_MS)
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    assert program, (
+        "the studio is tested in a browser; on Debian and Ubuntu: sudo apt install chromium"
+    )
+    with sync_playwright() as playwright:
+        # In a container Chromium's own sandbox cannot be set up.
+        started = playwright.chromium.launch(
+            executable_path=program, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(browser):
+    """``open_page(studio, **context)``: a new visitor's tab; it must meet no error."""
+    contexts, troubles = [], []
+
+    def start(studio, **options):
+        context = browser.new_context(**options)
+        context.set_default_timeout(PAGE_PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("console", lambda said: said.type == "error" and troubles.append(said.text))
+        page.goto(studio.address)
+        page.wait_for_selector("#styles .tiles button")
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    # A refusal that a test provokes is no trouble; a blocked script or a broken one is.
+    assert not [trouble for trouble in troubles if "the server responded" not in trouble]

@@ -8,11 +8,11 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
-from impasto.settings import PRESETS, Settings
+from impasto.presets import PRESETS
+from impasto.settings import Settings
 
 # What stands up front; everything else is under "more".
 _UP_FRONT = ("strength", "size", "colour")
-# What the page asks for by other means: pictures, and where a painting goes on.
 Kind = Literal["integer", "number", "choice", "flag", "text", "weights", "numbers"]
 
 
@@ -32,10 +32,17 @@ class Option(BaseModel):
     steerable: bool = Field(default=False, description="May change while it is painted.")
 
 
+class Preset(BaseModel):
+    """A way to paint: settings to begin from."""
+
+    name: str
+    told: str = Field(description="What it is, in a few words.")
+
+
 class Form(BaseModel):
     """Everything that can be chosen."""
 
-    presets: list[str]
+    presets: list[Preset]
     options: list[Option]
 
 
@@ -47,13 +54,15 @@ def make_form() -> Form:
     """Describe every field of Settings."""
     options = [_option(name, field) for name, field in Settings.model_fields.items()]
     options.sort(key=lambda option: _UP_FRONT.index(option.name) if option.up_front else 99)
-    return Form(presets=list(PRESETS), options=options)
+    presets = [Preset(name=name, told=preset.told) for name, preset in PRESETS.items()]
+    return Form(presets=presets, options=options)
 
 
 def _option(name: str, field: FieldInfo) -> Option:
     annotation: Any = field.annotation
     if get_origin(annotation) in (Union, types.UnionType):
         (annotation,) = [part for part in get_args(annotation) if part is not type(None)]
+    kind: Kind = _KINDS.get(annotation, "text")
     choices = None
     if get_origin(annotation) is Literal:
         kind, choices = "choice", [str(choice) for choice in get_args(annotation)]
@@ -61,8 +70,6 @@ def _option(name: str, field: FieldInfo) -> Option:
         kind = "weights"
     elif get_origin(annotation) in (tuple, list):
         kind = "numbers"
-    else:
-        kind = _KINDS.get(annotation, "text")
     bounds = {
         word: getattr(bound, limit)
         for bound in field.metadata

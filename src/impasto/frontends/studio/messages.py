@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from impasto.settings import Mode
 
@@ -83,7 +83,7 @@ class Keep(Question):
 
 @dataclass(frozen=True)
 class State:
-    """What the painter is doing: ``loading`` or ``ready``; ``message`` in words."""
+    """What the painter is doing: ``loading``, ``ready`` or ``broken``; ``message`` in words."""
 
     state: str
     message: str = ""
@@ -127,13 +127,13 @@ class Preview:
 
 @dataclass(frozen=True)
 class Ended:
-    """The painting under way is over: ``finished``, ``cancelled``, ``paused`` or ``failed``.
+    """The painting under way is over.
 
     ``size_px`` is the picture's, if one was written.
     """
 
     work: str
-    state: str
+    state: Literal["finished", "cancelled", "paused", "failed"]
     message: str | None = None
     size_px: tuple[int, int] | None = None
     time_s: float = 0.0

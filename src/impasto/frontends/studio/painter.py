@@ -176,7 +176,7 @@ class _Painter:
     def _plan(self, commission: Commission) -> dict[str, Any]:
         from impasto import pipeline
 
-        rows = [
+        rows: list[dict[str, Any]] = [
             {
                 "width_px": scale.width_px,
                 "height_px": scale.height_px,
@@ -196,14 +196,16 @@ class _Painter:
     def _job(self, commission: Commission) -> Job:
         from impasto import modes
 
-        start = commission.start
+        start: dict[str, Any] = {}
+        if commission.start is not None:
+            start["start"] = self._picture(commission.start)
         return modes.make_job(
             commission.mode,
             None if commission.content is None else self._picture(commission.content),
             [self._picture(style) for style in commission.styles],
             **commission.settings,
             **self._runtime,
-            **({} if start is None else {"start": self._picture(start)}),
+            **start,
         )
 
     def _picture(self, file: PictureFile) -> Picture:

@@ -82,7 +82,7 @@ def make_app(make_workshop: Callable[[], Workshop], rules: Rules) -> FastAPI:
         redoc_url=None,
         lifespan=lifespan,
     )
-    app.add_middleware(Guard, rules=rules)  # type: ignore[arg-type]
+    app.add_middleware(Guard, rules=rules)
     app.include_router(_api())
     _serve_page(app)
     app.add_exception_handler(HTTPException, _refuse)

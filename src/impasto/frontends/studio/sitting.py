@@ -102,11 +102,18 @@ class Sitting:
             result.save(self.order.folder / name, bits=bits)
         files.replace(self.order.folder / "small.jpg", _jpeg(result.image, _SMALL_PX))
         height_px, width_px = result.pixels.shape[-2:]
-        state = "finished" if trouble is None else "failed"
-        return Ended(self.order.work, state, trouble, (width_px, height_px), result.time_s)
+        return Ended(
+            self.order.work,
+            "finished" if trouble is None else "failed",
+            trouble,
+            (width_px, height_px),
+            result.time_s,
+        )
 
     def stop(self) -> Ended:
-        """End as the server wants it: cancelled, with the picture so far."""
+        """End as the server wants it: set aside, or cancelled with the picture so far."""
+        if self.end is not None and self.end.set_aside:
+            return Ended(self.order.work, "paused")
         if self._last is None:
             return Ended(self.order.work, "cancelled")
         ended = self.finish(self._last.result())

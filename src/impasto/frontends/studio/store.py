@@ -81,7 +81,8 @@ class Store:
             with suppress(ImageError):
                 return self._bundled(kind, f"{name}.jpg")
             return None
-        return _read(Picture, self._pictures / picture_id / "about.json")
+        found: Picture | None = _read(Picture, self._pictures / picture_id / "about.json")
+        return found
 
     def picture_file(self, picture: Picture) -> PictureFile:
         """Return where a picture lies."""

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
 from impasto.errors import SettingsError
-from impasto.settings import STARTS, Mode, Options, Settings, make_settings
+from impasto.settings import Mode, Options, Settings, make_settings
+from impasto.starts import STARTS, parse_start
 
 MOST_STYLES = 8
-_START = re.compile(rf"({'|'.join(STARTS)})(=[\d.]+)?(,({'|'.join(STARTS)})(=[\d.]+)?)*")
 
 PictureId = Annotated[
     str, Field(pattern=r"^([0-9a-f]{64}|(content|style)\.[a-z0-9_-]{1,64})$", max_length=80)
@@ -48,7 +48,7 @@ class Order(Options):
             SettingsError: an unknown preset, or a start that is none of those with a name.
         """
         start = self.settings.start
-        if start is not None and not _START.fullmatch(start):
+        if start is not None and parse_start(start) is None:
             raise SettingsError(
                 f"start: expected one of {', '.join(STARTS)}, got {start!r}; to start from a "
                 "picture, give its id as start beside the settings"

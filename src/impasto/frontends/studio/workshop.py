@@ -44,6 +44,7 @@ from impasto.frontends.studio.works import (
     Work,
     replay_command,
 )
+from impasto.settings import make_settings
 
 MOST_PIXELS = 100_000_000
 _MOST_READERS = 2
@@ -312,7 +313,7 @@ class Workshop:
         for picture_id in _pictures_of(order):
             if self._store.picture(picture_id) is None:
                 raise Refusal(422, f"no picture {picture_id!r}; upload it first")
-        return _changed(order.model_copy(update={"preset": None}), **given)
+        return order.model_copy(update={"preset": None, "settings": make_settings(**given)})
 
     def _commission(self, order: Order) -> Commission:
         order = self._complete(order)
@@ -494,11 +495,8 @@ def _changed(order: Order, **settings: Any) -> Order:
     Raises:
         Refusal: they cannot be.
     """
-    given = order.settings.model_dump(exclude_unset=True) | settings
-    from impasto.settings import make_settings
-
     try:
-        return order.model_copy(update={"settings": make_settings(**given)})
+        return order.model_copy(update={"settings": make_settings(order.settings, **settings)})
     except SettingsError as error:
         raise Refusal(422, str(error)) from None
 

@@ -109,6 +109,7 @@ async function fill({ mode, content, styles, settings }) {
   const [photograph, ...paintings] = named.map((found) => found.value ?? null);
   pictures.replace(photograph, paintings.filter(Boolean));
   preset.value = "default";
+  preset.dispatchEvent(new Event("filled"));
   controls.fill(settings);
   showMode();
   changed();
@@ -292,13 +293,18 @@ async function refresh() {
 async function begin() {
   const { presets, options } = await ask("GET", "api/form");
   controls = new Controls(options, "option");
-  preset = make("select", { id: "preset" }, ...presets.map((name) => make("option", { value: name }, name)));
-  const presetRow = make("div", { className: "option choice" }, make("label", { htmlFor: "preset" }, "Preset"), preset);
+  preset = make("select", { id: "preset", "aria-describedby": "preset-hint" });
+  preset.append(...presets.map(({ name }) => make("option", { value: name }, name)));
+  const told = make("small", { id: "preset-hint" });
+  const tell = () => (told.textContent = presets.find(({ name }) => name === preset.value).told);
+  preset.addEventListener("change", tell);
+  preset.addEventListener("filled", tell);
+  tell();
+  const presetRow = make("div", { className: "option" }, make("label", { htmlFor: "preset" }, "Preset"), preset, told);
   find("#up-front").append(...controls.rows((option) => option.up_front), presetRow);
   find("#more > div").append(...controls.rows((option) => !option.up_front));
   steering = new Controls(options.filter((option) => option.steerable), "steer");
   steerForm.querySelector("div").append(...steering.rows());
-  presetRow.hidden = presets.length < 2;
 
   form.addEventListener("submit", start);
   form.addEventListener("change", () => (showMode(), changed()));

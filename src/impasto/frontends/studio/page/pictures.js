@@ -6,6 +6,7 @@ import { make } from "./words.js";
 export class Pictures extends EventTarget {
   #places = { content: document.querySelector("#content"), styles: document.querySelector("#styles") };
   #known = { content: [], styles: [] };
+  #suggested = [];
 
   constructor(refuse) {
     super();
@@ -40,7 +41,9 @@ export class Pictures extends EventTarget {
     const bundled = await ask("GET", "api/pictures");
     this.#known.content = bundled.filter((picture) => picture.kind === "content");
     this.#known.styles = bundled.filter((picture) => picture.kind === "style");
-    this.styles = this.#known.styles.slice(0, 1);
+    // Something to start with, until somebody chooses.
+    this.#suggested = this.#known.styles.slice(0, 1);
+    this.styles = this.#suggested;
     this.#show();
   }
 
@@ -67,7 +70,7 @@ export class Pictures extends EventTarget {
   use(picture, place) {
     if (!this.#known[place].some((known) => known.id === picture.id)) this.#known[place].unshift(picture);
     if (place === "content") this.content = picture;
-    else this.styles = [...this.styles.filter((style) => style.kind === "own" && style.id !== picture.id), picture];
+    else this.styles = [...this.#chosenStyles().filter((style) => style.id !== picture.id), picture];
     this.#changed(picture);
   }
 
@@ -90,8 +93,12 @@ export class Pictures extends EventTarget {
     if (place === "content") this.content = this.content?.id === picture.id ? null : picture;
     else if (this.styles.some((style) => style.id === picture.id)) {
       this.styles = this.styles.filter((style) => style.id !== picture.id);
-    } else this.styles = [...this.styles, picture];
+    } else this.styles = [...this.#chosenStyles(), picture];
     this.#changed(null);
+  }
+
+  #chosenStyles() {
+    return this.styles === this.#suggested ? [] : this.styles;
   }
 
   #changed(added) {

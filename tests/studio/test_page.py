@@ -1,0 +1,238 @@
+"""The page in a real browser: what a visitor does, with and without a mouse."""
+
+import signal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+TINY = {"size": "48", "coarsest": "48", "iterations": "5"}
+ENDLESS = TINY | {"iterations": "100000"}
+
+
+@pytest.fixture(autouse=True)
+def leave_nothing_under_way(studio):
+    """A test that fails must not keep the painter from the others."""
+    yield
+    for work in studio.get("/api/works").json():
+        if work["state"] in ("waiting", "painting", "paused"):
+            studio.post(f"/api/works/{work['id']}/cancel")
+
+
+def check_access(page):
+    """No violation of axe-core's rules in this state, in either colour scheme."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        found = Axe().run(page).response["violations"]
+        assert not found, [(fault["id"], fault["nodes"][0]["html"]) for fault in found]
+
+
+def choose(page, settings):
+    """Choose a photograph and a painting, and fill in settings."""
+    tile(page, "chelsea").click()
+    tile(page, "nocturne").click()
+    fill(page, settings)
+
+
+def tile(page, name):
+    return page.locator(".tiles").get_by_role("button", name=name, exact=True)
+
+
+def act(page, name):
+    return page.locator("#acts").get_by_role("button", name=name, exact=True)
+
+
+def fill(page, settings):
+    page.locator("#more").evaluate("more => (more.open = true)")
+    for name, value in settings.items():
+        page.locator(f"#option-{name}").fill(value)
+
+
+def start(page):
+    page.get_by_role("button", name="Start painting").click()
+
+
+def is_first_picture_here(page):
+    expect(page.locator("#sheet img.after")).to_be_visible()
+
+
+def wait_until(page, words):
+    expect(page.locator("#facts")).to_contain_text(words)
+
+
+def test_a_visitor_uploads_paints_watches_cancels_and_compares(studio, open_page, picture_bytes):
+    page = open_page(studio)
+    check_access(page)
+    photograph = {"name": "my cat.png", "mimeType": "image/png", "buffer": picture_bytes(60, 90)}
+    page.locator("#content input[type=file]").set_input_files(photograph)
+    expect(tile(page, "my cat")).to_have_attribute("aria-pressed", "true")
+    tile(page, "picasso").click()
+    fill(page, ENDLESS | {"size": "64"})
+    expect(page.locator("#plan")).to_contain_text("64 × 43 pixels")
+    check_access(page)
+    start(page)
+    is_first_picture_here(page)
+    expect(page.locator("#easel-title")).to_have_text("my cat · picasso")
+    shown = page.locator("#sheet img.after").get_attribute("src")
+    page.wait_for_function(
+        "old => document.querySelector('#sheet img.after').getAttribute('src') !== old", arg=shown
+    )
+    expect(page.locator("#curve")).to_be_visible()
+    check_access(page)
+    act(page, "Cancel").click()
+    wait_until(page, "Cancelled")
+    expect(page.locator("#works .cards button")).not_to_have_count(0)
+    page.get_by_label("Share that shows the photograph").fill("50")
+    expect(page.locator("#sheet.compared .before")).to_be_visible()
+    page.wait_for_function("document.querySelector('#sheet img.after').naturalWidth === 64")
+    page.get_by_role("button", name="1 : 1").click()
+    assert page.locator("#sheet img.after").evaluate("image => image.clientWidth") == 64
+    page.get_by_role("button", name="Fit").click()
+    assert page.locator("#sheet img.after").evaluate("image => image.clientWidth") > 64
+    check_access(page)
+
+
+def test_a_result_is_downloaded_removed_and_its_recipe_loaded(studio, open_page):
+    page = open_page(studio)
+    choose(page, TINY | {"seed": "11"})
+    start(page)
+    wait_until(page, "Finished")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download 16-bit TIFF").click()
+    assert download.value.suggested_filename.endswith(".tiff")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download PNG").click()
+    page.reload()
+    page.wait_for_selector("#styles .tiles button")
+    page.locator("#content input[type=file]").set_input_files(download.value.path())
+    page.get_by_role("button", name="Load its recipe").click()
+    expect(page.locator("#option-seed")).to_have_value("11")
+    expect(tile(page, "nocturne")).to_have_attribute("aria-pressed", "true")
+    check_access(page)
+    page.locator("#works .cards button").first.click()
+    cards = page.locator("#works .cards button").count()
+    act(page, "Remove").click()
+    expect(page.locator("#works .cards button")).to_have_count(cards - 1)
+
+
+def test_a_running_painting_is_branched(studio, open_page):
+    page = open_page(studio)
+    choose(page, ENDLESS)
+    start(page)
+    is_first_picture_here(page)
+    act(page, "Branch").click()
+    expect(page.locator("#start-picture")).to_contain_text("Goes on from chelsea · nocturne")
+    act(page, "Cancel").click()
+    wait_until(page, "Cancelled")
+    fill(page, {"iterations": "3"})
+    check_access(page)
+    start(page)
+    wait_until(page, "Finished")
+
+
+def test_everything_is_done_with_the_keyboard_alone(studio, open_page):
+    page = open_page(studio)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to the picture")).to_be_focused()
+
+    def tab_to(target):
+        for _ in range(80):
+            page.keyboard.press("Tab")
+            if target.evaluate("element => element === document.activeElement"):
+                shown = target.evaluate("element => getComputedStyle(element).outlineStyle")
+                assert shown != "none"
+                return
+        raise AssertionError(f"the keyboard does not reach {target}")
+
+    tab_to(tile(page, "coffee"))
+    page.keyboard.press("Enter")
+    tab_to(tile(page, "woodcut"))
+    page.keyboard.press("Space")
+    tab_to(page.locator("#option-size"))
+    page.keyboard.type("48")
+    tab_to(page.locator("#more summary"))
+    page.keyboard.press("Enter")
+    tab_to(page.locator("#option-iterations"))
+    page.keyboard.type("100000")
+    tab_to(page.locator("#option-coarsest"))
+    page.keyboard.type("48")
+    page.keyboard.press("Enter")
+    is_first_picture_here(page)
+    expect(page.locator("#easel-title")).to_have_text("coffee · woodcut")
+    tab_to(act(page, "Cancel"))
+    page.keyboard.press("Enter")
+    wait_until(page, "Cancelled")
+    tab_to(page.locator("#stage"))
+    page.keyboard.press("1")
+    assert page.locator("#sheet img.after").evaluate("image => image.clientWidth") == 48
+
+
+def test_pictures_are_dropped_and_pasted(studio, open_page, picture_bytes):
+    page = open_page(studio)
+    hand_over = """([kind, target, bytes]) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], `${kind}.png`, { type: "image/png" }));
+        const event = kind === "drop"
+            ? new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true })
+            : new ClipboardEvent("paste", { clipboardData: data, bubbles: true });
+        document.querySelector(target).dispatchEvent(event);
+    }"""
+    page.evaluate(hand_over, ["drop", "#styles", list(picture_bytes(64, 64, seed=21))])
+    page.evaluate(hand_over, ["paste", "body", list(picture_bytes(64, 64, seed=22))])
+    for name in ("drop", "paste"):
+        button = tile(page, name)
+        expect(button).to_have_attribute("aria-pressed", "true")
+
+
+@pytest.mark.parametrize(("width", "height"), [(360, 740), (768, 1024)], ids=["phone", "tablet"])
+def test_the_page_fits_narrow_screens(studio, open_page, width, height):
+    page = open_page(studio, viewport={"width": width, "height": height}, reduced_motion="reduce")
+    page.locator("#more").evaluate("more => (more.open = true)")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    check_access(page)
+
+
+def test_refusals_are_shown_in_words(studio, open_page):
+    page = open_page(studio)
+    start(page)
+    expect(page.locator("#refusal")).to_contain_text("Choose a photograph")
+    choose(page, {"style_layers": "relu9_9"})
+    start(page)
+    expect(page.locator("#refusal")).to_contain_text("relu9_9")
+    text = {"name": "a.txt", "mimeType": "text/plain", "buffer": b"no picture"}
+    page.locator("#content input[type=file]").set_input_files(text)
+    expect(page.locator("#refusal")).to_contain_text("is a text")
+    check_access(page)
+
+
+def test_the_gallery_is_there_after_a_restart(open_studio, open_page):
+    studio = open_studio()
+    done = studio.painted()
+    studio.process.send_signal(signal.SIGKILL)
+    studio.process.wait()
+    page = open_page(open_studio())
+    page.locator("#works .cards button").first.click()
+    is_first_picture_here(page)
+    wait_until(page, "Finished")
+    expect(page.locator("#easel-title")).to_have_text(done["title"])
+
+
+def test_two_tabs_see_the_same_and_one_may_vanish(studio, open_page):
+    one, two = open_page(studio), open_page(studio)
+    choose(one, ENDLESS)
+    start(one)
+    is_first_picture_here(one)
+    two.locator("#queue button").first.click()
+    is_first_picture_here(two)
+    one.context.close()
+    act(two, "Cancel").click()
+    wait_until(two, "Cancelled")
+
+
+def test_the_description_of_the_interface_is_shown_offline(studio, open_page):
+    page = open_page(studio)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(f"{studio.address}/docs")
+    expect(page.get_by_text("/api/works", exact=True).first).to_be_visible()
+    assert all(url.startswith((studio.address, "data:", "blob:")) for url in asked)

@@ -159,35 +159,17 @@ def _guard(label: str, *, most_pixels: int | None = MAX_PIXELS) -> Iterator[None
             Image.MAX_IMAGE_PIXELS = pillow_limit
 
 
-<<<<<<< HEAD
-def _open(file: BinaryIO, label: str) -> Image.Image:
-=======
-def _too_large(label: str, size: str) -> ImageError:
-    return ImageError(
-        f"{label} is too large: expected at most {MAX_PIXELS // 10**6} megapixels, got {size}; "
-        "scale it down first"
-    )
-
-
 def _identify(file: BinaryIO, label: str) -> Image.Image:
->>>>>>> 9b90cb3 (Open a studio in the browser: order paintings, watch them, fetch them)
     try:
         return Image.open(file, formats=READ_FORMATS)
     except UnidentifiedImageError:
         file.seek(0)
         raise ImageError(_explain(file.read(512), label)) from None
-<<<<<<< HEAD
-    check_pixels(image.width, image.height, label)
-=======
 
 
 def _open(file: BinaryIO, label: str) -> Image.Image:
     image = _identify(file, label)
-    if image.width * image.height > MAX_PIXELS:
-        raise _too_large(label, f"{image.width} x {image.height} pixels")
-    if not image.width * image.height:
-        raise ImageError(f"{label} has no pixels: expected a picture; {_ADVICE}")
->>>>>>> 9b90cb3 (Open a studio in the browser: order paintings, watch them, fetch them)
+    check_pixels(image.width, image.height, label)
     return image
 
 

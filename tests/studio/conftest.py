@@ -19,7 +19,7 @@ from PIL import Image
 
 # Patience, not speed: a loaded machine is slow, and a studio that hangs never answers.
 PATIENCE_S = 90
-PAGE_PATIENCE_MS = 8_000
+PAGE_PATIENCE_MS = 30_000
 
 
 def make_picture(height=72, width=96, seed=1, form="PNG"):
@@ -43,7 +43,9 @@ class Studio:
     def address(self):
         return self.printed.partition("?")[0].rstrip("/")
 
-    def ask(self, method, path, **options):
+    def ask(self, method, path, headers=(), **options):
+        # One connection each: a server may close one that was refused, or was idle.
+        options["headers"] = {"connection": "close", **dict(headers)}
         return self.session.request(
             method, f"{self.address}{path}", timeout=PATIENCE_S, allow_redirects=False, **options
         )
@@ -158,9 +160,12 @@ def open_studio(weights_file, tmp_path):
         studio.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
-    """The system's Chromium; ./test says how to install it."""
+    """The system's Chromium; ./test says how to install it.
+
+    While Playwright is open, nothing else in this thread can run an event loop.
+    """
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=PAGE_PATIENCE_MS)

@@ -19,6 +19,8 @@ GOOD = {"content": "content.dancing", "styles": ["style.picasso"]}
         (GOOD | {"settings": {"alpha": 0, "beta": 0}}, "alpha and beta"),
         (GOOD | {"settings": {"start": "/etc/passwd"}}, "start"),
         (GOOD | {"settings": {"start": "../photograph.png"}}, "start"),
+        (GOOD | {"settings": {"region": ["/etc/passwd:/etc/passwd"]}}, "region"),
+        (GOOD | {"regions": [{"mask": "0" * 64, "style": "style.glass"}]}, "no picture"),
         (GOOD | {"settings": {"style_weights": [1, 2]}}, "style_weights"),
         (GOOD | {"preset": "nobody's"}, "nobody's"),
         (GOOD | {"content": "content.nobody"}, "content.nobody"),

@@ -148,8 +148,8 @@ def test_what_is_removed_is_gone(studio):
 def test_works_survive_the_servers_death_and_those_under_way_go_on(open_studio):
     studio = open_studio()
     done = studio.painted()
-    studio.order(settings={"iterations": 3000})
-    running, waiting = (studio.order(settings={"iterations": 6}).json()["id"] for _ in range(2))
+    studio.order(settings={"iterations": 900})
+    running, waiting = (studio.order(settings={"iterations": 3}).json()["id"] for _ in range(2))
     studio.wait(running, until=lambda work: work["state"] in ("waiting", "painting"))
     painter = studio.painter_pid()
     studio.process.kill()
@@ -158,7 +158,7 @@ def test_works_survive_the_servers_death_and_those_under_way_go_on(open_studio):
     kept = again.work(done["id"])
     assert (kept["state"], kept["replay"]) == ("finished", done["replay"])
     assert again.get(f"/api/works/{done['id']}/picture.tiff").status_code == 200
-    first = next(w for w in again.get("/api/works").json() if w["steps"] == 3000)
+    first = next(w for w in again.get("/api/works").json() if w["steps"] == 900)
     again.post(f"/api/works/{first['id']}/cancel")
     again.wait(running, "finished")
     again.wait(waiting, "finished")
@@ -168,7 +168,7 @@ def test_works_survive_the_servers_death_and_those_under_way_go_on(open_studio):
 
 def test_a_painter_that_is_killed_is_replaced_and_the_work_painted(open_studio):
     studio = open_studio()
-    work_id = studio.order(settings={"iterations": 60}).json()["id"]
+    work_id = studio.order(settings={"iterations": 40}).json()["id"]
     studio.wait(work_id, until=begun)
     os.kill(studio.painter_pid(), signal.SIGKILL)
     assert studio.wait(work_id, "finished", "failed")["state"] == "finished"

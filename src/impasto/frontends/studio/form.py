@@ -13,6 +13,8 @@ from impasto.settings import Settings
 
 # What stands up front; everything else is under "more".
 _UP_FRONT = ("strength", "size", "colour")
+# The page uploads pictures instead.
+_NAMES_FILES = ("region",)
 Kind = Literal["integer", "number", "choice", "flag", "text", "weights", "numbers"]
 
 
@@ -51,8 +53,9 @@ _KINDS: dict[Any, Kind] = {bool: "flag", int: "integer", float: "number", str: "
 
 
 def make_form() -> Form:
-    """Describe every field of Settings."""
-    options = [_option(name, field) for name, field in Settings.model_fields.items()]
+    """Describe the fields of Settings that a page can offer."""
+    fields = Settings.model_fields.items()
+    options = [_option(name, field) for name, field in fields if name not in _NAMES_FILES]
     options.sort(key=lambda option: _UP_FRONT.index(option.name) if option.up_front else 99)
     presets = [Preset(name=name, told=preset.told) for name, preset in PRESETS.items()]
     return Form(presets=presets, options=options)

@@ -18,6 +18,14 @@ class PictureFile:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A region: where, and after which painting."""
+
+    mask: PictureFile
+    style: PictureFile
+
+
+@dataclass(frozen=True)
 class Commission:
     """What to paint: a Job before its pictures are read."""
 
@@ -25,6 +33,7 @@ class Commission:
     content: PictureFile | None
     styles: tuple[PictureFile, ...]
     start: PictureFile | None
+    regions: tuple[Part, ...]
     settings: dict[str, Any]
 
 

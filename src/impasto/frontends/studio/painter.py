@@ -195,11 +195,12 @@ class _Painter:
 
     def _job(self, commission: Commission) -> Job:
         from impasto import modes
+        from impasto.records import Region
 
         start: dict[str, Any] = {}
         if commission.start is not None:
             start["start"] = self._picture(commission.start)
-        return modes.make_job(
+        job = modes.make_job(
             commission.mode,
             None if commission.content is None else self._picture(commission.content),
             [self._picture(style) for style in commission.styles],
@@ -207,6 +208,11 @@ class _Painter:
             **self._runtime,
             **start,
         )
+        regions = [
+            Region(self._picture(part.mask), self._picture(part.style))
+            for part in commission.regions
+        ]
+        return replace(job, regions=(*job.regions, *regions))
 
     def _picture(self, file: PictureFile) -> Picture:
         """Decode a picture, or find it decoded; the name is the one that its owner gave."""

@@ -12,7 +12,7 @@ from impasto.errors import SettingsError
 from impasto.settings import Mode, Options, Settings, make_settings
 from impasto.starts import STARTS, parse_start
 
-MOST_STYLES = 8
+MOST_STYLES = MOST_REGIONS = 8
 
 PictureId = Annotated[
     str, Field(pattern=r"^([0-9a-f]{64}|(content|style)\.[a-z0-9_-]{1,64})$", max_length=80)
@@ -20,6 +20,13 @@ PictureId = Annotated[
 WorkId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 State = Literal["waiting", "painting", "paused", "finished", "cancelled", "failed"]
 UNDER_WAY: tuple[State, ...] = ("waiting", "painting", "paused")
+
+
+class Region(Options):
+    """A part of the picture with a style of its own."""
+
+    mask: PictureId = Field(description="A picture of the photograph's shape: white inside.")
+    style: PictureId = Field(description="The painting for this part.")
 
 
 class Order(Options):
@@ -33,6 +40,7 @@ class Order(Options):
     start: PictureId | None = Field(
         default=None, description="A picture to start from; settings.start names other starts."
     )
+    regions: tuple[Region, ...] = Field(default=(), max_length=MOST_REGIONS)
     preset: str | None = Field(default=None, description="Settings to begin from.")
     settings: Settings = Settings()
     parent: WorkId | None = Field(default=None, description="The work that this one goes on from.")
@@ -45,13 +53,18 @@ class Order(Options):
         """Return the settings that the preset and the order itself change.
 
         Raises:
-            SettingsError: an unknown preset, or a start that is none of those with a name.
+            SettingsError: an unknown preset, or settings that name files.
         """
         start = self.settings.start
         if start is not None and parse_start(start) is None:
             raise SettingsError(
                 f"start: expected one of {', '.join(STARTS)}, got {start!r}; to start from a "
                 "picture, give its id as start beside the settings"
+            )
+        if self.settings.region is not None:
+            raise SettingsError(
+                "region: expected none, because it names files; give pictures' ids as regions "
+                "beside the settings"
             )
         chosen = self.settings.model_dump(exclude_unset=True)
         return make_settings(preset=self.preset, **chosen).model_dump(exclude_unset=True)

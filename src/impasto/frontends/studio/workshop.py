@@ -26,6 +26,7 @@ from impasto.frontends.studio.messages import (
     Ended,
     Keep,
     Paint,
+    Part,
     PictureFile,
     Preview,
     Progress,
@@ -322,6 +323,13 @@ class Workshop:
             content=self._file(order.content),
             styles=tuple(file for style in order.styles if (file := self._file(style))),
             start=self._file(order.start),
+            regions=tuple(
+                Part(
+                    self._store.picture_file(self.picture(region.mask)),
+                    self._store.picture_file(self.picture(region.style)),
+                )
+                for region in order.regions
+            ),
             settings=order.settings.model_dump(exclude_unset=True),
         )
 
@@ -487,6 +495,8 @@ class Workshop:
 
 def _pictures_of(order: Order) -> Iterator[str]:
     yield from (picture for picture in (order.content, *order.styles, order.start) if picture)
+    for region in order.regions:
+        yield from (region.mask, region.style)
 
 
 def _changed(order: Order, **settings: Any) -> Order:

@@ -115,16 +115,19 @@ class Preparation:
             )
             rest = self._place(canvas.extend(_rest(masks), scale))
         if given.styles and settings.beta and (rest is None or bool(rest.any())):
+            ratios = inputs.style_scales(len(given.styles), settings)
             pictures = [
                 self._place(self._style_at(style, scale, ratio))
-                for style, ratio in zip(
-                    given.styles, inputs.style_scales(len(given.styles), settings), strict=True
-                )
+                for style, ratio in zip(given.styles, ratios, strict=True)
             ]
+            tile_px = way.tile_px
+            if tile_px is None and max(ratios) > 1:
+                # A painting shown larger than the canvas takes no more memory than it.
+                tile_px = max(scale.canvas_px)
             style = self.reuse.recall(
                 "style",
-                (self._exemplars, pictures, _about_style(settings), way.tile_px),
-                lambda: style_targets(self._exemplars, pictures, settings, tile_px=way.tile_px),
+                (self._exemplars, pictures, _about_style(settings), tile_px),
+                lambda: style_targets(self._exemplars, pictures, settings, tile_px=tile_px),
             )
         return Targets(content, style, content_image=pixels, regions=areas, rest=rest)
 

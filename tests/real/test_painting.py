@@ -6,7 +6,17 @@ import torch
 import torch.nn.functional as F
 
 import impasto
-from impasto import gallery, images, inputs, losses, network, optimise
+from impasto import (
+    calibration,
+    gallery,
+    images,
+    inputs,
+    measures,
+    modes,
+    network,
+    optimise,
+)
+from impasto.reuse import Reuse
 
 pytestmark = pytest.mark.real
 
@@ -32,17 +42,8 @@ def pixels(image, longest_px=112):
 
 
 def style_distance(vgg, image, painting):
-    """Distance of Gram matrices on layers that were not the ones optimised."""
-    layers = ("relu1_2", "relu2_2", "relu3_2", "relu4_2")
-    total = 0.0
-    for ours, theirs in zip(
-        vgg.features(image, layers).values(),
-        vgg.features(painting, layers).values(),
-        strict=True,
-    ):
-        gram, target = (losses.gram_matrix(maps) / maps[0, 0].numel() for maps in (ours, theirs))
-        total += float((gram - target).square().sum() / target.square().sum())
-    return total
+    """Distance of Gram matrices on layers that were not the ones optimised, squared."""
+    return measures.style_distance(image, painting, vgg) ** 2
 
 
 def edges(image):
@@ -126,3 +127,36 @@ def test_adam_descends_too():
     result = impasto.style_transfer(PHOTOGRAPH, PAINTING, optimiser="adam", **OPTIONS)
     assert result.history[-1]["total"] < 0.5 * result.history[0]["total"]
     assert isinstance(optimise.make_optimiser(result.settings), optimise.Adam)
+
+
+def test_more_strength_is_nearer_to_the_style_and_further_from_the_content(vgg):
+    weak, strong = (
+        impasto.style_transfer(PHOTOGRAPH, PAINTING, strength=strength, **OPTIONS).pixels
+        for strength in (0.2, 0.9)
+    )
+    photograph, painting = pixels(PHOTOGRAPH), pixels(PAINTING)
+    for distance in (
+        lambda image: measures.style_distance(image, painting, vgg),
+        lambda image: measures.random_style_distance(image, painting),
+        lambda image: measures.colour_distance(image, painting),
+        lambda image: edge_similarity(photograph, image),
+    ):
+        assert distance(strong) < distance(weak)
+
+
+def test_the_same_strength_is_the_same_balance_for_styles_that_pull_unlike():
+    # At equal alpha and beta the glass would hold the photograph twelve times more loosely.
+    balances = {}
+    for name in ("glass", "nocturne"):
+        job = modes.make_job(
+            "style_transfer", PHOTOGRAPH, gallery.path("style", name), offline=True
+        )
+        net = network.load("vgg16", padding="replicate", offline=True)
+        balances[name] = calibration.measure(inputs.read(job), net, Reuse())
+    alphas = {name: balance.weights(0.5)[0] for name, balance in balances.items()}
+    assert alphas["glass"] > 1.5 * alphas["nocturne"]
+    assert alphas["glass"] > 5
+
+
+def edge_similarity(photograph, image):
+    return np.corrcoef(edges(photograph), edges(image))[0, 1]

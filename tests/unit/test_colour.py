@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from impasto import colour
+from impasto import colour, modes
 from impasto.colour import colours, match
 
 
@@ -166,3 +166,41 @@ def test_chroma_that_no_colour_of_that_lightness_has_gives_way_and_the_hue_stays
     assert lab[0] == pytest.approx(float(colour.to_oklab(white)[0, 0, 0, 0]), abs=5e-3)
     assert torch.cosine_similarity(lab[1:], wanted[1:], dim=0) > 0.99
     assert lab[1:].norm() < 0.5 * wanted[1:].norm()
+
+
+@pytest.fixture
+def painted(picture, weights_file):
+    """``painted(colour=)``: a small painting, and its photograph."""
+
+    def paint(**options):
+        photograph = 0.3 + 0.4 * picture(40, 48, seed=1, dtype=torch.float32)
+        job = modes.make_job(
+            "style_transfer",
+            photograph,
+            picture(44, 36, seed=2, dtype=torch.float32)
+            * torch.tensor([1, 0.4, 0.2]).view(3, 1, 1),
+            **{"weights": str(weights_file), "size": 48, "coarsest": 48, "iterations": 3},
+            **{"style_layers": "relu1_1", "content_layers": "relu1_2", "threads": 1},
+            **options,
+        )
+        return modes.paint(job).pixels, photograph
+
+    return paint
+
+
+def test_a_result_may_keep_the_photograph_s_colours(painted):
+    free, photograph = painted()
+    kept, _ = painted(colour="keep")
+    wanted = colour.to_oklab(photograph)[:, 1:]
+    ours, theirs = ((colour.to_oklab(x)[:, 1:] - wanted).abs().mean() for x in (kept, free))
+    assert ours < 0.2 * theirs
+    lightness = [colour.to_oklab(x)[:, :1] for x in (kept, free)]
+    torch.testing.assert_close(*lightness, rtol=0, atol=0.02)
+
+
+def test_a_style_may_be_given_the_photograph_s_palette(painted):
+    free, photograph = painted()
+    matched, _ = painted(colour="match")
+    palette = colours([photograph], [1.0])
+    ours, theirs = ((colours([x], [1.0]).mean - palette.mean).abs().max() for x in (matched, free))
+    assert ours < 0.2 * theirs

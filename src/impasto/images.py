@@ -22,7 +22,14 @@ from impasto.encoding import Samples
 from impasto.errors import ImageError, ShapeError
 from impasto.profiles import Floats, srgb_profile
 from impasto.reading import READ_FORMATS, check_header, decode, decode_image, decode_texts
-from impasto.writing import check_animation, check_output, encode, save, save_animation
+from impasto.writing import (
+    check_animation,
+    check_output,
+    encode,
+    save,
+    save_animation,
+    write,
+)
 
 __all__ = [
     "READ_FORMATS",
@@ -39,6 +46,7 @@ __all__ = [
     "save_animation",
     "to_image",
     "to_samples",
+    "write",
 ]
 
 MAX_FILE_BYTES = 4 * 1024**3
@@ -74,7 +82,7 @@ class Picture:
         return self.pixels.shape[3]
 
 
-def load(source: Any) -> Picture:
+def load(source: Any, *, file_name: str | None = None) -> Picture:
     """Read a picture from wherever it is.
 
     Colour profiles are converted to sRGB, EXIF orientation is applied, opacity is split
@@ -85,6 +93,7 @@ def load(source: Any) -> Picture:
             (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16 or floats in [0, 1]; a tensor
             of shape (C, H, W) or (1, C, H, W) with 1, 3 or 4 channels, of uint8 or floats in
             [0, 1]; or a Picture, which is returned as it is. Arrays are taken as sRGB.
+        file_name: of the file that bytes come from, if it is known.
 
     Raises:
         ImageError: no such file, no picture, damaged, too large, or values out of range.
@@ -97,7 +106,10 @@ def load(source: Any) -> Picture:
         picture = _load_bytes(_read(path), path.stem, repr(str(path)))
         return dataclasses.replace(picture, file_name=path.name)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return _load_bytes(bytes(source), "image", "the picture given as bytes")
+        if file_name is None:
+            return _load_bytes(bytes(source), "image", "the picture given as bytes")
+        picture = _load_bytes(bytes(source), Path(file_name).stem, repr(file_name))
+        return dataclasses.replace(picture, file_name=file_name)
     if isinstance(source, Image.Image):
         if not source.width * source.height:
             raise ShapeError(

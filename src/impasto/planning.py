@@ -11,7 +11,7 @@ import torch
 
 from impasto.costs import step_flop
 from impasto.errors import SettingsError
-from impasto.memory import Demand, free_bytes
+from impasto.memory import Demand, free_bytes, held_bytes
 from impasto.settings import Runtime
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -71,7 +71,7 @@ def make_plan(runtime: Runtime) -> Plan:
         dtype = torch.bfloat16 if has_native_bfloat16(device) else torch.float32
     memory_bytes = runtime.memory
     if memory_bytes is None and (free := free_bytes(device)) is not None:
-        memory_bytes = round(_SHARE_OF_FREE * free)
+        memory_bytes = round(_SHARE_OF_FREE * (free + held_bytes(device)))
     return Plan(device, dtype, memory_bytes)
 
 

@@ -152,13 +152,31 @@ class Result:
         """
         from impasto import images
 
+        return images.write(self.encode(path, bits=bits, dpi=dpi, recipe=recipe), path)
+
+    def encode(
+        self,
+        name: str | Path,
+        *,
+        bits: int = 8,
+        dpi: float | None = None,
+        recipe: bool = True,
+    ) -> bytes:
+        """Make the bytes that :meth:`save` writes to a file called ``name``.
+
+        Raises:
+            SettingsError: other bits.
+            ImageError: the ending cannot be written, or not with these bits or a print size.
+        """
+        from impasto import images
+
         if bits not in (8, 16):
             raise SettingsError(f"bits: expected 8 or 16, got {bits!r}")
         metadata = dict(self.metadata)
         if recipe and self.recipe is not None:
             metadata["Recipe"] = self.recipe.text()
         image = self.image if bits == 8 else images.to_samples(self.pixels, self.alpha)
-        return images.save(image, path, metadata=metadata, dpi=dpi)
+        return images.encode(image, name, metadata=metadata, dpi=dpi)
 
     def __repr__(self) -> str:
         height_px, width_px = self.pixels.shape[-2:]

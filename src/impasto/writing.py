@@ -78,7 +78,11 @@ def check_animation(path: str | os.PathLike[str]) -> Path:
 
 
 def encode(
-    image: Image.Image, format_name: str, *, metadata: Mapping[str, str] | None = None
+    image: Image.Image | Samples,
+    name: str | os.PathLike[str],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    dpi: float | None = None,
 ) -> bytes:
     """Encode a picture as the bytes of a file.
 
@@ -86,17 +90,23 @@ def encode(
     show the picture on white.
 
     Args:
-        image: an image in sRGB.
-        format_name: a file's ending, such as "png", "jpeg" or "webp".
+        image: an image in sRGB; for 16 bits a sample, in PNG and TIFF, an array of uint16 of
+            shape (H, W, 3) or (H, W, 4).
+        name: the file's name, or its ending alone, such as "png", "jpeg" or "webp".
         metadata: texts by name, kept in PNG texts or in EXIF's description; GIF and BMP
             cannot hold them, nor JPEG more than 64 KiB.
+        dpi: the print size, in pixels per inch; GIF cannot hold it.
 
     Raises:
         ImageError: an unknown format, or a picture that the format cannot hold.
     """
-    file_format = format_of(Path(f"image.{format_name.lower().lstrip('.')}"))
-    label = f"the {file_format.name} picture"
-    return encoding.encode(image, file_format, label, metadata=metadata or {})
+    path = Path(name)
+    if path.suffix:
+        file_format, label = format_of(path), repr(str(path))
+    else:
+        file_format = format_of(Path(f"image.{path.name.lower().lstrip('.')}"))
+        label = f"the {file_format.name} picture"
+    return encoding.encode(image, file_format, label, metadata=metadata or {}, dpi=dpi)
 
 
 def save(
@@ -108,21 +118,26 @@ def save(
 ) -> Path:
     """Write a picture; an earlier file stays whole until the new one has replaced it.
 
-    Args:
-        image: an image in sRGB; for 16 bits a sample, in PNG and TIFF, an array of uint16 of
-            shape (H, W, 3) or (H, W, 4).
-        path: its ending names the format.
-        metadata: as for :func:`encode`.
-        dpi: the print size, in pixels per inch; GIF cannot hold it.
+    Takes what :func:`encode` does.
 
     Raises:
         ImageError: as :func:`check_output` and :func:`encode` do, or a full disk.
     """
+    return write(encode(image, path, metadata=metadata, dpi=dpi), path)
+
+
+def write(data: bytes, path: str | os.PathLike[str]) -> Path:
+    """Write the bytes of a file; an earlier one stays whole until the new one has replaced it.
+
+    Raises:
+        ImageError: as :func:`check_output` does, or a full disk.
+    """
     target = check_output(path)
-    data = encoding.encode(
-        image, format_of(target), repr(str(target)), metadata=metadata or {}, dpi=dpi
-    )
-    return _write(data, target)
+    try:
+        files.replace(_real(target), data)
+    except OSError as error:
+        raise unwritable(repr(str(target)), error) from None
+    return target
 
 
 def save_animation(
@@ -157,7 +172,7 @@ def save_animation(
         duration=[frame_ms] * len(rest) + [max(frame_ms, _LAST_FRAME_MS)],
         loop=0,
     )
-    return _write(stream.getvalue(), target)
+    return write(stream.getvalue(), target)
 
 
 def _real(path: Path) -> Path:
@@ -166,12 +181,3 @@ def _real(path: Path) -> Path:
         return Path(os.path.realpath(path))
     except (OSError, ValueError) as error:
         raise unwritable(repr(str(path)), error) from None
-
-
-def _write(data: bytes, target: Path) -> Path:
-    final = _real(target)
-    try:
-        files.replace(final, data)
-    except OSError as error:
-        raise unwritable(repr(str(target)), error) from None
-    return target

@@ -14,14 +14,14 @@ TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "place/out.png")
 
 # As the finished picture is written, the process says so and waits for a line.
 WAITING = """
-import impasto.images
-at_once = impasto.images.save
+import impasto.writing
+at_once = impasto.writing.write
 def save(*arguments, **options):
-    impasto.images.save = at_once
+    impasto.writing.write = at_once
     print("saving", flush=True)
     input()
     return at_once(*arguments, **options)
-impasto.images.save = save
+impasto.writing.write = save
 """
 # The disk that the picture belongs on is full; as for the others, see ``others``.
 FULL = """

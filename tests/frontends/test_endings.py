@@ -26,12 +26,13 @@ impasto.network.load = load
 SLOW = """
 import time
 import impasto.images
-at_once = impasto.images.{name}
+import impasto.writing
+at_once = impasto.{name}
 def slowly(*arguments, **options):
-    print("{name}", flush=True)
+    print("waiting", flush=True)
     time.sleep(1)
     return at_once(*arguments, **options)
-impasto.images.{name} = slowly
+impasto.{name} = slowly
 """
 FAULTY = """
 import impasto.network
@@ -70,12 +71,12 @@ def test_a_signal_writes_the_best_picture_at_the_size_asked_for(
     assert not list(folder.glob(".*.part"))
 
 
-@pytest.mark.parametrize("name", ["to_image", "save"])
+@pytest.mark.parametrize("name", ["images.to_image", "writing.write"])
 def test_more_signals_do_not_keep_it_from_writing(start_process, folder, long, name):
     process = start_process(*long, first=SLOW.format(name=name))
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
-    while process.stdout.readline() != f"{name}\n":
+    while process.stdout.readline() != "waiting\n":
         pass
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
@@ -87,8 +88,8 @@ def test_more_signals_do_not_keep_it_from_writing(start_process, folder, long, n
 def test_a_signal_while_the_finished_picture_is_written_changes_nothing(
     start_process, folder, quick
 ):
-    process = start_process(*TRANSFER, *quick, first=SLOW.format(name="save"))
-    assert process.stdout.readline() == "save\n"
+    process = start_process(*TRANSFER, *quick, first=SLOW.format(name="writing.write"))
+    assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "out.png\n")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from impasto import gallery, pipeline
 from impasto.errors import SettingsError
-from impasto.memory import Demand, free_bytes
+from impasto.memory import Demand, free_bytes, held_bytes
 from impasto.modes import make_job
 from impasto.planning import choose_way, largest_fitting_px
 from impasto.settings import make_runtime
@@ -152,3 +152,14 @@ def test_a_painting_is_planned_without_being_painted():
     assert planned[0][1].tile_px is None
     assert planned[-1][0].longest_px == 4096
     assert planned[-1][1].tile_px is not None
+
+
+def test_what_the_process_has_already_is_counted_in_bytes():
+    before = held_bytes(CPU)
+    kept = torch.ones(2**24)
+    assert held_bytes(CPU) - before > 0.9 * kept.nbytes
+    assert before > 50 * 2**20
+
+
+def test_where_no_one_tells_the_process_holds_nothing(tmp_path):
+    assert held_bytes(CPU, tmp_path) == 0

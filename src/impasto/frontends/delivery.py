@@ -5,12 +5,12 @@ from __future__ import annotations
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from impasto import files
-from impasto.errors import ImageError, OutputError, SettingsError
+from impasto.errors import ImageError, OutputError
 from impasto.frontends.timelapse import Timelapse
 from impasto.records import Result, Step
 from impasto.settings import Options
@@ -23,13 +23,9 @@ def _number(word: object) -> object:
     return int(word) if isinstance(word, str) and word.isdecimal() else word
 
 
-class Delivery(Options):
-    """Where the picture goes, and what is shown on the way."""
+class Finish(Options):
+    """What a picture's file holds."""
 
-    output: Path = Field(
-        description="The picture to write; its ending names the format.",
-        json_schema_extra={"short": "-o"},
-    )
     bits: Annotated[Literal[8, 16], BeforeValidator(_number)] = Field(
         default=8, description="Bits a sample; 16 in PNG and TIFF."
     )
@@ -45,6 +41,61 @@ class Delivery(Options):
     )
     no_recipe: bool = Field(
         default=False, description="Leave out of the file how the picture was made."
+    )
+
+    @field_validator("width")
+    @classmethod
+    def _check_width(cls, width: str | None) -> str | None:
+        if width is not None and not _inches(width):
+            raise ValueError(f"expected a width above 0, got {width!r}; such as 60cm")
+        return width
+
+    @model_validator(mode="after")
+    def _check_print_size(self) -> Finish:
+        if self.dpi is not None and self.width is not None:
+            width_px = round(self.dpi * _inches(self.width))
+            raise ValueError(
+                f"expected dpi or width, got both; {self.width} at {self.dpi:g} dpi are "
+                f"{width_px} pixels: ask for them with size, and leave dpi out"
+            )
+        return self
+
+    def dpi_of(self, width_px: int) -> float | None:
+        """Return the pixels per inch of a picture of this width; None if none were asked for."""
+        return self.dpi if self.width is None else width_px / _inches(self.width)
+
+    def check(self, output: Path, longest_px: int) -> None:
+        """Make sure that a picture of that size can be written so.
+
+        Raises:
+            ImageError: as images.check_output does.
+        """
+        from impasto import writing
+
+        writing.check_output(
+            output, longest_px=longest_px, bits=self.bits, dpi=self.dpi_of(longest_px)
+        )
+
+    def encode(self, result: Result, path: Path) -> bytes:
+        """Make the bytes of the file ``path``, whose ending names the format.
+
+        Raises:
+            ImageError: the format cannot hold the picture.
+        """
+        return result.encode(
+            path,
+            bits=self.bits,
+            dpi=self.dpi_of(result.pixels.shape[-1]),
+            recipe=not self.no_recipe,
+        )
+
+
+class Delivery(Finish):
+    """Where the picture goes, and what is shown on the way."""
+
+    output: Path = Field(
+        description="The picture to write; its ending names the format.",
+        json_schema_extra={"short": "-o"},
     )
     save_every: int | None = Field(
         default=None,
@@ -63,38 +114,24 @@ class Delivery(Options):
         default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
     )
 
-    @field_validator("width")
-    @classmethod
-    def _check_width(cls, width: str | None) -> str | None:
-        if width is not None and not _inches(width):
-            raise ValueError(f"expected a width above 0, got {width!r}; such as 60cm")
-        return width
-
-    def dpi_of(self, width_px: int) -> float | None:
-        """Return the pixels per inch of a picture of this width; None if none were asked for."""
-        return self.dpi if self.width is None else width_px / _inches(self.width)
-
 
 class Files:
     """Writes what a Delivery asks for.
 
     Raises:
-        SettingsError: two print sizes.
         ImageError: a file that cannot be written where it should be; nothing is written yet.
     """
 
     def __init__(self, delivery: Delivery, longest_px: int) -> None:
-        from impasto import images
+        from impasto import writing
 
-        _check_print_size(delivery)
         self._delivery = delivery
         self._timelapse = None if delivery.timelapse is None else Timelapse()
-        fit: dict[str, Any] = {"bits": delivery.bits, "dpi": delivery.dpi_of(longest_px)}
-        images.check_output(delivery.output, longest_px=longest_px, **fit)
+        delivery.check(delivery.output, longest_px)
         if delivery.save_every is not None:
-            images.check_output(self._numbered(0))
+            writing.check_output(self._numbered(0))
         if delivery.timelapse is not None:
-            images.check_animation(delivery.timelapse)
+            writing.check_animation(delivery.timelapse)
             if delivery.timelapse.resolve() == delivery.output.resolve():
                 raise ImageError(
                     f"expected two files, got {str(delivery.output)!r} for the picture and for "
@@ -108,13 +145,16 @@ class Files:
             What the user should be told, if the picture could not be written; painting can
             go on.
         """
+        from impasto import writing
+
         if self._timelapse is not None:
             self._timelapse.add(step)
         every = self._delivery.save_every
         if every is None or step.step % every:
             return None
         try:
-            self._save(step.result(), self._numbered(step.step))
+            path = self._numbered(step.step)
+            writing.write(self._delivery.encode(step.result(), path), path)
         except ImageError as error:
             return str(error)
         return None
@@ -126,10 +166,7 @@ class Files:
             OutputError: a file cannot be written; the message says where the picture is.
         """
         output = self._delivery.output
-        try:
-            self._save(result, output)
-        except ImageError as error:
-            raise OutputError(f"{error}; {self._rescue(result)}") from None
+        save(self._delivery.encode(result, output), output)
         if self._timelapse is not None and self._delivery.timelapse is not None:
             try:
                 self._timelapse.save(self._delivery.timelapse, result.image)
@@ -137,44 +174,44 @@ class Files:
                 raise OutputError(f"{error}; the picture itself is {str(output)!r}") from None
         return output
 
-    def _save(self, result: Result, path: Path) -> Path:
-        return result.save(
-            path,
-            bits=self._delivery.bits,
-            dpi=self._delivery.dpi_of(result.pixels.shape[-1]),
-            recipe=not self._delivery.no_recipe,
-        )
-
-    def _rescue(self, result: Result) -> str:
-        """Write the picture where it can be had, and say where."""
-        for folder in _refuges():
-            with suppress(OSError):
-                folder.mkdir(parents=True, exist_ok=True)
-                own = Path(tempfile.mkdtemp(prefix="picture-", dir=folder))
-                try:
-                    kept = self._save(result, own / self._delivery.output.name)
-                except ImageError:
-                    own.rmdir()
-                    continue
-                return f"the picture is kept as {str(kept)!r}"
-        return "the picture could not be kept anywhere else either: it is lost"
-
     def _numbered(self, step: int) -> Path:
         output = self._delivery.output
         return output.with_stem(f"{output.stem}_{step:05d}")
 
 
+def save(data: bytes, output: Path) -> None:
+    """Write a finished picture.
+
+    Raises:
+        OutputError: it cannot go where it should; the message says where it is instead.
+    """
+    from impasto import writing
+
+    try:
+        writing.write(data, output)
+    except ImageError as error:
+        raise OutputError(f"{error}; {_rescue(data, output.name)}") from None
+
+
+def _rescue(data: bytes, name: str) -> str:
+    """Write a picture where it can be had, and say where."""
+    from impasto import writing
+
+    for folder in _refuges():
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            own = Path(tempfile.mkdtemp(prefix="picture-", dir=folder))
+            try:
+                writing.write(data, own / name)
+            except ImageError:
+                own.rmdir()
+                continue
+            return f"the picture is kept as {str(own / name)!r}"
+    return "the picture could not be kept anywhere else either: it is lost"
+
+
 def _inches(width: str) -> float:
     return float(width[:-2]) / _UNITS_PER_INCH[width[-2:]]
-
-
-def _check_print_size(delivery: Delivery) -> None:
-    if delivery.dpi is not None and delivery.width is not None:
-        width_px = round(delivery.dpi * _inches(delivery.width))
-        raise SettingsError(
-            f"expected dpi or width, got both; {delivery.width} at {delivery.dpi:g} dpi are "
-            f"{width_px} pixels: ask for them with size, and leave dpi out"
-        )
 
 
 def _refuges() -> list[Path]:

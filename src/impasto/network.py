@@ -179,7 +179,7 @@ class Network:
         """Take the gradient of conv1_1's output back to the pixels."""
         weight = self._convolutions["conv1_1"].backward_weight
         if self.padding == "circular":
-            return operations.convolve_around(gradient, weight)
+            return _convolve_around(gradient, weight)
         padded = F.conv2d(gradient, weight, padding=2)
         image = padded[:, :, 1:-1, 1:-1]
         if self.padding != "replicate":
@@ -199,7 +199,7 @@ class Network:
             return self.first(features)
         convolution = self._convolutions[name]
         if self.padding == "circular":
-            return operations.convolve_around(features, convolution.weight, convolution.bias)
+            return _convolve_around(features, convolution.weight, convolution.bias)
         return F.conv2d(features, convolution.weight, convolution.bias, padding=1)
 
     def convolve_backward(self, gradient: Tensor, name: str) -> Tensor:
@@ -208,7 +208,7 @@ class Network:
             return self.first_backward(gradient)
         weight = self._convolutions[name].backward_weight
         if self.padding == "circular":
-            return operations.convolve_around(gradient, weight)
+            return _convolve_around(gradient, weight)
         return F.conv2d(gradient, weight, padding=1)
 
 
@@ -305,6 +305,12 @@ def load(
     """
     parameters = weights_module.load(name, file=weights, **fetching)
     return Network(parameters, name, dtype=dtype, pooling=pooling, padding=padding, device=device)
+
+
+def _convolve_around(features: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Convolve a map that goes on at its other side."""
+    around = F.pad(features, (1, 1, 1, 1), mode="circular")
+    return F.conv2d(around.contiguous(memory_format=torch.channels_last), weight, bias)
 
 
 def _fold_normalisation(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,5 +1,6 @@
 """What the front ends' tests need: a whole network of seeded numbers, pictures, the command."""
 
+import json
 import os
 import signal
 import subprocess
@@ -110,3 +111,44 @@ def run_process(start_process):
         return Outcome(process.returncode, out, err)
 
     return call
+
+
+@pytest.fixture
+def jobs_file(folder, weights_file):
+    """``jobs_file(*words, **options)``: a file of jobs, each a painting that takes a moment."""
+
+    def write(*jobs, **options):
+        common = {
+            "weights": str(weights_file),
+            "threads": 1,
+            "size": 48,
+            "coarsest": 32,
+            "iterations": 4,
+            "style_layers": "relu1_1,relu3_1",
+            "content_layers": "relu2_2",
+            # Given, they need not be measured first.
+            "alpha": 1,
+            "beta": 1e4,
+            "content": "photograph.png",
+            "style": "painting.png",
+            **options,
+        }
+        lines = [
+            json.dumps({"output": f"{number}.png", **common, **job})
+            for number, job in enumerate(jobs)
+        ]
+        (folder / "jobs.jsonl").write_text("\n".join(lines))
+        return "jobs.jsonl"
+
+    return write
+
+
+@pytest.fixture
+def states(folder):
+    """``states(output)``: what the journal of the jobs' file says of an output, in order."""
+
+    def read(output, journal="jobs.journal.jsonl"):
+        lines = [json.loads(line) for line in (folder / journal).read_text().splitlines() if line]
+        return [line["state"] for line in lines if line.get("output") == output]
+
+    return read

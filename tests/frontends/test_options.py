@@ -49,7 +49,7 @@ WORDS = {
 }
 COMMANDS = (
     (), ("transfer",), ("content",), ("style",),
-    ("recipe",), ("replay",),
+    ("recipe",), ("replay",), ("batch",),
     ("sheet",), ("presets",), ("measure",),
     ("plan",), ("plan", "transfer"), ("plan", "content"), ("plan", "style"),
     ("studio",),

@@ -39,7 +39,7 @@ MODULES = sorted(
     if module.name != "impasto.__main__"
 )
 ROOMS = ["images", "losses", "network", "objective", "statistics", "weights"]
-HEAVY = ("torch", "numpy", "PIL", "pyvips", "matplotlib")
+HEAVY = ("torch", "numpy", "PIL", "pyvips", "matplotlib", "yaml", "ray")
 
 
 def loaded_by(code):
@@ -83,7 +83,7 @@ def test_options_and_errors_load_nothing_heavy():
     assert not loaded_by(code).intersection(HEAVY)
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["transfer", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["transfer", "--help"], ["batch", "--help"]])
 def test_help_loads_no_torch(arguments):
     code = (
         "import contextlib, io\n"

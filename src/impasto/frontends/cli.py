@@ -17,6 +17,7 @@ import typer
 from impasto import __version__
 from impasto.errors import Diverged, ImpastoError, OutOfMemoryError, OutputError
 from impasto.frontends import bench, measure, plan, presets, process, sheet
+from impasto.frontends.batch import command as batch
 from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.options import add_modes, with_options
 from impasto.frontends.studio.command import add_studio
@@ -134,6 +135,9 @@ def replay_picture(
             display.message(told)
     is_same = not (changes or other_inputs)
     _paint(job, delivery, stop_after=made.decisions.stopped_after if is_same else None)
+
+
+app.command("batch")(batch.paint_many)
 
 
 @weights_app.command("list")

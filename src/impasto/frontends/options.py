@@ -132,10 +132,29 @@ def assignments(words: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
             raise SettingsError(
                 f"expected NAME=VALUE, got {one_line(repr(word))}; such as size=2048"
             )
-        field = model.model_fields.get(name)
-        several = field is not None and get_origin(_type_of(field)[0]) is list
-        given[name] = value.split(",") if several else value
+        given[name] = _split(model, name, value)
     return given
+
+
+def words_of(
+    model: type[BaseModel], given: Mapping[str, Any], *, also: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Take from ``given`` the fields of ``model``, and those named ``also``.
+
+    A word for a field that holds several values is parted at its commas, as on the command line.
+    """
+    return {
+        name: _split(model, name, value) if isinstance(value, str) else value
+        for name, value in given.items()
+        if name in model.model_fields or name in also
+    }
+
+
+def _split(model: type[BaseModel], name: str, value: str) -> str | list[str]:
+    field = model.model_fields.get(name)
+    if field is None or get_origin(_type_of(field)[0]) is not list:
+        return value
+    return [value] if _extra(field).get("whole") else value.split(",")
 
 
 def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:

@@ -46,7 +46,7 @@ class Json(Display):
         """Print the step."""
         for note in step.notes:
             self.message(note)
-        _print_json(
+        print_json(
             "step",
             scale=step.scale,
             scales=step.scales,
@@ -62,7 +62,7 @@ class Json(Display):
     def saved(self, result: Result, path: Path) -> None:
         """Print where the result is, how large, and how long it took."""
         height_px, width_px = result.pixels.shape[-2:]
-        _print_json(
+        print_json(
             "result",
             path=str(path),
             width_px=width_px,
@@ -74,7 +74,7 @@ class Json(Display):
 
     def message(self, text: str) -> None:
         """Print the sentence."""
-        _print_json("message", text=text)
+        print_json("message", text=text)
 
 
 class Bars(Display):
@@ -132,7 +132,7 @@ class Bars(Display):
         """Say where the picture is."""
         height_px, width_px = result.pixels.shape[-2:]
         size = f"{width_px} x {height_px} pixels"
-        self._console.print(f"{size} in {_clock(result.time_s)}:", highlight=False)
+        self._console.print(f"{size} in {clock(result.time_s)}:", highlight=False)
         # As bytes: a name need not be text.
         typer.echo(os.fsencode(path))
 
@@ -150,7 +150,7 @@ def make_display(*, quiet: bool = False, json_lines: bool = False) -> Display:
 
 def told(step: Step, width: int = _ROOM_FOR_TERMS) -> str:
     """Tell the time left and, as far as ``width`` columns have room, the losses."""
-    left = f"{_clock(step.time_left_s)} left"
+    left = f"{clock(step.time_left_s)} left"
     if width < _ROOM_FOR_LOSS:
         return left
     if width < _ROOM_FOR_TERMS:
@@ -167,7 +167,8 @@ def _short(value: float) -> str:
     return f"{value:,.0f}" if 100 <= value < 1e6 else f"{value:.3g}"
 
 
-def _clock(time_s: float) -> str:
+def clock(time_s: float) -> str:
+    """Tell a span of time in words."""
     minutes, seconds = divmod(round(time_s), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -175,6 +176,7 @@ def _clock(time_s: float) -> str:
     return f"{minutes} min {seconds} s" if minutes else f"{time_s:.1f} s"
 
 
-def _print_json(event: str, **fields: Any) -> None:
+def print_json(event: str, **fields: Any) -> None:
+    """Print an event as a line of JSON, at once."""
     typer.echo(json.dumps({"event": event, **fields}))
     sys.stdout.flush()

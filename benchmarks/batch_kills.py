@@ -1,0 +1,109 @@
+"""Kill a batch at random moments, start it again, and count what was done, lost and done twice.
+
+    python benchmarks/batch_kills.py --jobs 40 --kills 50 --json FILE
+
+The whole batch, its workers left to notice by themselves, is killed with SIGKILL; at last it is
+left alone, and its pictures are compared with those of a batch that nobody killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+def command(folder: Path, jobs: int, size_px: int, options: list[str]) -> list[str]:
+    """Return the words of the batch that is killed."""
+    content, style = ROOT / "img/content/chelsea.jpg", ROOT / "img/style/nocturne.jpg"
+    return [
+        *(sys.executable, "-m", "impasto", "batch", "--json", "--no-sheet", "--threads", "1"),
+        *("--content", str(content), "--style", str(style), "-o", str(folder)),
+        *("--vary", f"seed={','.join(map(str, range(jobs)))}", "--start", "noise"),
+        *("--size", str(size_px), "--coarsest", str(size_px), "--iterations", "6", *options),
+    ]
+
+
+def kill_once(words: list[str], chance: random.Random) -> bool:
+    """Start the batch and kill it at a random moment; False if it was done before."""
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    # At any moment: while it starts, between two events, within one.
+    if chance.random() < 0.8:
+        for _ in range(chance.randrange(1, 12)):
+            process.stdout.readline()
+        time.sleep(chance.random() * 0.3)
+    else:
+        time.sleep(chance.random() * 3)
+    alive = process.poll() is None
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return alive
+
+
+def campaign(jobs: int, kills: int, size_px: int, options: list[str], seed: int) -> dict[str, Any]:
+    """Kill batches of ``jobs`` until there were so many kills, and count."""
+    chance = random.Random(seed)
+    counted: Counter[str] = Counter()
+    with tempfile.TemporaryDirectory() as place:
+        whole = Path(place) / "whole"
+        subprocess.run(command(whole, jobs, size_px, options), check=True, capture_output=True)
+        wanted = {path.name: path.read_bytes() for path in whole.glob("*.png")}
+        while counted["kills"] < kills:
+            folder = Path(place) / f"killed{counted['batches']}"
+            words = command(folder, jobs, size_px, options)
+            while counted["kills"] < kills and kill_once(words, chance):
+                counted["kills"] += 1
+            subprocess.run(words, check=True, capture_output=True)
+            counted["batches"] += 1
+            counted.update(_judge(folder, wanted))
+            print(dict(counted), flush=True)
+    return {"jobs": jobs, "size_px": size_px, "options": options, **counted}
+
+
+def _judge(folder: Path, wanted: dict[str, bytes]) -> Counter[str]:
+    lines = (folder / "journal.jsonl").read_bytes().splitlines()
+    done: Counter[str] = Counter()
+    for line in lines:
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        done[record.get("output", "")] += record.get("state") == "done"
+    found: Counter[str] = Counter()
+    for name, data in wanted.items():
+        picture = folder / name
+        found["done"] += done[name] == 1
+        found["twice"] += done[name] > 1
+        found["lost"] += done[name] == 0 or not picture.exists()
+        found["other_bits"] += picture.exists() and picture.read_bytes() != data
+    found["left_behind"] += len(list(folder.glob(".*.part")))
+    return found
+
+
+def main() -> None:
+    """Read the command line, kill, count, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--jobs", type=int, default=40)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--size", type=int, default=48, help="longest side, in pixels")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    given, options = parser.parse_known_args()
+    found = campaign(given.jobs, given.kills, given.size, options, given.seed)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""Tasks painted on a Ray cluster, or on this machine by Ray."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from impasto.errors import MissingPackageError, SettingsError
+from impasto.frontends.batch.painter import Painter
+from impasto.frontends.batch.tasks import Advance, Event, Outcome, Source, Task
+from impasto.frontends.process import physical_cores
+
+_MOST_RETRIES = 3
+# Tasks that wait on the cluster while others are painted, so that nobody waits for the driver.
+_AHEAD = 2
+_MOST_SHIPPED = 64
+_POLL_S = 0.2
+_ANSWERS_WITHIN_S = 10.0
+
+_painter: Painter | None = None
+
+
+class RayCluster:
+    """A Ray cluster's workers; a task whose worker or node dies is painted elsewhere.
+
+    Args:
+        address: of the cluster, or ``local`` to start Ray on this machine.
+        workers: most tasks at a time; by default as many as the cluster has room for, and
+            with ``local`` one.
+        threads: CPUs that a task asks for; by default 1, and with ``local`` the physical cores
+            dealt out to the workers.
+        shared_folder: pictures inside it are opened by their path on every node, not shipped.
+
+    Raises:
+        MissingPackageError: Ray is not installed.
+        SettingsError: there is no cluster at ``address``.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        workers: int | None = None,
+        threads: int | None = None,
+        shared_folder: Path | None = None,
+    ) -> None:
+        self._ray = _import_ray()
+        self._most = workers
+        self._threads = threads or 1
+        options: dict[str, Any] = {"address": address}
+        if address == "local":
+            self._most = workers or 1
+            cores = physical_cores() or os.cpu_count() or 1
+            self._threads = threads or max(1, cores // self._most)
+            options = {"num_cpus": self._most * self._threads, "include_dashboard": False}
+        self._shared = shared_folder and shared_folder.resolve()
+        self._waiting: deque[Task] = deque()
+        self._under_way: dict[Any, Task] = {}
+        self._shipped: OrderedDict[str, Any] = OrderedDict()
+        self._connect(address, options)
+        self._paint = self._ray.remote(max_retries=_MOST_RETRIES)(paint)
+
+    def submit(self, task: Task) -> None:
+        """Take a task.
+
+        Raises:
+            SettingsError: it wants more threads than any node has CPUs.
+        """
+        most = max((self._cpus(node) for node in self._nodes()), default=0)
+        if self._threads_of(task) > most:
+            raise SettingsError(
+                f"threads: expected at most {most:g}, the CPUs of the cluster's largest node, got "
+                f"{self._threads_of(task)}; ask for fewer"
+            )
+        self._waiting.append(task)
+
+    def as_completed(self) -> Iterator[Event]:
+        """Yield what happens, until every task has ended; then let the cluster go."""
+        try:
+            yield from self._hand_out()
+            while self._under_way:
+                # Woken now and then, for signals.
+                ended, _ = self._ray.wait(list(self._under_way), timeout=_POLL_S)
+                outcomes = [self._take(reference) for reference in ended]
+                begun = list(self._hand_out())
+                yield from outcomes
+                yield from begun
+        finally:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Take back what is under way, and let the cluster go."""
+        self._waiting.clear()
+        self._shipped.clear()
+        if self._ray.is_initialized():
+            for reference in self._under_way:
+                self._ray.cancel(reference, force=True)
+            self._under_way.clear()
+            self._ray.shutdown()
+
+    def _connect(self, address: str, options: dict[str, Any]) -> None:
+        # Ray puts its own handlers in the place of the command's.
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            _knock(address)
+            self._ray.init(
+                **options, log_to_driver=False, configure_logging=False, namespace="impasto"
+            )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise SettingsError(
+                f"no Ray cluster at {address!r} ({reason}): expected one that answers; start it "
+                "with ray start --head, or say --cluster local"
+            ) from None
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def _hand_out(self) -> Iterator[Event]:
+        room = self._room()
+        while self._waiting and len(self._under_way) < room:
+            task = self._waiting.popleft()
+            try:
+                shipped = {
+                    source.sha256: self._ship(source)
+                    for source in task.sources
+                    if not self._is_shared(source.path)
+                }
+            except OSError as error:
+                yield Outcome(task, "failed", message=f"a picture is gone: {error}")
+                continue
+            threads = self._threads_of(task)
+            wants_gpu = task.runtime.device != "cpu" and self._gpus() > 0
+            reference = self._paint.options(
+                num_cpus=threads, num_gpus=1 if wants_gpu else 0, name=task.output.name
+            ).remote(task, threads, list(shipped), *shipped.values())
+            self._under_way[reference] = task
+            yield Advance(task, 0.0)
+
+    def _take(self, reference: Any) -> Outcome:
+        task = self._under_way.pop(reference)
+        try:
+            outcome: Outcome = self._ray.get(reference)
+        except self._ray.exceptions.RayError as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            return Outcome(
+                task,
+                "failed",
+                message=f"expected the cluster to paint it within {_MOST_RETRIES + 1} attempts: "
+                f"{lines[-1].strip()}; see Ray's logs",
+                trace=str(error),
+            )
+        return outcome
+
+    def _ship(self, source: Source) -> Any:
+        """Put a picture's bytes where every node can have them, once."""
+        if source.sha256 not in self._shipped:
+            self._shipped[source.sha256] = self._ray.put(source.path.read_bytes())
+            if len(self._shipped) > _MOST_SHIPPED:
+                self._shipped.popitem(last=False)
+        self._shipped.move_to_end(source.sha256)
+        return self._shipped[source.sha256]
+
+    def _is_shared(self, path: Path) -> bool:
+        return self._shared is not None and path.resolve().is_relative_to(self._shared)
+
+    def _room(self) -> int:
+        """Count the tasks that may be on the cluster now: nodes come and go."""
+        nodes = self._nodes()
+        slots = int(self._gpus() or sum(self._cpus(node) // self._threads for node in nodes))
+        # Where fewer are asked for than there is room, one ahead would be one too many.
+        return self._most if self._most and self._most < slots else slots + _AHEAD
+
+    def _nodes(self) -> list[dict[str, Any]]:
+        return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+
+    @staticmethod
+    def _cpus(node: dict[str, Any]) -> float:
+        return float(node.get("CPU", 0))
+
+    def _gpus(self) -> float:
+        return sum(float(node.get("GPU", 0)) for node in self._nodes())
+
+    def _threads_of(self, task: Task) -> int:
+        return task.runtime.threads or self._threads
+
+
+def paint(task: Task, threads: int, names: list[str], *pictures: bytes) -> Outcome:
+    """Paint on a node: Ray calls this in worker processes, which it uses again and again."""
+    global _painter
+    if _painter is None:
+        cores = physical_cores() or os.cpu_count() or 1
+        _painter = Painter(threads, memory_share=min(1.0, threads / cores))
+    return _painter.paint(task, shipped=dict(zip(names, pictures, strict=True)))
+
+
+def _knock(address: str) -> None:
+    """Make sure that something listens at ``address``; Ray would try for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, colon, port = address.rpartition("//")[2].rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=_ANSWERS_WITHIN_S).close()
+
+
+def _import_ray() -> Any:
+    # Read when Ray is imported: nothing is told to its makers unless the user wants that.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+        import ray.exceptions
+    except ImportError:
+        raise MissingPackageError(
+            "--cluster needs the package ray, which is not installed: install it with "
+            "pip install 'impasto[cluster]', here and on every node"
+        ) from None
+    return ray

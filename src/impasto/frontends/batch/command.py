@@ -1,0 +1,240 @@
+"""``impasto batch``: its words become entries, tasks and an executor; and its end an exit code."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from pydantic import Field
+
+from impasto.errors import ImageError, SettingsError
+from impasto.frontends.batch import entries
+from impasto.frontends.batch.executors import Executor
+from impasto.frontends.batch.journal import Journal
+from impasto.frontends.batch.local import LocalProcesses
+from impasto.frontends.batch.making import make_tasks
+from impasto.frontends.batch.running import run
+from impasto.frontends.batch.showing import Show, make_show
+from impasto.frontends.batch.tasks import Task
+from impasto.frontends.delivery import Finish
+from impasto.frontends.options import with_options
+from impasto.settings import Mode, Options, Runtime, Settings, check
+
+JOURNAL, SHEET = "journal.jsonl", "contact-sheet.jpg"
+_CELL_PX = 256
+
+
+class Batch(Options):
+    """Where a batch's pictures go, who paints them, and what is shown on the way."""
+
+    output: Path | None = Field(
+        default=None,
+        description="The folder for the pictures; by default that of the file of jobs.",
+        json_schema_extra={"short": "-o"},
+    )
+    mode: Mode = Field(default="style_transfer", description="Of jobs that do not say.")
+    format: Literal["png", "jpg", "tiff", "webp", "avif"] = Field(
+        default="png", description="Of pictures that have no name of their own."
+    )
+    journal: Path | None = Field(
+        default=None,
+        description="The record of what is done; by default journal.jsonl in the folder of the "
+        "pictures, or the jobs' file's name with .journal.jsonl.",
+    )
+    sheet: Path | None = Field(
+        default=None,
+        description="The contact sheet; by default contact-sheet.jpg beside the journal.",
+    )
+    no_sheet: bool = Field(default=False, description="Draw no contact sheet.")
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        le=1024,
+        description="Processes that paint at a time; by default one for each GPU, or one.",
+    )
+    cluster: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Paint on the Ray cluster at this address, or on this machine by Ray: local.",
+    )
+    shared_folder: Path | None = Field(
+        default=None,
+        description="Pictures in it are opened by their path on every node, not shipped.",
+    )
+    json_lines: bool = Field(
+        default=False,
+        description="Print a line of JSON for whatever happens.",
+        json_schema_extra={"flag": "--json"},
+    )
+    quiet: bool = Field(
+        default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
+    )
+
+
+@with_options(
+    {"Batch": Batch, "Each file": Finish, "Each picture": Settings, "Where and how": Runtime}
+)
+def paint_many(
+    jobs: Annotated[
+        str | None,
+        typer.Argument(metavar="JOBS", help="A .jsonl, .csv or .yaml file, one job a line."),
+    ] = None,
+    contents: Annotated[
+        list[str] | None,
+        typer.Option("--content", metavar="FOLDER", help="Photographs: a folder, or a file."),
+    ] = None,
+    styles: Annotated[
+        list[str] | None,
+        typer.Option("--style", metavar="FOLDER", help="Paintings: a folder, or a file."),
+    ] = None,
+    variations: Annotated[
+        list[str] | None,
+        typer.Option("--vary", metavar="NAME=V1,V2", help="Paint each pair with each value."),
+    ] = None,
+    preset: Annotated[str | None, typer.Option("--preset", help="Settings to begin from.")] = None,
+    **options: Any,
+) -> None:
+    """Paint many pictures: those that JOBS lists, or every content with every style.
+
+    What is done is recorded: start the same batch again, and only what is missing is painted.
+    """
+    batch = check(
+        Batch, {name: options.pop(name) for name in Batch.model_fields if name in options}
+    )
+    if preset is not None:
+        options["preset"] = preset
+    listed = _entries(jobs, contents or [], styles or [], variations or [])
+    into = _folder(batch, jobs)
+    home = batch.journal or _beside(jobs, into, JOURNAL)
+    sheet = batch.sheet or _beside(jobs, into, SHEET)
+    tasks = make_tasks(
+        listed, options, mode=batch.mode, into=into, ending=f".{batch.format}", home=home.parent
+    )
+    if not batch.no_sheet:
+        Finish().check(sheet, 1)
+    _check_own(tasks, [home, sheet])
+    began_s = time.perf_counter()
+    with (
+        Journal(home) as journal,
+        make_show(quiet=batch.quiet, json_lines=batch.json_lines) as show,
+    ):
+        try:
+            progress = run(tasks, journal, show, lambda: _executor(batch, options))
+        except Exception:
+            raise
+        except BaseException:
+            show.stopped()
+            raise
+        is_drawn = batch.no_sheet or _draw(tasks, sheet, show)
+        show.finished(progress, time.perf_counter() - began_s)
+    if progress.failed or not is_drawn:
+        raise typer.Exit(1)
+
+
+def _entries(
+    jobs: str | None, contents: list[str], styles: list[str], variations: list[str]
+) -> list[entries.Entry]:
+    if jobs is not None:
+        if contents or styles or variations:
+            raise SettingsError(
+                "expected a file of jobs or folders, got both; leave out JOBS, or --content, "
+                "--style and --vary"
+            )
+        return entries.read_file(Path(jobs))
+    if not (contents or styles):
+        raise SettingsError(
+            "expected a file of jobs, or folders with --content and --style, got neither; name one"
+        )
+    return entries.pair(
+        [Path(path) for path in contents],
+        [Path(path) for path in styles],
+        entries.vary(variations),
+    )
+
+
+def _folder(batch: Batch, jobs: str | None) -> Path | None:
+    """Return the folder for the pictures, made if it is absent; None for the jobs' own places."""
+    if batch.output is None:
+        if jobs is None:
+            raise SettingsError("output: expected a folder for the pictures, got none; say -o OUT")
+        return None
+    try:
+        batch.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ImageError(
+            f"output: {str(batch.output)!r} cannot be made a folder ({error.strerror or error}); "
+            "choose another"
+        ) from None
+    return batch.output
+
+
+def _beside(jobs: str | None, into: Path | None, name: str) -> Path:
+    if into is not None:
+        return into / name
+    assert jobs is not None
+    return Path(jobs).with_suffix(f".{name}")
+
+
+def _check_own(tasks: Sequence[Task], files: Sequence[Path]) -> None:
+    """Make sure that no picture is written or read where the batch keeps its own files."""
+    own = {path.resolve() for path in files}
+    for task in tasks:
+        for path in (task.output, *(source.path for source in task.sources)):
+            if path.resolve() in own:
+                raise SettingsError(
+                    f"{task.place}: {str(path)!r} is the batch's own file: expected another; "
+                    "move it with --journal or --sheet"
+                )
+
+
+def _executor(batch: Batch, options: dict[str, Any]) -> Executor:
+    threads = check(Runtime, {k: v for k, v in options.items() if k == "threads"}).threads
+    if batch.cluster is None:
+        return LocalProcesses(batch.workers, threads)
+    from impasto.frontends.batch.cluster import RayCluster
+
+    return RayCluster(
+        batch.cluster,
+        workers=batch.workers,
+        threads=threads,
+        shared_folder=batch.shared_folder,
+    )
+
+
+def _draw(tasks: Sequence[Task], sheet: Path, show: Show) -> bool:
+    """Draw the contact sheet of what is there."""
+    from impasto.sheets import contact_sheet
+    from impasto.writing import save
+
+    labels = [task.output.stem for task in tasks]
+    cell_px = min(_CELL_PX, max(task.settings.size for task in tasks))
+    try:
+        save(contact_sheet(labels, _pictures(tasks), cell_px=cell_px), sheet)
+    except ImageError as error:
+        show.complain(str(error))
+        return False
+    show.drawn(sheet)
+    return True
+
+
+def _pictures(tasks: Sequence[Task]) -> Iterator[Any]:
+    """Open one picture after another."""
+    for task in tasks:
+        yield _open(task.output)
+
+
+def _open(path: Path) -> Any:
+    """Open a picture; None if it is not there."""
+    import numpy as np
+    from PIL import Image
+
+    from impasto.reading import decode
+
+    try:
+        rgb, _ = decode(path.read_bytes(), path.name)
+    except (OSError, ImageError):
+        return None
+    return Image.fromarray(np.rint(255 * rgb).astype(np.uint8))

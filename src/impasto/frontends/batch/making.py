@@ -1,0 +1,236 @@
+"""Entries become tasks: every word checked, every picture found, before anything is painted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from impasto import downloads
+from impasto.errors import ImpastoError, SettingsError
+from impasto.frontends.batch.entries import Entry
+from impasto.frontends.batch.tasks import Source, Task, identify
+from impasto.frontends.delivery import Finish
+from impasto.frontends.options import words_of
+from impasto.settings import MODES, Mode, Runtime, Settings, check, make_settings
+from impasto.starts import parse_start
+
+_OWN = ("mode", "content", "style", "output", "preset")
+_MODELS = (Settings, Runtime, Finish)
+
+
+def make_tasks(
+    entries: Sequence[Entry],
+    options: dict[str, Any],
+    *,
+    mode: str,
+    into: Path | None,
+    ending: str,
+    home: Path,
+) -> list[Task]:
+    """Check every entry, and return what is to be painted, in the order of ``entries``.
+
+    Args:
+        entries: what the user asks for.
+        options: what holds for each entry that does not say otherwise.
+        mode: likewise.
+        into: the folder that outputs are relative to, and that those without a name go to; by
+            default an entry's own, and each needs a name.
+        ending: of the files without a name.
+        home: the journal's folder.
+
+    Raises:
+        SettingsError: an unknown option, a value out of its bounds, pictures that the mode does
+            not take, or an output that is another job's too or a picture to paint from.
+        ImageError: an output that cannot be written.
+    """
+    maker = _Maker(options, mode, into, ending, home)
+    tasks = [maker.make(entry) for entry in entries]
+    _check_outputs(tasks)
+    return tasks
+
+
+def in_order(tasks: Sequence[Task]) -> list[Task]:
+    """Put large ones first, so that no worker ends alone, and equal ones side by side.
+
+    What is warm for one then serves the next: memory, the network, and the styles' statistics.
+    """
+
+    def key(task: Task) -> tuple[Any, ...]:
+        settings = task.settings
+        ways = (settings.network, settings.pooling, settings.padding, task.runtime.precision)
+        styles = [style.sha256 for style in task.styles]
+        return (-task.work, ways, styles, task.content.sha256 if task.content else "")
+
+    return sorted(tasks, key=key)
+
+
+@dataclass
+class _Maker:
+    options: dict[str, Any]
+    mode: str
+    into: Path | None
+    ending: str
+    home: Path
+    hashes: dict[Path, str] = field(default_factory=dict)
+
+    def make(self, entry: Entry) -> Task:
+        """Check an entry; what is wrong with it is said with its place."""
+        try:
+            return self._make(entry)
+        except ImpastoError as error:
+            raise type(error)(f"{entry.place}: {error}") from None
+
+    def _make(self, entry: Entry) -> Task:
+        words, folder = entry.words, entry.folder
+        known = [*_OWN, *(name for model in _MODELS for name in model.model_fields)]
+        unknown = next((name for name in words if name not in known), None)
+        if unknown is not None:
+            raise SettingsError(f"no option {unknown!r}: expected one of {', '.join(known)}")
+        mode = _mode(words.get("mode", self.mode))
+        given = {**self.options, **words}
+        settings = make_settings(**words_of(Settings, given, also=("preset",)))
+        finish = check(Finish, words_of(Finish, given))
+        runtime = check(Runtime, words_of(Runtime, given))
+        content = [
+            self._source("content", word, folder) for word in _pictures(words, mode, "content")
+        ]
+        styles = [self._source("style", word, folder) for word in _pictures(words, mode, "style")]
+        start = None
+        if settings.start is not None and parse_start(settings.start) is None:
+            base = folder if "start" in words else Path.cwd()
+            start = self._source("start", settings.start, base)
+            settings = settings.model_copy(update={"start": None})
+        regions = []
+        if settings.region is not None:
+            base = folder if "region" in words else Path.cwd()
+            regions = self._regions(settings.region, base)
+            settings = settings.model_copy(update={"region": None})
+        weights = None
+        if runtime.weights is not None:
+            base = folder if "weights" in words else Path.cwd()
+            weights = self._source("weights", runtime.weights, base)
+            runtime = runtime.model_copy(update={"weights": str(weights.path)})
+        output = self._output(entry)
+        finish.check(output, settings.size)
+        return Task(
+            place=entry.place,
+            output=output,
+            mode=mode,
+            content=content[0] if content else None,
+            styles=tuple(styles),
+            start=start,
+            regions=tuple(regions),
+            settings=settings,
+            runtime=runtime,
+            finish=finish,
+            identity=identify(
+                mode,
+                [*content, None, *styles, None, start, weights, *_parted(regions)],
+                settings,
+                finish,
+                os.path.relpath(output, self.home),
+            ),
+        )
+
+    def _regions(self, words: Sequence[str], folder: Path) -> list[tuple[Source, ...]]:
+        from impasto.regions import parse
+
+        return [
+            tuple(
+                self._source("region", word, folder)
+                for word in (region.mask, region.style, region.style_mask)
+                if word is not None
+            )
+            for region in parse(words)
+        ]
+
+    def _source(self, kind: str, word: Any, folder: Path) -> Source:
+        if not isinstance(word, str):
+            raise SettingsError(f"{kind}: expected a file's path, got {word!r}")
+        path = folder / Path(word).expanduser()
+        try:
+            is_file = path.is_file()
+            if is_file and path not in self.hashes:
+                self.hashes[path] = downloads.sha256_of(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise SettingsError(
+                f"{kind}: {str(path)!r} cannot be read ({reason}); check its permissions"
+            ) from None
+        if not is_file:
+            raise SettingsError(
+                f"{kind}: no file {str(path)!r}: expected one to read; check its path"
+            )
+        return Source(path, self.hashes[path])
+
+    def _output(self, entry: Entry) -> Path:
+        word = entry.words.get("output")
+        if word is not None and not isinstance(word, str):
+            raise SettingsError(f"output: expected a file's path, got {word!r}")
+        if word is None and self.into is None:
+            raise SettingsError(
+                "output: expected a file's path, got none; name one, or a folder for all with -o"
+            )
+        folder = entry.folder if self.into is None else self.into
+        if word is not None:
+            return folder / Path(word).expanduser()
+        return folder / f"{entry.named_by or _named(entry)}{self.ending}"
+
+
+def _parted(regions: Sequence[tuple[Source, ...]]) -> list[Source | None]:
+    """List the pictures of regions, with a mark between one and the next."""
+    return [source for region in regions for source in (None, *region)]
+
+
+def _mode(word: Any) -> Mode:
+    chosen = next((mode for mode in MODES if mode == word), None)
+    if chosen is None:
+        raise SettingsError(f"mode: expected one of {', '.join(MODES)}, got {word!r}")
+    return chosen
+
+
+def _pictures(words: dict[str, Any], mode: Mode, kind: str) -> list[Any]:
+    """Return the paths given of a kind, if it is one that the mode takes."""
+    given = words.get(kind)
+    several = given if isinstance(given, list) else [] if given is None else [given]
+    if kind == ("content" if mode == "style" else "style" if mode == "content" else None):
+        if several:
+            raise SettingsError(
+                f"{kind}: expected none in {mode} mode, got {given!r}; leave it out"
+            )
+    elif not several or (kind == "content" and len(several) > 1):
+        raise SettingsError(
+            f"{kind}: expected a picture in {mode} mode, got {given or 'none'}; name one"
+        )
+    return several
+
+
+def _named(entry: Entry) -> str:
+    """Name a picture by the pictures that it is painted from."""
+    styles = entry.words.get("style", [])
+    pictures = [
+        entry.words.get("content"),
+        *(styles if isinstance(styles, list) else [styles]),
+    ]
+    return "_".join(Path(picture).stem for picture in pictures if picture)
+
+
+def _check_outputs(tasks: Sequence[Task]) -> None:
+    inputs = {source.path.resolve() for task in tasks for source in task.sources}
+    places: dict[Path, str] = {}
+    for task in tasks:
+        output = task.output.resolve()
+        if output in places:
+            raise SettingsError(
+                f"{task.place}: expected each job to have an output of its own, got "
+                f"{str(task.output)!r}, as {places[output]} has; name another"
+            )
+        if output in inputs:
+            raise SettingsError(
+                f"{task.place}: expected an output beside the pictures to paint from, got "
+                f"{str(task.output)!r}, which is one of them; name another"
+            )
+        places[output] = task.place

@@ -1,0 +1,282 @@
+"""A batch painted: each picture once, whatever fails, whoever is killed."""
+
+import contextlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import impasto as package
+from impasto.frontends.batch import entries
+from impasto.frontends.batch.journal import Journal
+from impasto.frontends.batch.local import LocalProcesses
+from impasto.frontends.batch.making import make_tasks
+from impasto.frontends.batch.tasks import Advance
+
+DONE = ["begun", "saving", "done"]
+
+if os.name != "posix":
+    pytest.skip("signals are for POSIX systems", allow_module_level=True)
+
+
+def events(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def tasks(folder, jobs_file):
+    """``tasks(*jobs)``: the tasks of a file of jobs."""
+
+    def make(*jobs, **options):
+        listed = entries.read_file(folder / jobs_file(*jobs, **options))
+        return make_tasks(listed, {}, mode="style_transfer", into=None, ending=".png", home=folder)
+
+    return make
+
+
+def test_every_pair_is_painted_as_it_would_be_alone_and_then_never_again(
+    impasto, folder, quick, weights_file, states
+):
+    words = ["--content=photograph.png", "--style=painting.png", "--style=other.png"]
+    layers = {"style_layers": "relu1_1,relu3_1", "content_layers": "relu2_2", "beta": 1e4}
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in layers.items()]
+    words = ["batch", *words, *flags, "--vary=seed=0,1", "--threads=1", *quick, "--start=noise"]
+    done = impasto(*words, "-o", "out", "--json", "--workers=2")
+    assert (done.code, done.err) == (0, "")
+    first, *middle, sheet, last = events(done.out)
+    assert (first["event"], first["jobs"], first["done"]) == ("batch", 4, 0)
+    assert (last["event"], last["done"], last["failed"]) == ("summary", 4, 0)
+    assert [event["event"] for event in middle].count("done") == 4
+    assert middle[-1]["progress"] == 1
+    assert sheet == {"event": "sheet", "path": "out/contact-sheet.jpg"}
+    with Image.open(folder / "out/contact-sheet.jpg") as image:
+        assert min(image.size) > 96
+    for style in ("painting", "other"):
+        for seed in (0, 1):
+            name = f"photograph_{style}_seed={seed}.png"
+            assert states(name, "out/journal.jsonl") == DONE
+            alone = package.style_transfer(
+                "photograph.png",
+                f"{style}.png",
+                weights=str(weights_file),
+                **{"size": 48, "coarsest": 32, "iterations": 4, "threads": 1, "seed": seed},
+                **layers,
+                start="noise",
+            )
+            assert (folder / "out" / name).read_bytes() == alone.encode(name)
+    (folder / "out/photograph_other_seed=1.png").unlink()
+    again = impasto(*words, "-o", "out", "--json")
+    assert again.code == 0
+    assert [event["done"] for event in events(again.out) if event["event"] == "batch"] == [3]
+    assert states("photograph_other_seed=1.png", "out/journal.jsonl") == DONE * 2
+    assert states("photograph_other_seed=0.png", "out/journal.jsonl") == DONE
+
+
+def test_a_job_that_fails_is_recorded_and_the_others_go_on(impasto, folder, jobs_file, states):
+    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "tiny.png").write_bytes((folder / "photograph.png").read_bytes()[:-50])
+    file = jobs_file(
+        {"content": "broken.png"}, {}, {"content": "tiny.png"}, {"style_weights": "1,2"}
+    )
+    done = impasto("batch", file, "--quiet")
+    assert (done.code, done.out) == (1, "")
+    assert sorted(line[:26] for line in done.err.splitlines()) == [
+        f"impasto: jobs.jsonl line {number}" for number in (1, 3, 4)
+    ]
+    assert [states(f"{number}.png")[-1] for number in range(4)] == [
+        "failed",
+        "done",
+        "failed",
+        "failed",
+    ]
+    assert not (folder / "0.png").exists()
+    (folder / "broken.png").write_bytes((folder / "photograph.png").read_bytes())
+    again = impasto("batch", jobs_file({"content": "broken.png"}, {}), "--json")
+    assert again.code == 0
+    assert (events(again.out)[0]["done"], events(again.out)[-1]["done"]) == (1, 2)
+
+
+def test_a_batch_that_is_done_starts_no_process(impasto, folder, jobs_file, tasks, monkeypatch):
+    (task,) = tasks({})
+    task.output.write_bytes((folder / "photograph.png").read_bytes())
+    with Journal(folder / "jobs.journal.jsonl") as journal:
+        journal.saving(task, task.output.read_bytes())
+    monkeypatch.delattr(LocalProcesses, "submit")
+    done = impasto("batch", "jobs.jsonl", "--no-sheet")
+    assert (done.code, done.out) == (0, "")
+    assert "1 of 1 jobs are done already" in done.err
+
+
+def test_a_process_that_is_killed_is_replaced_and_its_job_done(tasks, folder):
+    listed = tasks({}, {"seed": 1}, {"seed": 2})
+    executor = LocalProcesses(1, 1)
+    for task in listed:
+        executor.submit(task)
+    begun, outcomes, killed = [], [], False
+    for event in executor.as_completed():
+        if isinstance(event, Advance):
+            begun += [event.task.output.stem] if not event.progress else []
+        else:
+            outcomes.append((event.task.output.stem, event.state))
+        if len(begun) == 2 and not killed:
+            killed = True
+            (process,) = multiprocessing.active_children()
+            process.kill()
+    assert begun == ["0", "1", "1", "2"]
+    assert outcomes == [("0", "done"), ("1", "done"), ("2", "done")]
+    assert not multiprocessing.active_children()
+
+
+def test_a_job_that_kills_every_process_fails_and_the_others_go_on(tasks):
+    listed = tasks({}, {"seed": 1})
+    executor = LocalProcesses(1, 1)
+    for task in listed:
+        executor.submit(task)
+    outcomes = []
+    for event in executor.as_completed():
+        if isinstance(event, Advance):
+            if event.task is listed[0]:
+                (process,) = multiprocessing.active_children()
+                process.kill()
+        else:
+            outcomes.append(event)
+    assert [outcome.state for outcome in outcomes] == ["failed", "done"]
+    assert "3 ended, the last one by SIGKILL" in outcomes[0].message
+
+
+def test_cancelling_ends_the_processes_at_once(tasks):
+    executor = LocalProcesses(1, 1)
+    (task,) = tasks({}, iterations=20000)
+    executor.submit(task)
+    happening = executor.as_completed()
+    while not next(happening).progress:
+        pass
+    executor.cancel()
+    assert not multiprocessing.active_children()
+    assert list(happening) == []
+
+
+def processes_of(folder):
+    """The processes that work in ``folder``, but for this one."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if place.readlink() == folder and int(place.parent.name) != os.getpid():
+                found.append(place.parent.name)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are counted by /proc")
+def test_killed_again_and_again_a_batch_does_each_job_once(
+    start_process, run_process, folder, jobs_file, states
+):
+    file = jobs_file(*({"seed": seed} for seed in range(6)), iterations=12)
+    chance = random.Random(9)
+    kills = 0
+    while kills < 3:
+        process = start_process("batch", file, "--json", "--workers=1")
+        for _ in range(chance.randrange(2, 12)):
+            if not process.stdout.readline():
+                break
+        time.sleep(chance.random() / 5)
+        kills += process.poll() is None
+        process.kill()
+        process.communicate()
+        if all((folder / f"{number}.png").exists() for number in range(6)):
+            break
+    assert kills
+    until = time.monotonic() + 10
+    while processes_of(folder) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not processes_of(folder)
+    assert run_process("batch", file, "--quiet", "--no-sheet").code == 0
+    for number in range(6):
+        assert states(f"{number}.png").count("done") == 1
+    assert not list(folder.glob(".*.part"))
+
+
+def test_a_signal_stops_a_batch_whose_pictures_so_far_are_kept(start_process, jobs_file, states):
+    file = jobs_file({}, {"iterations": 20000})
+    process = start_process("batch", file, "--json", "--no-sheet", "--workers=2")
+    while json.loads(process.stdout.readline())["event"] != "done":
+        pass
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (143, "")
+    assert "start the same batch again" in events(out)[-1]["text"]
+    assert (states("0.png"), states("1.png")) == (DONE, ["begun"])
+
+
+def test_two_batches_never_share_a_journal(impasto, folder, jobs_file):
+    file = jobs_file({})
+    with Journal(folder / "jobs.journal.jsonl"):
+        done = impasto("batch", file)
+    assert done.code == 2
+    assert "one batch at a time" in done.err
+    assert not (folder / "0.png").exists()
+
+
+def test_a_line_cut_short_by_a_kill_is_passed_over(tasks, folder):
+    one, other = tasks({}, {"seed": 1})
+    path = folder / "journal.jsonl"
+    data = (folder / "photograph.png").read_bytes()
+    with Journal(path) as journal:
+        for task in (one, other):
+            journal.begun(task)
+            journal.saving(task, data)
+            task.output.write_bytes(data)
+    path.write_bytes(path.read_bytes()[:-9])
+    with Journal(path) as journal:
+        assert (journal.is_done(one), journal.is_done(other)) == (True, False)
+    with Journal(path) as journal:
+        assert (journal.is_done(one), journal.is_done(other)) == (True, False)
+
+
+def test_only_the_picture_that_was_about_to_be_written_counts_as_done(tasks, folder):
+    (task,) = tasks({})
+    data = (folder / "photograph.png").read_bytes()
+    with Journal(folder / "journal.jsonl") as journal:
+        journal.saving(task, data)
+        assert not journal.is_done(task)
+        task.output.write_bytes(b"an older picture")
+        assert not journal.is_done(task)
+        assert not journal.is_done(replace(task, identity="another"))
+        task.output.write_bytes(data)
+        assert journal.is_done(task)
+
+
+@pytest.mark.parametrize("text", ["not ours\n", '{"event": "batch", "format": 99}\n', "[1]\n"])
+def test_a_file_that_is_no_journal_is_left_alone(impasto, folder, jobs_file, text):
+    (folder / "mine.txt").write_text(text)
+    done = impasto("batch", jobs_file({}), "--journal", "mine.txt")
+    assert done.code == 2
+    assert "no journal" in done.err
+    assert (folder / "mine.txt").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["jobs.jsonl", "--style=other.png"], "a file of jobs or folders, got both"),
+        ([], "got neither"),
+        (["--content=photograph.png", "--style=other.png"], "say -o OUT"),
+        (["jobs.jsonl", "--sheet=sheet.txt"], "a name that ends in"),
+        (["jobs.jsonl", "--sheet=0.png"], "is the batch's own file"),
+        (["jobs.jsonl", "-o", "painting.png"], "cannot be made a folder"),
+        (["jobs.jsonl", "--journal=absent/j.jsonl"], "cannot be used as journal"),
+        (["jobs.jsonl", "--bata=3"], "No such option"),
+    ],
+)
+def test_what_the_command_cannot_do_is_refused_at_once(impasto, folder, jobs_file, words, message):
+    jobs_file({})
+    done = impasto("batch", *words)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert message in done.err
+    assert not (folder / "0.png").exists()

@@ -1,0 +1,248 @@
+"""What a batch is asked for: jobs in files and folders, checked before anything is painted."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from impasto.errors import ImpastoError, SettingsError
+from impasto.frontends.batch import entries
+from impasto.frontends.batch.making import in_order, make_tasks
+
+JSONL = """
+{"content": "photograph.png", "style": "painting.png", "output": "a.png", "size": 48}
+
+{"content": "photograph.png", "style": ["painting.png", "other.png"], "output": "b.png",
+ "style_weights": [2, 1], "style_layers": {"relu1_1": 2, "relu2_1": 1}, "offline": true}
+{"mode": "style", "style": "other.png", "aspect": "16:9", "output": "c.tif", "bits": 16}
+""".replace(",\n ", ", ")
+CSV = """content,style,output,size,style_weights,style-layers,offline,mode,aspect,bits
+photograph.png,painting.png,a.png,48,,,,,,
+,,,,,,,,,
+photograph.png,"painting.png;other.png",b.png,,"2,1","relu1_1=2,relu2_1",true,,,
+,other.png,c.tif,,,,,style,16:9,16
+"""
+YAML = """
+- content: photograph.png
+  style: painting.png
+  output: a.png
+  size: 48
+- {content: photograph.png, style: [painting.png, other.png], output: b.png,
+   style_weights: [2, 1], style_layers: "relu1_1=2,relu2_1", offline: true}
+- mode: style
+  style: other.png
+  aspect: 16:9
+  output: c.tif
+  bits: 16
+  seed:
+"""
+
+
+@pytest.fixture
+def tasks_of(folder):
+    """``tasks_of(listed, **options)``: the tasks of entries, or of a file's text by its name."""
+
+    def call(listed, *, text=None, into=None, mode="style_transfer", **options):
+        if text is not None:
+            (folder / listed).write_text(text)
+            listed = entries.read_file(folder / listed)
+        return make_tasks(listed, options, mode=mode, into=into, ending=".png", home=folder)
+
+    return call
+
+
+def one(**words):
+    """A file of one job."""
+    whole = {"content": "photograph.png", "style": "painting.png", "output": "a.png", **words}
+    return json.dumps({name: value for name, value in whole.items() if value is not None})
+
+
+def test_the_same_jobs_are_the_same_in_every_kind_of_file(tasks_of):
+    by_kind = [
+        tasks_of(f"jobs{kind}", text=text)
+        for kind, text in ((".jsonl", JSONL), (".csv", CSV), (".yaml", YAML))
+    ]
+    places = [[task.place for task in tasks] for tasks in by_kind]
+    assert places == [
+        [f"jobs.jsonl line {line}" for line in (2, 4, 5)],
+        [f"jobs.csv line {line}" for line in (2, 4, 5)],
+        [f"jobs.yaml line {line}" for line in (2, 6, 8)],
+    ]
+    first, *others = ([replace(task, place="") for task in tasks] for tasks in by_kind)
+    assert others == [first, first]
+    assert [len(task.sources) for task in first] == [2, 3, 1]
+    assert first[1].settings.style_layers == {"relu1_1": 2, "relu2_1": 1}
+    assert first[2].settings.aspect == "16:9"
+    assert first[2].finish.bits == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.jsonl", f"{one()}\n{one(bata=3)}", "a.jsonl line 2: no option 'bata'"),
+        ("a.csv", "content,bata\n,\nphotograph.png,3\n", "a.csv line 3: no option 'bata'"),
+        ("a.yaml", "- {}\n- bata: 3\n", "a.yaml line 1: content: expected a picture"),
+        ("a.yml", f"- {one()}\n- bata: 3\n", "a.yml line 2: no option 'bata'"),
+        ("a.jsonl", one(timelapse="a.gif"), "line 1: no option 'timelapse'"),
+        ("a.jsonl", one(size=5), "a.jsonl line 1: size: expected a number greater"),
+        ("a.jsonl", one(seed=1.5), "line 1: seed: expected"),
+        ("a.jsonl", one(alpha=float("nan")), "line 1: alpha: expected"),
+        ("a.jsonl", one(preset="none"), "line 1: no preset 'none'"),
+        ("a.jsonl", one(mode="transfer"), "line 1: mode: expected one of style_transfer"),
+        ("a.jsonl", one(content="absent.png"), "line 1: content: no file"),
+        ("a.jsonl", one(start="absent.png"), "line 1: start: no file"),
+        ("a.jsonl", one(region="photograph.png:absent.png"), "line 1: region: no file"),
+        ("a.jsonl", one(region="photograph.png"), "line 1: region: expected MASK:STYLE"),
+        ("a.jsonl", one(weights="absent.pth"), "line 1: weights: no file"),
+        ("a.jsonl", one(content=7), "line 1: content: expected a file's path, got 7"),
+        ("a.jsonl", one(content=None), "line 1: content: expected a picture in style_transfer"),
+        ("a.jsonl", one(style=[]), "line 1: style: expected a picture in style_transfer"),
+        ("a.jsonl", one(mode="content"), "line 1: style: expected none in content mode"),
+        ("a.jsonl", one(mode="style"), "line 1: content: expected none in style mode"),
+        ("a.jsonl", one(output=None), "line 1: output: expected a file's path, got none"),
+        ("a.jsonl", one(output="a.xyz"), "line 1: .*a name that ends in"),
+        ("a.jsonl", one(output="absent/a.png"), "line 1: no folder"),
+        ("a.jsonl", one(output="a.jpg", bits=16), "line 1: .*expected 8 bits"),
+        ("a.jsonl", one(dpi=9, width="6cm"), "line 1: expected dpi or width, got both"),
+        ("a.jsonl", one(output="other.png") + "\n" + one(content="other.png"), "line 1: .*beside"),
+        ("a.jsonl", one() + "\n" + one(seed=3), "line 2: .*as a.jsonl line 1 has"),
+        ("a.jsonl", one() + "\n{", "a.jsonl line 2: expected a JSON object"),
+        ("a.jsonl", "[" * 99999, "a.jsonl line 1: expected a JSON object"),
+        ("a.jsonl", one() + "\n[3]", "a.jsonl line 2: expected options by name"),
+        ("a.jsonl", '{"seed": 1, "seed": 2}', "line 1: .*a name stands twice"),
+        ("a.csv", "seed,seed\n1,2", "a.csv line 1: expected each heading once"),
+        ("a.csv", "seed,size\n\n1,2,3", "a.csv line 3: expected 2 cells"),
+        ("a.csv", 'seed\n"1', "a.csv line 2: expected CSV"),
+        ("a.yaml", "seed: 1", "a.yaml line 1: expected a list"),
+        ("a.yaml", "- seed: 1\n- [", "a.yaml line 2: expected YAML"),
+        ("a.yaml", "- 3", "a.yaml line 1: expected options by name"),
+        ("a.yaml", "- seed: 1\n  seed: 2", "line 1: expected each option once, got 'seed' twice"),
+        ("a.yaml", "- !!python/object/apply:os.system [ls]", "line 1: expected options by name"),
+        ("a.jsonl", "\n", "has no jobs"),
+        ("a.yaml", "", "has no jobs"),
+        ("a.txt", "", "no file of jobs"),
+    ],
+)
+def test_what_is_wrong_is_refused_with_its_file_and_line(tasks_of, folder, name, text, message):
+    with pytest.raises(ImpastoError, match=message):
+        tasks_of(name, text=text)
+    assert not (folder / "a.png").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_is_not_waited_for(tasks_of, folder):
+    os.mkfifo(folder / "pipe.png")
+    with pytest.raises(SettingsError, match="no file"):
+        tasks_of("a.jsonl", text=one(content="pipe.png"))
+
+
+def test_every_content_meets_every_style_in_every_variation(tasks_of, folder):
+    contents, styles = folder / "contents", folder / "styles"
+    for place, names in ((contents, ("a.png", "b.PNG")), (styles, ("a.png", "a.jpg"))):
+        place.mkdir()
+        for name in names:
+            shutil.copy(folder / "photograph.png", place / name)
+    (contents / "notes.txt").write_text("no picture")
+    (contents / ".hidden.png").write_text("no picture")
+    (contents / "c.png").mkdir()
+    listed = entries.pair(
+        [contents], [styles], entries.vary(["beta=1e4,1e5", "style_layers=relu1_1;relu2_1"])
+    )
+    tasks = tasks_of(listed, into=folder)
+    assert len({task.output.name for task in tasks}) == len(tasks) == 16
+    assert tasks[0].output.name == "a_a-jpg_beta=1e4_style_layers=relu1_1.png"
+    assert tasks[-1].output.name == "b_a-png_beta=1e5_style_layers=relu2_1.png"
+    assert {task.settings.beta for task in tasks} == {1e4, 1e5}
+    assert tasks[0].settings.style_layers == {"relu1_1": 1}
+
+
+@pytest.mark.parametrize("word", ["beta", "beta=", "=3", "beta=,", "seed=1 seed=2"])
+def test_a_variation_that_cannot_be_read_is_refused(word):
+    with pytest.raises(SettingsError, match="vary: expected NAME=VALUE"):
+        entries.vary(word.split())
+
+
+def test_a_folder_without_pictures_is_refused(folder):
+    (folder / "empty").mkdir()
+    with pytest.raises(SettingsError, match="has no pictures"):
+        entries.pair([folder / "empty"], [], [{}])
+
+
+def test_a_job_goes_before_flags_and_flags_before_defaults(tasks_of):
+    (task,) = tasks_of("a.jsonl", text=one(seed=5), seed="3", size="64", threads="2")
+    assert (task.settings.seed, task.settings.size, task.runtime.threads) == (5, 64, 2)
+    assert task.settings.beta is None
+
+
+def test_a_start_picture_is_an_input_and_a_start_in_words_is_a_setting(tasks_of, folder):
+    (picture,) = tasks_of("a.jsonl", text=one(start="other.png"))
+    (word,) = tasks_of("a.jsonl", text=one(start="noise"))
+    assert (picture.start.path, picture.settings.start) == (folder / "other.png", None)
+    assert (word.start, word.settings.start) == (None, "noise")
+
+
+def test_the_pictures_of_regions_are_inputs(tasks_of, folder):
+    region = ["photograph.png:other.png", "photograph.png:painting.png:painting.png"]
+    (task,) = tasks_of("a.jsonl", text=one(region=region))
+    assert [len(sources) for sources in task.regions] == [2, 3]
+    assert task.regions[0][1].path == folder / "other.png"
+    assert task.settings.region is None
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"seed": 1},
+        {"style": "other.png"},
+        {"style": ["painting.png", "painting.png"]},
+        {"start": "other.png"},
+        {"output": "b.png"},
+        {"dpi": 300},
+        {"weights": "other.png"},
+        {"mode": "content", "style": None},
+        {"region": "photograph.png:other.png"},
+    ],
+)
+def test_what_changes_the_file_changes_the_identity(tasks_of, words):
+    (plain,), (other,) = tasks_of("a.jsonl", text=one()), tasks_of("a.jsonl", text=one(**words))
+    assert plain.identity != other.identity
+
+
+def test_another_picture_under_the_same_name_changes_the_identity(tasks_of, folder):
+    (before,) = tasks_of("a.jsonl", text=one())
+    shutil.copy(folder / "other.png", folder / "painting.png")
+    (after,) = tasks_of("a.jsonl", text=one())
+    assert before.identity != after.identity
+
+
+@pytest.mark.parametrize(
+    "words", [{"threads": 3}, {"memory": "6GiB"}, {"content": "./photograph.png"}, {"size": "512"}]
+)
+def test_what_leaves_the_file_alone_leaves_the_identity(tasks_of, words):
+    (plain,), (other,) = tasks_of("a.jsonl", text=one()), tasks_of("a.jsonl", text=one(**words))
+    assert plain.identity == other.identity
+
+
+def test_a_moved_folder_keeps_its_identities(tasks_of, folder):
+    (before,) = tasks_of("a.jsonl", text=one())
+    moved = shutil.copytree(folder, folder / "moved")
+    listed = entries.read_file(moved / "a.jsonl")
+    (after,) = make_tasks(
+        listed, {}, mode="style_transfer", into=None, ending=".png", home=Path(moved)
+    )
+    assert (before.identity, after.output) == (after.identity, moved / "a.png")
+
+
+def test_large_pictures_come_first_and_equal_styles_side_by_side(tasks_of):
+    jobs = [
+        one(output=f"{number}.png", style=style, size=size)
+        for number, (style, size) in enumerate(
+            [("painting.png", 64), ("other.png", 64), ("painting.png", 96), ("painting.png", 64)]
+        )
+    ]
+    ordered = [task.output.stem for task in in_order(tasks_of("a.jsonl", text="\n".join(jobs)))]
+    assert ordered[0] == "2"
+    assert abs(ordered.index("0") - ordered.index("3")) == 1

@@ -40,26 +40,27 @@ class Candidate:
 
     ``carry`` is what the optimiser takes over from the size before: nothing, the ``scale`` of
     its first step, or its resampled ``pairs``. ``metric`` is the exponent by which low
-    frequencies are trusted with longer steps than high ones, 0 for all alike.
+    frequencies are trusted with longer steps than high ones, 0 for all alike; the package's is 1.
     """
 
     iterations: tuple[int, ...] | None = None
     coarsest: int = 128
     history: int = 20
     carry: str = "nothing"
-    metric: float = 0.0
+    metric: float = 1.0
 
 
 CANDIDATES = {
     "default": Candidate(),
     "history 50": Candidate(history=50),
-    "half everywhere": Candidate(iterations=(75, 56, 42)),
-    "quarter everywhere": Candidate(iterations=(38, 28, 21)),
-    "half, carry scale": Candidate(iterations=(75, 56, 42), carry="scale"),
-    "half, carry pairs": Candidate(iterations=(75, 56, 42), carry="pairs"),
-    "half, metric 0.5": Candidate(iterations=(75, 56, 42), metric=0.5),
-    "half, metric 1": Candidate(iterations=(75, 56, 42), metric=1.0),
-    "more coarse, fewer fine": Candidate(iterations=(200, 80, 25)),
+    "twice": Candidate(iterations=(120, 86, 62)),
+    "half": Candidate(iterations=(30, 22, 16)),
+    "carry scale": Candidate(carry="scale"),
+    "carry pairs": Candidate(carry="pairs"),
+    "no metric": Candidate(metric=0.0),
+    "metric 0.5": Candidate(metric=0.5),
+    "metric 1.5": Candidate(metric=1.5),
+    "more coarse, fewer fine": Candidate(iterations=(120, 43, 16)),
     "one size": Candidate(iterations=(160,), coarsest=65536),
 }
 

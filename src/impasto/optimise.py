@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import Diverged
+from impasto.metric import Metric
 from impasto.objective import Evaluation
 from impasto.settings import Settings
 from impasto.vectors import Vector
@@ -55,7 +56,8 @@ class Lbfgs:
     Nocedal, "Updating quasi-Newton matrices with limited storage", 1980: the two-loop
     recursion over the last ``history`` pairs of moves s and gradient changes y.
 
-    Differs: a step of length 1 is taken as it is (a line search would pay for a second
+    Differs: the inverse curvature that the recursion begins with is a multiple of a Metric, not
+    of the identity; a step of length 1 is taken as it is (a line search would pay for a second
     network pass and rarely change the step), cut to a longest move; pairs without positive
     curvature are dropped. Tolerances are none: the schedule decides when to stop. What is
     remembered may be kept in a narrower type; the move taken is then the move remembered.
@@ -78,7 +80,7 @@ class Lbfgs:
             self._learn(*self._last, g)
         self._last = None
         before = self._keep(g)
-        self._turn(g)
+        self._turn(g, Metric(image.shape))
         length = torch.linalg.vector_norm(g) / math.sqrt(len(g))
         if not self._pairs:
             g *= _FIRST_MOVE * self._scale / length.clamp_min(1e-30)
@@ -109,18 +111,18 @@ class Lbfgs:
         if curvature > 1e-10 * square:
             self._pairs.append((s, y, 1 / curvature))
 
-    def _turn(self, g: Tensor) -> None:
-        """Turn a gradient into the move that the pairs suggest, in place."""
+    def _turn(self, g: Tensor, metric: Metric) -> None:
+        """Turn a gradient into the move that metric and pairs suggest, in place."""
         g.neg_()
-        if not self._pairs:
-            return
         along = []
         for s, y, rho in reversed(self._pairs):
             a = rho * s.dot(g)
             along.append(a)
             y.add_to(g, -a)
-        _, y, rho = self._pairs[-1]
-        g /= rho * y.dot(y)
+        metric.apply(g)
+        if self._pairs:
+            _, y, rho = self._pairs[-1]
+            g /= rho * metric.square(y)
         for (s, y, rho), a in zip(self._pairs, reversed(along), strict=True):
             s.add_to(g, a - rho * y.dot(g))
 

@@ -56,6 +56,11 @@ class Vector:
             change = piece - kept.to(self._wide) * before
             kept.copy_(change / self._unit if self._is_scaled else change)
 
+    def split(self, length: int) -> Iterator[Tensor]:
+        """Yield the vector in parts of ``length`` entries, of the type that was kept."""
+        for part in torch.split(self._kept, length):
+            yield part.to(self._wide) * self._unit
+
     @property
     def _is_scaled(self) -> bool:
         return self._kept.dtype == torch.float16

@@ -1,0 +1,37 @@
+"""The weighing of frequencies, against waves and a plain matrix."""
+
+import math
+
+import pytest
+import torch
+
+from impasto.metric import Metric
+from impasto.vectors import Vector
+
+
+@pytest.mark.parametrize(("cycles", "weight"), [(1, 16.0), (2, 8.0), (8, 2.0), (16, 1.0)])
+def test_a_wave_is_weighed_by_one_over_its_frequency(cycles, weight):
+    columns = torch.arange(32, dtype=torch.float64)
+    wave = torch.cos(2 * math.pi * cycles * columns / 32).expand(3, 20, 32)
+    values = wave.flatten().clone()
+    Metric(torch.Size((1, 3, 20, 32))).apply(values)
+    torch.testing.assert_close(values, weight * wave.flatten())
+
+
+@pytest.mark.parametrize("size", [(7, 9), (8, 9), (7, 8), (8, 8), (1, 5)])
+def test_the_square_is_the_product_with_the_vector_weighed(size):
+    shape = torch.Size((1, 3, *size))
+    values = torch.randn(shape.numel(), dtype=torch.float64, generator=torch.Generator())
+    weighed = values.clone()
+    Metric(shape).apply(weighed)
+    found = Metric(shape).square(Vector(values, torch.float64))
+    torch.testing.assert_close(found, values @ weighed)
+    assert found > 0
+
+
+def test_the_weights_are_symmetric():
+    shape = torch.Size((1, 1, 4, 5))
+    rows = torch.eye(20, dtype=torch.float64)
+    for row in rows:
+        Metric(shape).apply(row)
+    torch.testing.assert_close(rows, rows.t())

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# So many pixels are taken at a time, in float64.
+_PIECE_PX = 2**20
 # A grey picture has no variance in the colours, and its noise would be stretched to them. This
 # much in every direction (two levels of 255) keeps that below sight.
 _LEAST_VARIANCE = (2 / 255) ** 2
@@ -55,9 +57,11 @@ def colours(images: Sequence[Tensor], shares: Sequence[float]) -> Colours:
     mean = torch.zeros(3, dtype=torch.float64)
     moment = torch.zeros(3, 3, dtype=torch.float64)
     for image, share in zip(images, shares, strict=True):
-        rows = image.detach()[0].flatten(1).t().to("cpu", torch.float64)
-        mean += share * rows.mean(0)
-        moment += share * (rows.t() @ rows) / len(rows)
+        pixels = image.detach()[0].flatten(1)
+        for piece in torch.split(pixels, _PIECE_PX, dim=1):
+            columns = piece.to("cpu", torch.float64)
+            mean += columns.sum(1) * (share / pixels.shape[1])
+            moment += (columns @ columns.t()) * (share / pixels.shape[1])
     return Colours(mean, moment - torch.outer(mean, mean))
 
 

@@ -4,28 +4,47 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from impasto.distributed import ALONE, Ranks
 from impasto.layers import architecture, deepest
 from impasto.memory import Demand
 
 
-def step_flop(demand: Demand, tile_px: int | None, keep_content: bool) -> tuple[float, float]:
+def step_flop(
+    demand: Demand,
+    tile_px: int | None,
+    keep_content: bool,
+    *,
+    tiles_kept: int = 1,
+    ranks: Ranks = ALONE,
+) -> tuple[float, float]:
     """Count the operations of the convolutions in one step: forward, and back to the pixels.
 
-    Each tile but the last is looked at twice, first for its sums and then for its gradient;
-    where the content's features are not kept, the photograph is looked at as often.
+    Each tile that is not kept is looked at twice, first for its sums and then for its
+    gradient; where the content's features are not kept, the photograph is looked at as often.
 
     Args:
         demand: what is painted.
         tile_px: largest side of a tile; None for the image held whole.
         keep_content: whether the content's features are kept.
+        tiles_kept: how many tiles of a rank stay in memory between the passes.
+        ranks: the processes that share the tiles; what the busiest has to do is counted.
     """
-    cover = demand.cover(tile_px)
-    looks = 2 * cover.seen - cover.last
+    windows = demand.windows(tile_px)
+    count = ranks.count if are_enough(demand, tile_px, ranks) else 1
+    seen, looks = max(
+        (sum(share), 2 * sum(share) - sum(share[-tiles_kept:]))
+        for share in (windows[rank::count] for rank in range(count))
+    )
     each = forward_flop(demand.network, demand.layers)
     forward = looks * each
     if demand.content_layers and not keep_content:
         forward += looks * forward_flop(demand.network, demand.content_layers)
-    return forward, cover.seen * each
+    return forward, seen * each
+
+
+def are_enough(demand: Demand, tile_px: int | None, ranks: Ranks) -> bool:
+    """Tell whether each of ``ranks`` gets a tile; if not, all paint the same by themselves."""
+    return ranks.count == 1 or len(demand.windows(tile_px)) >= ranks.count
 
 
 def forward_flop(network: str, layers: Sequence[str]) -> float:

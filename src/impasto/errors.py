@@ -7,6 +7,7 @@
     ├── WeightsError        (RuntimeError)     network weights absent, damaged or of another network
     ├── OutOfMemoryError    (RuntimeError)     the painting does not fit in memory
     ├── OutputError         (OSError)          a finished picture could not go where it should
+    ├── LostRankError       (ConnectionError)  another process painting the same image is gone
     ├── MissingPackageError (ImportError)     a package that only this feature needs
     └── Diverged            (ArithmeticError)  the loss stopped being finite, after every rescue
 
@@ -20,6 +21,7 @@ __all__ = [
     "Diverged",
     "ImageError",
     "ImpastoError",
+    "LostRankError",
     "MissingPackageError",
     "OutOfMemoryError",
     "OutputError",
@@ -55,6 +57,10 @@ class OutOfMemoryError(ImpastoError, RuntimeError):
 
 class OutputError(ImpastoError, OSError):
     """A finished picture could not be written where it should; the message says where it is."""
+
+
+class LostRankError(ImpastoError, ConnectionError):
+    """One of the processes that paint an image together has ended or is out of reach."""
 
 
 class MissingPackageError(ImpastoError, ImportError):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional
@@ -50,6 +51,8 @@ __all__ = [
 ]
 
 MAX_FILE_BYTES = 4 * 1024**3
+# Rows that are rounded at a time.
+_STRIP_PX = 256
 
 
 @dataclass(frozen=True)
@@ -266,7 +269,7 @@ def to_image(pixels: Tensor, alpha: Tensor | None = None) -> Image.Image:
         ShapeError: ``pixels`` or ``alpha`` has another shape.
         ImageError: a value is NaN.
     """
-    image = Image.fromarray(_rounded(pixels, alpha, 255).astype(np.uint8))
+    image = Image.fromarray(_rounded(pixels, alpha, 255))
     image.info["icc_profile"] = srgb_profile()
     return image
 
@@ -276,10 +279,10 @@ def to_samples(pixels: Tensor, alpha: Tensor | None = None) -> Samples:
 
     Takes and raises what :func:`to_image` does.
     """
-    return _rounded(pixels, alpha, 65535).astype(np.uint16)
+    return _rounded(pixels, alpha, 65535)
 
 
-def _rounded(pixels: Tensor, alpha: Tensor | None, white: int) -> Floats:
+def _rounded(pixels: Tensor, alpha: Tensor | None, white: int) -> NDArray[Any]:
     if pixels.ndim != 4 or pixels.shape[:2] != (1, 3) or not pixels.numel():
         raise ShapeError(f"expected pixels of shape (1, 3, H, W), got {tuple(pixels.shape)}")
     planes = pixels.detach()[0]
@@ -290,8 +293,12 @@ def _rounded(pixels: Tensor, alpha: Tensor | None, white: int) -> Floats:
                 f"with the pixels, got {tuple(alpha.shape)}; resize it first"
             )
         planes = torch.cat([planes, alpha.detach()[0].to(planes)])
-    planes = planes.to("cpu", torch.float32)
-    if bool(planes.isnan().any()):
-        raise ImageError("expected numbers in [0, 1], got NaN; the painting has diverged")
-    samples: Floats = (planes.clamp(0, 1) * white).round_().permute(1, 2, 0).contiguous().numpy()
+    samples = np.empty((*planes.shape[1:], len(planes)), np.uint8 if white == 255 else np.uint16)
+    # Strip by strip: a large picture is not to be in memory a second time as floats.
+    for top in range(0, len(samples), _STRIP_PX):
+        strip = planes[:, top : top + _STRIP_PX].to("cpu", torch.float32)
+        if bool(strip.isnan().any()):
+            raise ImageError("expected numbers in [0, 1], got NaN; the painting has diverged")
+        rounded = (strip.clamp(0, 1) * white).round_()
+        samples[top : top + _STRIP_PX] = rounded.permute(1, 2, 0).numpy()
     return samples

@@ -11,11 +11,12 @@ import torch
 
 from impasto import limits
 from impasto.layers import architecture, check_layer, deepest
-from impasto.tiles import Cover, geometry
+from impasto.tiles import geometry
 
 _MIB = 2**20
-# A process with torch and the network, before the first picture. Measured on Linux.
-_BASE_BYTES = 400 * _MIB
+# A process with torch and the network, in float32 too where strength is measured, before the
+# first picture. Measured on Linux.
+_BASE_BYTES = 550 * _MIB
 # An image, a gradient, or a vector of the optimiser: three channels, in float32 if not narrower.
 _CHANNELS = 3
 _WIDE_BYTES = _CHANNELS * 4
@@ -64,6 +65,7 @@ class Demand:
         history: int,
         keep_content: bool,
         history_dtype: torch.dtype | None = None,
+        tiles_kept: int = 1,
     ) -> int:
         """Predict the most memory that painting takes, the process itself included.
 
@@ -72,11 +74,16 @@ class Demand:
             history: pairs of vectors that L-BFGS remembers.
             keep_content: whether the content's features are kept, or computed for each tile.
             history_dtype: number type of those pairs; None for the image's own.
+            tiles_kept: how many tiles stay in memory between the two passes.
         """
         pixels = self.height_px * self.width_px
         remembered, moving = self._optimiser_bytes(history, history_dtype)
         kept = _IMAGES * _WIDE_BYTES + remembered + self._content_bytes(keep_content)
-        return round(_BASE_BYTES + kept * pixels + max(self._step_bytes(tile_px), moving * pixels))
+        return round(
+            _BASE_BYTES
+            + kept * pixels
+            + max(self._step_bytes(tile_px, tiles_kept), moving * pixels)
+        )
 
     def _optimiser_bytes(
         self, history: int, history_dtype: torch.dtype | None
@@ -96,18 +103,20 @@ class Demand:
         )
         return replace(self, height_px=height_px, width_px=width_px)
 
-    def cover(self, tile_px: int | None) -> Cover:
-        """Count the tiles of the canvas."""
-        return geometry(self.layers, self.network).cover(self.height_px, self.width_px, tile_px)
+    def windows(self, tile_px: int | None) -> tuple[int, ...]:
+        """List the pixels that the network sees of each tile, in their order."""
+        found = geometry(self.layers, self.network)
+        return found.windows(self.height_px, self.width_px, tile_px)
 
-    def _step_bytes(self, tile_px: int | None) -> float:
-        """Predict what the network takes for one tile, forward and back."""
-        cover = self.cover(tile_px)
-        each = self._values_per_pixel() * self.dtype.itemsize * cover.largest
-        return each * (_WHOLE if cover.count == 1 else _TILED)
+    def _step_bytes(self, tile_px: int | None, tiles_kept: int) -> float:
+        """Predict what the network takes for the tiles kept, and for one forward and back."""
+        windows = self.windows(tile_px)
+        kept, under_way = self._values_per_pixel()
+        each = (tiles_kept * kept + under_way) * self.dtype.itemsize * max(windows)
+        return each * (_WHOLE if len(windows) == 1 else _TILED)
 
-    def _values_per_pixel(self) -> float:
-        """Count the features, per pixel, that are in memory at the worst moment."""
+    def _values_per_pixel(self) -> tuple[float, float]:
+        """Count the features, per pixel: those kept for the way back, and those under way."""
         listed = architecture(self.network)
         used = listed[: listed.index(deepest(list(self.layers), self.network)) + 1]
         rectified = sum(
@@ -115,7 +124,7 @@ class Demand:
         )
         slopes = sum(_per_pixel(name, self.network) for name in self.layers)
         widest = max(_per_pixel(layer.name, self.network) for layer in used)
-        return rectified + slopes + _MAPS_UNDER_WAY * widest
+        return rectified, slopes + _MAPS_UNDER_WAY * widest
 
     def _content_bytes(self, keep: bool) -> float:
         """Count what is kept of the photograph, per pixel: features, or itself."""

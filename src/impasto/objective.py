@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from impasto.distributed import ALONE, Ranks
 from impasto.errors import SettingsError
 from impasto.network import Network
 from impasto.settings import Settings
@@ -51,6 +52,8 @@ class Objective:
             with weight 0 is left out.
         settings: alpha, beta, layer weights, total variation (None counts as 0), normalisation.
         tile_px: largest side of a tile, in pixels; None to hold the image whole.
+        tiles_kept: how many tiles stay in memory between the two passes, at least one.
+        ranks: the processes that share the tiles; there are at least as many tiles.
     """
 
     def __init__(
@@ -60,11 +63,15 @@ class Objective:
         settings: Settings,
         *,
         tile_px: int | None = None,
+        tiles_kept: int = 1,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.network = network
         self.targets = targets
         self.settings = settings
         self.tile_px = tile_px
+        self.tiles_kept = tiles_kept
+        self.ranks = ranks
         self._parts = make_terms(network, targets, settings)
         self.layers = tuple(dict.fromkeys(name for part in self._parts for name in part.layers))
         if not self.layers:
@@ -74,21 +81,25 @@ class Objective:
 
     def evaluate(self, image: Tensor) -> Evaluation:
         """Return the terms and the gradient at ``image``, (1, 3, H, W) in [0, 1] or near it."""
-        *others, last = split(self.network, self.layers, image, self.tile_px)
+        tiles = self.ranks.share(split(self.network, self.layers, image, self.tile_px))
+        again, kept = tiles[: -self.tiles_kept], tiles[-self.tiles_kept :]
         sums: dict[str, Tensor] = {}
-        for tile in others:
+        for tile in again:
             with torch.no_grad():
                 add(sums, self._sums(image, tile.window(image), tile))
-        # The last tile is still in memory when the slopes are known, and is not computed
+        # The last tiles are still in memory when the slopes are known, and are not computed
         # twice: nor is an image held whole, which is its own last tile.
-        seen = self._look(image, last)
-        add(sums, seen.sums)
+        looks = [self._look(image, tile) for tile in kept]
+        for seen in looks:
+            add(sums, seen.sums)
+        self.ranks.add(sums)
         terms, total, slopes = self._slopes(sums, image)
         gradient = torch.zeros_like(image)
-        last.add_window(gradient, seen.gradient(slopes))
-        del seen
-        for tile in others:
+        while looks:
+            kept.pop().add_window(gradient, looks.pop().gradient(slopes))
+        for tile in again:
             tile.add_window(gradient, self._look(image, tile).gradient(slopes))
+        self.ranks.add_in_place(gradient)
         return Evaluation(terms, total, gradient)
 
     def _look(self, image: Tensor, tile: Tile) -> _Seen:

@@ -17,7 +17,17 @@ from PIL import Image
 from torch import Tensor
 
 import impasto
-from impasto import calibration, canvas, colour, images, inputs, network, recipe, weights
+from impasto import (
+    calibration,
+    canvas,
+    colour,
+    images,
+    inputs,
+    network,
+    planning,
+    recipe,
+    weights,
+)
 from impasto.errors import Diverged, OutOfMemoryError
 from impasto.history import History
 from impasto.inputs import Inputs
@@ -110,6 +120,10 @@ class _Painting:
         self._history: list[dict[str, float]] = []
         self._preparation = Preparation(replace(given, settings=settings), net, plan.device, reuse)
         self._ways = _choose_ways(given, plan)
+        self._notes = given.notes
+        finest = demands(given, plan)[-1]
+        if told := planning.shortage(finest, self._ways[-1], settings.history, plan.memory_bytes):
+            self._notes = (*given.notes, told)
         self._recipe = _write_recipe(job, given, settings, plan, self._ways, reuse)
 
     def steps(self) -> Generator[Step, None, Result]:
@@ -119,7 +133,8 @@ class _Painting:
         work_done = 0
         image = self._preparation.first_image(scales[0])
         for place, scale in enumerate(scales):
-            image = canvas.bring(image, scale)
+            # Where ranks have painted each for itself, they may have rounded otherwise.
+            image = self.plan.ranks.agree(canvas.bring(image, scale).contiguous())
             try:
                 for point in self._descend(image, scale, self._ways[place]):
                     image = point.image
@@ -135,7 +150,14 @@ class _Painting:
         if not scale.iterations:
             return iter(())
         targets = self._preparation.targets(scale, way)
-        objective = Objective(self.network, targets, self.settings, tile_px=way.tile_px)
+        objective = Objective(
+            self.network,
+            targets,
+            self.settings,
+            tile_px=way.tile_px,
+            tiles_kept=way.tiles_kept,
+            ranks=way.ranks,
+        )
         settings = self.settings.model_copy(update={"history": way.history})
         return descend(
             objective.evaluate,
@@ -169,7 +191,7 @@ class _Painting:
             losses=point.losses,
             time_s=time_s,
             progress=progress,
-            notes=self.given.notes if done == 1 else (),
+            notes=self._notes if done == 1 else (),
             image=partial(self._image, point.image, scales[place]),
             result=partial(self._result, point.image, scales[place], done, time_s),
         )
@@ -212,7 +234,7 @@ class _Painting:
             settings=self.given.settings,
             mode=self.job.mode,
             time_s=time_s,
-            notes=self.given.notes,
+            notes=self._notes,
             metadata={
                 "Software": f"impasto {impasto.__version__}",
                 "Network": self.settings.network,
@@ -254,22 +276,26 @@ def _weigh(job: Job, given: Inputs, plan: Plan, reuse: Reuse) -> Settings:
 
 def _choose_ways(given: Inputs, plan: Plan) -> list[Way]:
     """Make each size fit into the memory that there is."""
+    return [
+        choose_way(demand, given.settings.history, plan.memory_bytes, plan.ranks)
+        for demand in demands(given, plan)
+    ]
+
+
+def demands(given: Inputs, plan: Plan) -> list[Demand]:
+    """List what each size asks of memory and processor."""
     settings = calibration.balanced(given.settings)
     content = list(settings.content_layers) if given.content and settings.alpha else []
     style = list(settings.style_layers) if given.styles and settings.beta else []
     return [
-        choose_way(
-            Demand(
-                *scale.canvas_px,
-                layers=tuple(dict.fromkeys([*content, *style])),
-                content_layers=tuple(content),
-                network=settings.network,
-                dtype=plan.dtype,
-                optimiser=settings.optimiser,
-                steps=scale.iterations,
-            ),
-            settings.history,
-            plan.memory_bytes,
+        Demand(
+            *scale.canvas_px,
+            layers=tuple(dict.fromkeys([*content, *style])),
+            content_layers=tuple(content),
+            network=settings.network,
+            dtype=plan.dtype,
+            optimiser=settings.optimiser,
+            steps=scale.iterations,
         )
         for scale in given.scales
     ]
@@ -299,6 +325,7 @@ def _write_recipe(
             device=plan.device.type,
             threads=torch.get_num_threads(),
             memory=plan.memory_bytes if had_to_fit else None,
+            ranks=plan.ranks.count if plan.ranks.count > 1 else None,
             alpha=used.alpha if settings.strength else None,
             beta=used.beta if settings.strength else None,
         ),

@@ -5,11 +5,13 @@ Decided once, before the first step.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 
-from impasto.costs import step_flop
+from impasto.costs import are_enough, step_flop
+from impasto.distributed import ALONE, Ranks, current
 from impasto.errors import SettingsError
 from impasto.memory import Demand, free_bytes, held_bytes
 from impasto.settings import Runtime
@@ -17,8 +19,9 @@ from impasto.settings import Runtime
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # How much of what is free a painting may take, if the user does not say.
 _SHARE_OF_FREE = 0.8
-# Sides of tiles to choose from.
-_TILES_PX = (None, 4096, 3072, 2048, 1536, 1024, 768, 512, 384, 256)
+# Into how many tiles a side is divided, to choose from; a smaller tile is mostly halo.
+_PIECES = (*range(1, 13), 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256)
+_SMALLEST_TILE_PX = 256
 # Shorter histories to choose from, and how many more steps each takes to the same loss as one
 # of twenty. Measured; so it was that float16 costs no step (docs/scale.md).
 _MORE_STEPS = {10: 1.01, 5: 1.03, 3: 1.06, 2: 1.08, 1: 1.15}
@@ -33,11 +36,13 @@ class Plan:
         device: where image and network live.
         dtype: number type of features; the image itself is float32.
         memory_bytes: how much the process may take; None for no limit.
+        ranks: the processes that paint the image together.
     """
 
     device: torch.device
     dtype: torch.dtype
     memory_bytes: int | None = None
+    ranks: Ranks = ALONE
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,9 @@ class Way:
         history_dtype: their number type; None for the image's own.
         keep_content: whether the content's features are kept, or computed for each tile.
         peak_bytes: the most memory that the process is expected to take.
+        tiles_kept: how many tiles stay in memory between the two passes, and are not computed
+            again.
+        ranks: the processes that share the tiles; alone where every one paints for itself.
     """
 
     tile_px: int | None
@@ -57,35 +65,50 @@ class Way:
     history_dtype: torch.dtype | None
     keep_content: bool
     peak_bytes: int
+    tiles_kept: int = 1
+    ranks: Ranks = ALONE
 
 
 def make_plan(runtime: Runtime) -> Plan:
-    """Decide what ``runtime`` leaves to us.
+    """Decide what ``runtime`` leaves to us; where several processes paint, the same in all.
 
     Raises:
         SettingsError: the device asked for is not here.
+        LostRankError: another process is gone.
     """
+    ranks = current()
     device = choose_device(runtime.device)
+    if ranks.count > 1 and device == torch.device("cuda"):
+        device = torch.device("cuda", ranks.local)
     dtype = _DTYPES.get(runtime.precision)
     if dtype is None:
-        dtype = torch.bfloat16 if has_native_bfloat16(device) else torch.float32
+        native = int(has_native_bfloat16(device))
+        dtype = torch.bfloat16 if ranks.least(native) else torch.float32
     memory_bytes = runtime.memory
     if memory_bytes is None and (free := free_bytes(device)) is not None:
-        memory_bytes = round(_SHARE_OF_FREE * (free + held_bytes(device)))
-    return Plan(device, dtype, memory_bytes)
+        if device.type == "cpu":
+            free //= ranks.local_count
+        memory_bytes = ranks.least(round(_SHARE_OF_FREE * (free + held_bytes(device))))
+    return Plan(device, dtype, memory_bytes, ranks)
 
 
-def choose_way(demand: Demand, history: int, memory_bytes: int | None) -> Way:
+def choose_way(demand: Demand, history: int, memory_bytes: int | None, ranks: Ranks = ALONE) -> Way:
     """Return the fastest way that fits; if none does, the one that takes least.
 
-    Tiles are exact, and cost halos and second looks; a history that is kept narrow costs
-    nothing that was measured, a shorter one some steps more.
+    Tiles are exact, and cost halos and second looks, or are shared by ``ranks``; a history
+    that is kept narrow costs nothing that was measured, a shorter one some steps more.
     """
     ways = [
-        (_cost(demand, tile_px, keep_content) * more, _way(demand, tile_px, *held, keep_content))
-        for held, more in _memories(demand, history)
-        for tile_px in _TILES_PX
+        (more * cost, _way(demand, tile_px, tiles_kept, *held, keep_content, ranks))
+        for tile_px in _tiles_px(demand)
+        for tiles_kept in _tiles_kept(demand, tile_px, ranks)
         for keep_content in (True, False)
+        if (
+            cost := sum(
+                step_flop(demand, tile_px, keep_content, tiles_kept=tiles_kept, ranks=ranks)
+            )
+        )
+        for held, more in _memories(demand, history)
     ]
     fitting = [
         (cost, way) for cost, way in ways if memory_bytes is None or way.peak_bytes <= memory_bytes
@@ -93,6 +116,24 @@ def choose_way(demand: Demand, history: int, memory_bytes: int | None) -> Way:
     if fitting:
         return min(fitting, key=lambda found: found[0])[1]
     return min(ways, key=lambda found: found[1].peak_bytes)[1]
+
+
+def _tiles_px(demand: Demand) -> list[int | None]:
+    """List the sides of tiles that divide the canvas evenly, the largest first."""
+    sides = {
+        math.ceil(side_px / pieces)
+        for side_px in (demand.height_px, demand.width_px)
+        for pieces in _PIECES
+        if side_px >= pieces * _SMALLEST_TILE_PX
+    }
+    return [None, *sorted(sides, reverse=True)]
+
+
+def _tiles_kept(demand: Demand, tile_px: int | None, ranks: Ranks) -> list[int]:
+    """List how many tiles may stay in memory: all of a rank, half, or one."""
+    count = len(demand.windows(tile_px))
+    share = math.ceil(count / ranks.count) if are_enough(demand, tile_px, ranks) else count
+    return sorted({1, max(1, share // 2), share}, reverse=True)
 
 
 def _memories(demand: Demand, history: int) -> list[tuple[tuple[int, torch.dtype | None], float]]:
@@ -108,19 +149,33 @@ def _memories(demand: Demand, history: int) -> list[tuple[tuple[int, torch.dtype
     ]
 
 
-def _cost(demand: Demand, tile_px: int | None, keep_content: bool) -> float:
-    return sum(step_flop(demand, tile_px, keep_content))
-
-
 def _way(
     demand: Demand,
     tile_px: int | None,
+    tiles_kept: int,
     history: int,
     history_dtype: torch.dtype | None,
     keep_content: bool,
+    ranks: Ranks,
 ) -> Way:
-    peak_bytes = demand.peak_bytes(tile_px, history, keep_content, history_dtype)
-    return Way(tile_px, history, history_dtype, keep_content, peak_bytes)
+    peak_bytes = demand.peak_bytes(tile_px, history, keep_content, history_dtype, tiles_kept)
+    together = ranks if are_enough(demand, tile_px, ranks) else ALONE
+    return Way(tile_px, history, history_dtype, keep_content, peak_bytes, tiles_kept, together)
+
+
+def shortage(demand: Demand, way: Way, history: int, memory_bytes: int | None) -> str | None:
+    """Say that ``way`` does not fit, and what would; None where it does."""
+    if memory_bytes is None or way.peak_bytes <= memory_bytes:
+        return None
+    told = (
+        f"{demand.width_px} x {demand.height_px} pixels take {way.peak_bytes / 2**30:.1f} GiB at "
+        f"least, and {memory_bytes / 2**30:.1f} GiB are allowed"
+    )
+    fitting_px = largest_fitting_px(demand, history, memory_bytes)
+    if fitting_px is None:
+        return f"{told}; free some memory"
+    share = fitting_px / max(demand.height_px, demand.width_px)
+    return f"{told}; {share:.0%} of the size would fit"
 
 
 def largest_fitting_px(demand: Demand, history: int, memory_bytes: int) -> int | None:

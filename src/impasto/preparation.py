@@ -101,7 +101,9 @@ class Preparation:
         if given.content is not None and settings.alpha:
             pixels = self._place(canvas.extend(canvas.fitted(given.content, scale), scale))
             if way.keep_content:
-                content = content_targets(self.network, pixels, settings, tile_px=way.tile_px)
+                content = content_targets(
+                    self.network, pixels, settings, tile_px=way.tile_px, ranks=way.ranks
+                )
                 pixels = None
             else:
                 pixels = pixels.to(self._photograph_dtype)

@@ -40,7 +40,10 @@ def to_unit(samples: NDArray[Any]) -> Floats:
     if samples.dtype.kind == "f":
         return samples.astype(np.float32, copy=False)
     white = np.float32(np.iinfo(samples.dtype).max)
-    unit: Floats = np.divide(samples, white, dtype=np.float32)
+    # Channels lie apart in memory, as torch wants them: a large picture is not copied again.
+    planes = np.empty((*samples.shape[2:], *samples.shape[:2]), np.float32)
+    unit: Floats = np.moveaxis(planes, 0, -1) if samples.ndim == 3 else planes
+    np.divide(samples, white, out=unit)
     return unit
 
 

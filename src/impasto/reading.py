@@ -293,7 +293,7 @@ def _finish(
 
 def _upright(array: Floats, orientation: int) -> Floats:
     """Apply the EXIF orientation, 1 to 8, to the first two axes."""
-    turned = {
+    return {
         2: lambda: array[:, ::-1],
         3: lambda: array[::-1, ::-1],
         4: lambda: array[::-1],
@@ -302,4 +302,3 @@ def _upright(array: Floats, orientation: int) -> Floats:
         7: lambda: array[::-1, ::-1].swapaxes(0, 1),
         8: lambda: np.rot90(array, 1),
     }.get(orientation, lambda: array)()
-    return np.ascontiguousarray(turned)

@@ -70,7 +70,8 @@ class Decisions(_Part):
     """What was decided on the machine, at run time.
 
     ``memory`` is the budget in bytes, if the painting had to be made to fit: tiles round
-    otherwise and a shorter history descends otherwise. ``alpha`` and ``beta`` are what the
+    otherwise and a shorter history descends otherwise. ``ranks`` is the number of processes, if
+    several painted together: their sums round otherwise. ``alpha`` and ``beta`` are what the
     strength asked for came to. ``stopped_after`` is the last step of a painting that ended early.
     """
 
@@ -78,6 +79,7 @@ class Decisions(_Part):
     device: str = Field(pattern=r"^(cpu|cuda|mps)$")
     threads: int = Field(ge=1, le=1024)
     memory: int | None = Field(default=None, ge=1)
+    ranks: int | None = Field(default=None, ge=2, le=2**20)
     alpha: float | None = Field(default=None, ge=0)
     beta: float | None = Field(default=None, gt=0)
     stopped_after: int | None = Field(default=None, ge=0)

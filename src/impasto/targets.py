@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.distributed import ALONE, Ranks
 from impasto.layers import check_layer
 from impasto.network import Network
 from impasto.settings import Settings
@@ -48,11 +49,16 @@ class Targets:
 
 
 def content_targets(
-    network: Network, image: Tensor, settings: Settings, *, tile_px: int | None = None
+    network: Network,
+    image: Tensor,
+    settings: Settings,
+    *,
+    tile_px: int | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, Tensor]:
-    """Return the content image's features, P, by layer."""
+    """Return the content image's features, P, by layer; the ``ranks`` share the work."""
     whole: dict[str, Tensor] = {}
-    for tile, found in _features(network, image, tuple(settings.content_layers), tile_px):
+    for tile, found in _features(network, image, tuple(settings.content_layers), tile_px, ranks):
         for name, features in found.items():
             stride_px = check_layer(name, network.name).stride_px
             if name not in whole:
@@ -64,7 +70,12 @@ def content_targets(
                     device=features.device,
                     memory_format=torch.channels_last,
                 )
+                if ranks.count > 1:
+                    whole[name].zero_()
             tile.core_of_image(whole[name], stride_px).copy_(features)
+    for features in whole.values():
+        # What another rank has found is 0 here, and what this one has found is 0 there.
+        ranks.add_in_place(features.permute(0, 2, 3, 1))
     return whole
 
 
@@ -176,10 +187,14 @@ def add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
 
 
 def _features(
-    network: Network, image: Tensor, layers: tuple[str, ...], tile_px: int | None
+    network: Network,
+    image: Tensor,
+    layers: tuple[str, ...],
+    tile_px: int | None,
+    ranks: Ranks = ALONE,
 ) -> Iterator[tuple[Tile, dict[str, Tensor]]]:
-    """Yield each tile with the features of its core, without a gradient."""
-    for tile in split(network, layers, image, tile_px):
+    """Yield each tile of this rank with the features of its core, without a gradient."""
+    for tile in ranks.share(split(network, layers, image, tile_px)):
         with torch.no_grad():
             found = core_features(network, tile.window(image), layers, tile)
         yield tile, found

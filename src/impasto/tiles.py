@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -98,19 +99,6 @@ class Tile:
 
 
 @dataclass(frozen=True)
-class Cover:
-    """An image's tiles as numbers: how many, and the pixels of their windows.
-
-    ``seen`` of all windows together, ``largest`` of the largest, ``last`` of the last.
-    """
-
-    count: int
-    seen: int
-    largest: int
-    last: int
-
-
-@dataclass(frozen=True)
 class Geometry:
     """What the layers in use ask of tiles.
 
@@ -139,18 +127,14 @@ class Geometry:
             for columns in self._spans(width_px, tile_px)
         ]
 
-    def cover(self, height_px: int, width_px: int, tile_px: int | None) -> Cover:
-        """Count what :meth:`split` would give, without listing it."""
+    @cache  # noqa: B019 - of a few numbers, for a few geometries
+    def windows(self, height_px: int, width_px: int, tile_px: int | None) -> tuple[int, ...]:
+        """List the pixels of each window that :meth:`split` would give."""
         rows, columns = (
             [span.window.stop - span.window.start for span in self._spans(side_px, tile_px)]
             for side_px in (height_px, width_px)
         )
-        return Cover(
-            count=len(rows) * len(columns),
-            seen=sum(rows) * sum(columns),
-            largest=max(rows) * max(columns),
-            last=rows[-1] * columns[-1],
-        )
+        return tuple(high * wide for high in rows for wide in columns)
 
     def _spans(self, length_px: int, tile_px: int | None) -> list[Span]:
         # Cores of even size. What is over beyond the last whole cell of the grid belongs to

@@ -2,21 +2,36 @@
 
 import json
 
+import pytest
+
+from impasto import timing
+from impasto.timing import Rates
+
+
+@pytest.fixture(autouse=True)
+def _known_machine(monkeypatch):
+    """A machine whose speed is known: a teraflop forward, half of one back."""
+    known = Rates(forward_flop=1e12, backward_flop=5e11, overhead_s=0.01, vector_s=1e-8)
+    monkeypatch.setattr(timing, "measure", lambda plan, settings: known)
+
 
 def rows_of(outcome):
     assert (outcome.code, outcome.err) == (0, "")
-    return [json.loads(line) for line in outcome.out.splitlines()]
+    *rows, total = [json.loads(line) for line in outcome.out.splitlines()]
+    assert total["time_s"] == pytest.approx(sum(row["time_s"] for row in rows))
+    assert total["peak_bytes"] == max(row["peak_bytes"] for row in rows)
+    return rows
 
 
 def test_a_plan_names_each_size_and_paints_nothing(folder, impasto):
-    before = sorted(folder.iterdir())
+    before = sorted(folder.glob("*.*"))
     outcome = impasto("plan", "transfer", "photograph.png", "painting.png", "--size", "256")
     assert outcome.code == 0
     assert "128 x 96" in outcome.out
     assert "256 x 192" in outcome.out
     assert "whole" in outcome.out
     assert "GiB" in outcome.out
-    assert sorted(folder.iterdir()) == before
+    assert sorted(folder.glob("*.*")) == before
 
 
 def test_a_budget_asks_for_tiles(folder, impasto):
@@ -30,6 +45,16 @@ def test_a_budget_asks_for_tiles(folder, impasto):
     assert scarce[-1]["history"] < generous[-1]["history"]
     assert (scarce[-1]["history_bits"], generous[-1]["history_bits"]) == (16, 32)
     assert scarce[-1]["peak_bytes"] <= 3 * 2**30 < generous[-1]["peak_bytes"]
+    assert scarce[-1]["step_s"] > generous[-1]["step_s"] > 10
+
+
+def test_where_nothing_fits_a_smaller_size_is_named(folder, impasto):
+    words = ("plan", "transfer", "photograph.png", "painting.png", "--size", "4096")
+    printed = " ".join(impasto(*words, "--memory", "1GiB").out.split())
+    assert "GiB at least, and 1.0 GiB are allowed; " in printed
+    assert "% of the size would fit" in printed
+    *_, message = impasto(*words, "--memory", "1MiB", "--json").out.splitlines()
+    assert json.loads(message)["text"].endswith("are allowed; free some memory")
 
 
 def test_each_mode_has_a_plan(folder, impasto):

@@ -82,8 +82,13 @@ def evaluations(network, chosen, content, styles, image, tile_px, masked="none")
     )
     anew = Targets({}, grams, content_image=content, **regions(None))
     return [
-        Objective(network, targets, chosen, tile_px=side_px).evaluate(image)
-        for targets, side_px in ((kept, None), (streamed, tile_px), (anew, tile_px))
+        Objective(network, targets, chosen, tile_px=side_px, tiles_kept=tiles_kept).evaluate(image)
+        for targets, side_px, tiles_kept in (
+            (kept, None, 1),
+            (streamed, tile_px, 1),
+            (streamed, tile_px, 3),
+            (anew, tile_px, 99),
+        )
     ]
 
 

@@ -16,6 +16,7 @@ PUBLIC = [
     "ImageError",
     "ImpastoError",
     "Job",
+    "LostRankError",
     "MissingPackageError",
     "OutOfMemoryError",
     "OutputError",

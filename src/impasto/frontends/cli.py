@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from impasto import __version__
-from impasto.errors import Diverged, ImpastoError, OutOfMemoryError, OutputError
+from impasto.errors import Diverged, ImpastoError, LostRankError, OutOfMemoryError, OutputError
 from impasto.frontends import bench, measure, plan, presets, process, sheet
 from impasto.frontends.batch import command as batch
 from impasto.frontends.delivery import Delivery, Files
@@ -40,7 +40,7 @@ add_studio(app)
 
 # Typer has its own copy of click, or uses click itself, depending on its release.
 _UsageError: Any = typer.BadParameter.__base__
-_NOT_THE_USERS = (Diverged, OutOfMemoryError, OutputError)
+_NOT_THE_USERS = (Diverged, LostRankError, OutOfMemoryError, OutputError)
 _STOPS = (signal.SIGINT, signal.SIGTERM)
 
 NetworkName = Annotated[str, typer.Argument(metavar="NETWORK", help="vgg16 or vgg19.")]
@@ -248,6 +248,17 @@ def _display_of(delivery: Delivery) -> Display:
 
 
 def _paint(job: Job, delivery: Delivery, *, stop_after: int | None = None) -> None:
+    """Paint; where torchrun has started several processes, together with them."""
+    from impasto import distributed, modes
+
+    with distributed.joined() as ranks:
+        if ranks.rank == 0:
+            _paint_and_deliver(job, delivery, stop_after)
+        else:
+            modes.paint(job, stop_after=stop_after)
+
+
+def _paint_and_deliver(job: Job, delivery: Delivery, stop_after: int | None) -> None:
     """Paint, show, and write; whatever ends the painting early, the best picture is kept."""
     from impasto import modes
 
@@ -266,7 +277,9 @@ def _paint(job: Job, delivery: Delivery, *, stop_after: int | None = None) -> No
         with display:
             result = modes.paint(job, on_step, progress=display.progress, stop_after=stop_after)
         _deliver(result, files, display)
-    except (_Stopped, Diverged, OutOfMemoryError):
+    except (_Stopped, Diverged, LostRankError, OutOfMemoryError):
+        # torchrun ends all processes when it has lost one: the picture comes first.
+        _ignore_stops()
         if last is not None:
             display.message("stopped early: the best picture so far is kept")
             _deliver(last.result(), files, display)

@@ -1,15 +1,19 @@
-"""``impasto plan``: how a picture would be painted, size by size, and what memory it takes."""
+"""``impasto plan``: how a picture would be painted, size by size, in what memory and time."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from pydantic import Field
 
 from impasto.frontends.options import add_modes
+from impasto.frontends.terminal import clock
 from impasto.settings import Mode, Options, Runtime, Settings
+
+if TYPE_CHECKING:
+    from impasto.prospects import Prospect
 
 
 class Showing(Options):
@@ -23,44 +27,65 @@ class Showing(Options):
 
 
 app = typer.Typer(
-    help="Say how a picture would be painted and what memory it takes; paint nothing.",
+    help="Say how a picture would be painted, in what memory and time; paint nothing.",
     no_args_is_help=True,
 )
 
 
 def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
-    from impasto import modes, pipeline
+    from impasto import modes, prospects
 
     json_lines = options.pop("json_lines", False)
     job = modes.make_job(mode, content, styles, **options)
-    rows = [
-        {
-            "width_px": scale.width_px,
-            "height_px": scale.height_px,
-            "iterations": scale.iterations,
-            "tile_px": way.tile_px,
-            "history": way.history,
-            "history_bits": 32 if way.history_dtype is None else 8 * way.history_dtype.itemsize,
-            "content_kept": way.keep_content,
-            "peak_bytes": way.peak_bytes,
-        }
-        for scale, way in pipeline.preview(job)
-    ]
+    found = prospects.preview(job)
+    rows = [_row(prospect) for prospect in found]
+    total = {
+        "time_s": sum(prospect.time_s for prospect in found),
+        "peak_bytes": max(prospect.way.peak_bytes for prospect in found),
+    }
     if json_lines:
         for row in rows:
             typer.echo(json.dumps({"event": "size", **row}))
+        typer.echo(json.dumps({"event": "total", **total}))
     else:
-        _print_table(rows)
+        _print_table(rows, total)
+    for told in dict.fromkeys(prospect.shortage for prospect in found[-1:] if prospect.shortage):
+        if json_lines:
+            typer.echo(json.dumps({"event": "message", "text": told}))
+        else:
+            typer.echo(told)
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def _row(prospect: Prospect) -> dict[str, Any]:
+    scale, way = prospect.scale, prospect.way
+    return {
+        "width_px": scale.width_px,
+        "height_px": scale.height_px,
+        "iterations": scale.iterations,
+        "tile_px": way.tile_px,
+        "tiles_kept": way.tiles_kept,
+        "history": way.history,
+        "history_bits": 32 if way.history_dtype is None else 8 * way.history_dtype.itemsize,
+        "content_kept": way.keep_content,
+        "peak_bytes": way.peak_bytes,
+        "step_s": prospect.step_s,
+        "time_s": prospect.time_s,
+    }
+
+
+def _print_table(rows: list[dict[str, Any]], total: dict[str, Any]) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for heading in ("size", "iterations", "held", "history", "content", "peak memory"):
-        table.add_column(heading, justify="right")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_footer=True)
+    footers = {
+        "size": "total",
+        "memory": f"{total['peak_bytes'] / 2**30:.2f} GiB",
+        "time": clock(total["time_s"]),
+    }
+    for heading in ("size", "iterations", "held", "history", "content", "memory", "time"):
+        table.add_column(heading, justify="right", footer=footers.get(heading, ""))
     for row in rows:
         table.add_row(
             f"{row['width_px']} x {row['height_px']}",
@@ -69,6 +94,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
             f"{row['history']} in {row['history_bits']} bits",
             "kept" if row["content_kept"] else "computed anew",
             f"{row['peak_bytes'] / 2**30:.2f} GiB",
+            clock(row["time_s"]),
         )
     Console().print(table)
 

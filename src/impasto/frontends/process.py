@@ -22,8 +22,13 @@ def make_own() -> None:
     the kernel, which clears each page anew: at 1024 pixels that costs a quarter of the step.
     """
     keep_pages()
-    if "OMP_NUM_THREADS" not in os.environ and (cores := physical_cores()):
-        os.environ["OMP_NUM_THREADS"] = str(cores)
+    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    # One thread for each of several processes is what torchrun sets if nobody has said otherwise.
+    is_chosen = "OMP_NUM_THREADS" in os.environ and not (
+        beside > 1 and os.environ["OMP_NUM_THREADS"] == "1"
+    )
+    if not is_chosen and (cores := physical_cores()):
+        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // beside))
 
 
 def keep_pages() -> bool:

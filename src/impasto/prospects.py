@@ -1,0 +1,70 @@
+"""What a painting will take, size by size, said before it is painted: memory and time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from impasto import images, inputs, pipeline, timing
+from impasto.planning import Way, choose_way, make_plan, shortage
+from impasto.pyramid import Scale
+from impasto.records import Job
+
+
+@dataclass(frozen=True)
+class Prospect:
+    """How one size would be painted.
+
+    Attributes:
+        scale: the size, and its iterations.
+        way: how it fits into memory.
+        step_s: seconds that an iteration is expected to take.
+        time_s: seconds that the size is expected to take in all.
+        shortage: what to say where it does not fit; None where it does.
+    """
+
+    scale: Scale
+    way: Way
+    step_s: float
+    time_s: float
+    shortage: str | None
+
+
+def preview(job: Job) -> list[Prospect]:
+    """Say how ``job`` would be painted, without painting it.
+
+    What a step takes on this machine is measured on first need, in a few seconds.
+
+    Raises:
+        SettingsError: as ``iterate`` does.
+        ImageError: as ``iterate`` does.
+    """
+    plan = make_plan(job.runtime)
+    given = inputs.read(job)
+    if job.runtime.threads is not None:
+        torch.set_num_threads(job.runtime.threads)
+    rates = timing.rates(plan, given.settings)
+    found = []
+    history = given.settings.history
+    for scale, demand in zip(given.scales, pipeline.demands(given, plan), strict=True):
+        way = choose_way(demand, history, plan.memory_bytes, plan.ranks)
+        step_s = rates.step_s(demand, way)
+        targets_s = rates.targets_s(
+            demand,
+            sum(
+                math.prod(
+                    images.fit(
+                        style.height_px,
+                        style.width_px,
+                        min(scale.longest_px, max(style.height_px, style.width_px)),
+                    )
+                )
+                for style in given.styles
+            ),
+        )
+        time_s = scale.iterations * step_s + targets_s
+        short = shortage(demand, way, history, plan.memory_bytes)
+        found.append(Prospect(scale, way, step_s, time_s, short))
+    return found

@@ -1,0 +1,222 @@
+"""How long a painting will take: what a step costs here, measured once, kept in the cache.
+
+A few small steps on noise give the speed of this machine in this number type; the sizes of a
+painting then give its time. Weights are drawn, not loaded: time does not depend on them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import impasto
+from impasto import files
+from impasto.costs import are_enough, forward_flop, step_flop
+from impasto.memory import Demand
+from impasto.network import Network
+from impasto.objective import Objective
+from impasto.optimise import Lbfgs
+from impasto.planning import Plan, Way
+from impasto.settings import Settings
+from impasto.targets import Targets, content_targets, style_targets
+from impasto.weightfiles import shapes
+
+# The two sizes that are timed: one that is nearly all overhead, and one of about this time.
+_SMALL_PX, _LARGE_S = 96, 0.5
+_LEAST_PX, _MOST_PX = 192, 768
+_REPEATS = 3
+_PAIRS = 5
+# All that a step's time depends on, among the settings.
+_DECISIVE = {"network", "pooling", "padding", "content_layers", "style_layers", "statistic"}
+
+
+@dataclass(frozen=True)
+class Rates:
+    """What this machine does in a second.
+
+    Attributes:
+        forward_flop: operations of convolutions on the way forward, with all that goes with them.
+        backward_flop: and on the way back to the pixels.
+        overhead_s: what a tile takes at any size.
+        vector_s: what L-BFGS takes for a pixel and a pair that it remembers.
+    """
+
+    forward_flop: float
+    backward_flop: float
+    overhead_s: float
+    vector_s: float
+
+    def step_s(self, demand: Demand, way: Way) -> float:
+        """Predict the seconds of a step."""
+        forward, backward = step_flop(
+            demand, way.tile_px, way.keep_content, tiles_kept=way.tiles_kept, ranks=way.ranks
+        )
+        tiles = len(demand.windows(way.tile_px))
+        if are_enough(demand, way.tile_px, way.ranks):
+            tiles = math.ceil(tiles / way.ranks.count)
+        pairs = min(way.history, demand.steps) if demand.optimiser == "lbfgs" else 1
+        return (
+            forward / self.forward_flop
+            + backward / self.backward_flop
+            + tiles * self.overhead_s
+            + pairs * demand.height_px * demand.width_px * self.vector_s
+        )
+
+    def targets_s(self, demand: Demand, style_pixels: int) -> float:
+        """Predict the seconds until the targets of a size are known."""
+        photograph = 0.0
+        if demand.content_layers:
+            photograph = forward_flop(demand.network, demand.content_layers)
+        photograph *= demand.height_px * demand.width_px
+        styles = forward_flop(demand.network, demand.layers) * style_pixels
+        return (photograph + styles) / self.forward_flop
+
+
+def rates(plan: Plan, settings: Settings) -> Rates:
+    """Return what the cache knows of this machine, or measure it now, in a few seconds.
+
+    Args:
+        plan: device and number type.
+        settings: network, layers, pooling and padding are read.
+    """
+    path, key = _path(), _key(plan, settings)
+    kept = _read(path)
+    if key in kept:
+        with suppress(TypeError):
+            return Rates(**kept[key])
+    found = measure(plan, settings)
+    # A cache that cannot be written is measured anew each time.
+    with suppress(OSError, AttributeError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.replace(path, json.dumps({**kept, key: asdict(found)}, indent=1).encode())
+    return found
+
+
+def measure(plan: Plan, settings: Settings) -> Rates:
+    """Time a few small steps."""
+    settings = settings.model_copy(update={"strength": None, "alpha": 1.0, "beta": 1.0})
+    network = _network(plan, settings)
+    small_s, _ = _times_s(network, plan, settings, _SMALL_PX)
+    guess_s, _ = _times_s(network, plan, settings, _LEAST_PX, repeats=1)
+    wanted_px = _LEAST_PX * math.sqrt(_LARGE_S / guess_s)
+    side_px = round(min(_MOST_PX, max(_LEAST_PX, wanted_px)) / 32) * 32
+    step_s, forward_s = _times_s(network, plan, settings, side_px)
+    layers = _layers(settings)
+    flop = forward_flop(settings.network, layers)
+    # A straight line through both sizes: what is left of it at no pixels is overhead.
+    slope_s = max(step_s - small_s, 0.5 * step_s) / (side_px**2 - _SMALL_PX**2)
+    overhead_s = max(0.0, step_s - slope_s * side_px**2)
+    forward_s = min(max(forward_s - overhead_s / 2, 0.1 * step_s), 0.9 * step_s)
+    return Rates(
+        forward_flop=flop * side_px**2 / forward_s,
+        backward_flop=flop * side_px**2 / max(step_s - overhead_s - forward_s, 0.1 * step_s),
+        overhead_s=overhead_s,
+        vector_s=_vector_s(plan, side_px),
+    )
+
+
+def _times_s(
+    network: Network, plan: Plan, settings: Settings, side_px: int, repeats: int = _REPEATS
+) -> tuple[float, float]:
+    """Time a step, and its way forward alone."""
+    photograph, painting, image = (_noise(side_px, seed).to(plan.device) for seed in range(3))
+    style = partial(style_targets, network, [painting], settings)
+    targets = Targets(content_targets(network, photograph, settings), style())
+    objective = Objective(network, targets, settings)
+    step = partial(objective.evaluate, image)
+    return _fastest_s(lambda: step().values(), plan, repeats), _fastest_s(style, plan, repeats)
+
+
+def _vector_s(plan: Plan, side_px: int) -> float:
+    lbfgs, image = Lbfgs(_PAIRS), _noise(side_px, 0).to(plan.device)
+    for _ in range(_PAIRS + 1):
+        image = lbfgs.propose(image, image - 0.5)
+    move_s = _fastest_s(lambda: lbfgs.propose(image, image - 0.5), plan, _REPEATS)
+    return move_s / (_PAIRS * side_px**2)
+
+
+def _fastest_s(work: Callable[[], object], plan: Plan, repeats: int) -> float:
+    """Return the least of the seconds that ``repeats`` runs take, after one to warm up."""
+    times_s = []
+    for _ in range(repeats + 1):
+        _wait(plan.device)
+        began_s = time.perf_counter()
+        work()
+        _wait(plan.device)
+        times_s.append(time.perf_counter() - began_s)
+    return min(times_s[1:])
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def _noise(side_px: int, seed: int) -> Tensor:
+    return torch.rand(1, 3, side_px, side_px, generator=torch.Generator().manual_seed(seed))
+
+
+def _network(plan: Plan, settings: Settings) -> Network:
+    generator = torch.Generator().manual_seed(0)
+    parameters = {
+        # Scaled so that signals neither vanish nor grow (He et al., 2015).
+        name: torch.randn(shape, generator=generator) * math.sqrt(2 / math.prod(shape[1:]))
+        if len(shape) > 1
+        else torch.zeros(shape)
+        for name, shape in shapes(settings.network).items()
+    }
+    return Network(
+        parameters,
+        settings.network,
+        dtype=plan.dtype,
+        pooling=settings.pooling,
+        padding=settings.padding,
+        device=plan.device,
+    )
+
+
+def _layers(settings: Settings) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*settings.content_layers, *settings.style_layers]))
+
+
+def _path() -> Path:
+    return files.cache_folder() / "calibration.json"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        kept = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return kept if isinstance(kept, dict) else {}
+
+
+def _key(plan: Plan, settings: Settings) -> str:
+    """Name what the rates depend on: this machine, these versions, these layers."""
+    device_name = torch.cuda.get_device_name(plan.device) if plan.device.type == "cuda" else ""
+    parts = [
+        platform.node(),
+        platform.machine(),
+        str(plan.device),
+        device_name,
+        str(torch.get_num_threads()),
+        torch.__version__,
+        impasto.__version__,
+        str(plan.dtype),
+        settings.model_dump_json(include=_DECISIVE),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -1,0 +1,89 @@
+"""One image over several processes: the same picture, and no waiting for the dead."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from impasto import recipe
+
+if os.name != "posix":
+    pytest.skip("signals are for POSIX systems", allow_module_level=True)
+
+# Tiles of a few pixels, and little patience, so that small pictures tell.
+SMALL = """
+import datetime
+import impasto.distributed
+import impasto.planning
+impasto.planning._SMALLEST_TILE_PX = 24
+impasto.distributed._PATIENCE = datetime.timedelta(seconds=5)
+"""
+WORDS = (
+    "transfer", "photograph.png", "painting.png", "--json", "--precision=fp32", "--threads=1",
+    "--size=96", "--coarsest=64", "--content-layers=relu2_1", "--style-layers=relu1_1,relu2_1",
+)  # fmt: skip
+
+
+@pytest.fixture
+def start_ranks(start_process, monkeypatch, weights_file):
+    """``start_ranks(*words)``: two processes, as torchrun would start them on one machine."""
+
+    def start(*words):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        ranks = []
+        for rank in range(2):
+            place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+            place |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            with monkeypatch.context() as environment:
+                for name, value in place.items():
+                    environment.setenv(name, str(value))
+                ranks.append(start_process(*WORDS, "--weights", weights_file, *words, first=SMALL))
+        return ranks
+
+    return start
+
+
+def pixels_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image).astype(int)
+
+
+def test_torchrun_s_processes_paint_the_picture_of_one(impasto, folder, weights_file):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    words = (*WORDS, "--weights", str(weights_file), "--iterations=6", "-o")
+    program = f"{SMALL}\nfrom impasto.frontends.cli import run\nrun()"
+    (folder / "paint.py").write_text(program)
+    shared = subprocess.run(
+        [*torchrun, "paint.py", *words, "shared.png"], capture_output=True, text=True, timeout=120
+    )
+    assert shared.returncode == 0, shared.stderr
+    alone = impasto(*words, "alone.png")
+    losses = [
+        [json.loads(line)["losses"]["total"] for line in printed.splitlines() if '"step"' in line]
+        for printed in (shared.stdout, alone.out)
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert np.abs(pixels_of("shared.png") - pixels_of("alone.png")).max() <= 1
+    assert recipe.read(folder / "shared.png").decisions.ranks == 2
+    assert recipe.read(folder / "alone.png").decisions.ranks is None
+
+
+@pytest.mark.parametrize("blow", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "silent"])
+def test_the_picture_is_kept_when_a_process_is_gone(start_ranks, folder, blow):
+    first, second = start_ranks("--iterations=20000", "-o", "out.png")
+    for _ in range(3):
+        assert json.loads(first.stdout.readline())["event"] == "step"
+    second.send_signal(blow)
+    out, err = first.communicate(timeout=60)
+    assert first.returncode == 1
+    assert "expected every process of the group to take part" in err
+    assert json.loads(out.splitlines()[-1])["event"] == "result"
+    assert pixels_of("out.png").shape == (72, 96, 3)

@@ -1,0 +1,87 @@
+"""Time predicted: from rates that are measured once for a machine, and sizes alone."""
+
+import json
+
+import pytest
+import torch
+
+from impasto import timing
+from impasto.costs import forward_flop
+from impasto.distributed import ALONE, Ranks
+from impasto.memory import Demand
+from impasto.planning import Plan, Way
+from impasto.settings import make_settings
+from impasto.timing import Rates
+
+RATES = Rates(forward_flop=2e9, backward_flop=1e9, overhead_s=0.01, vector_s=1e-8)
+PLAN = Plan(torch.device("cpu"), torch.float32)
+SHALLOW = make_settings(content_layers="relu1_1", style_layers="relu1_1")
+
+
+def demand(side_px, content=("relu2_1",), steps=30):
+    return Demand(
+        side_px, side_px, ("relu1_1", "relu2_1"), content, "vgg16", torch.float32, "lbfgs", steps
+    )
+
+
+def way(tile_px=None, *, history=1, keep_content=True, tiles_kept=1, ranks=ALONE):
+    return Way(tile_px, history, None, keep_content, 0, tiles_kept, ranks)
+
+
+def test_operations_are_counted_by_layer():
+    first, second = 2 * 9 * 3 * 64, 2 * 9 * 64 * 64
+    assert forward_flop("vgg16", ["relu1_1"]) == first
+    assert forward_flop("vgg16", ["relu1_2"]) == first + second
+    assert forward_flop("vgg16", ["relu2_1"]) == first + second + 2 * 9 * 64 * 128 / 4
+
+
+def test_an_image_held_whole_is_seen_forward_and_back_once():
+    flop, pixels = forward_flop("vgg16", ["relu2_1"]), 100 * 100
+    expected = pixels * (flop / 2e9 + flop / 1e9) + 0.01 + pixels * 1e-8
+    assert RATES.step_s(demand(100), way()) == pytest.approx(expected)
+
+
+def test_tiles_cost_second_looks_unless_they_are_kept_and_ranks_share_them():
+    whole, tiles = (RATES.step_s(demand(400), way(tile_px)) for tile_px in (None, 200))
+    kept = RATES.step_s(demand(400), way(200, tiles_kept=4))
+    shared = RATES.step_s(demand(400), way(200, ranks=Ranks(0, 4)))
+    anew = RATES.step_s(demand(400), way(200, keep_content=False))
+    assert whole < kept < tiles < anew
+    assert shared < 0.4 * whole
+
+
+def test_a_longer_history_takes_longer_until_the_steps_end():
+    short, long = (RATES.step_s(demand(100), way(history=history)) for history in (1, 20))
+    assert long - short == pytest.approx(19 * 100 * 100 * 1e-8)
+    assert RATES.step_s(demand(100, steps=1), way(history=20)) == pytest.approx(short)
+
+
+@pytest.fixture
+def _in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    monkeypatch.setattr(timing, "_LEAST_PX", 64)
+    monkeypatch.setattr(timing, "_MOST_PX", 96)
+    monkeypatch.setattr(timing, "_SMALL_PX", 32)
+
+
+@pytest.mark.usefixtures("_in_a_folder")
+def test_rates_are_measured_once_and_kept(tmp_path, monkeypatch):
+    found = timing.rates(PLAN, SHALLOW)
+    assert min(found.forward_flop, found.backward_flop, found.vector_s) > 0
+    monkeypatch.setattr(timing, "measure", None)
+    assert timing.rates(PLAN, SHALLOW) == found
+    # Weights and sizes make no difference to a step's time; layers do.
+    assert timing.rates(PLAN, make_settings(SHALLOW, beta=7, size=99)) == found
+    with pytest.raises(TypeError):
+        timing.rates(PLAN, make_settings(SHALLOW, style_layers="relu1_2"))
+    (kept,) = json.loads((tmp_path / "calibration.json").read_text()).values()
+    assert kept["forward_flop"] == found.forward_flop
+
+
+@pytest.mark.usefixtures("_in_a_folder")
+@pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"a": 1}', b"\xff"])
+def test_a_damaged_cache_is_measured_anew(damage, tmp_path):
+    (tmp_path / "calibration.json").write_bytes(damage)
+    found = timing.rates(PLAN, SHALLOW)
+    assert found.forward_flop > 0
+    assert timing.rates(PLAN, SHALLOW) == found

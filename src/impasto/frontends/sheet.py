@@ -12,7 +12,8 @@ import typer
 from pydantic import Field
 
 from impasto.errors import SettingsError
-from impasto.frontends.options import assignments, with_options
+from impasto.frontends.batch.entries import vary as vary_options
+from impasto.frontends.options import with_options
 from impasto.settings import Options, Runtime, Settings
 
 if TYPE_CHECKING:
@@ -76,13 +77,17 @@ def paint_sheet(
     chosen = {name: options.pop(name) for name in Sheet.model_fields if name in options}
     sheet = check(Sheet, chosen)
     images.check_output(sheet.output)
-    varied = _varied(vary or [])
     # On a sheet nobody sees more than a cell holds.
-    cells = _cells(contents, styles, varied, {"preset": preset, "size": sheet.cell, **options})
+    cells = _cells(
+        contents,
+        styles,
+        _combinations(vary or []),
+        {"preset": preset, "size": sheet.cell, **options},
+    )
     for cell in cells:
         # All that can be wrong is said before the first is painted.
         inputs.read(cell.job)
-    columns = len(cells) // (len(contents) * len(styles)) if varied else len(styles)
+    columns = len(cells) // (len(contents) * len(styles)) if vary else len(styles)
     with make_display(quiet=sheet.quiet) as display:
         drawn = contact_sheet(
             [cell.label for cell in cells],
@@ -94,37 +99,26 @@ def paint_sheet(
         display.message(f"{len(cells)} paintings on {str(sheet.output)!r}")
 
 
-def _varied(words: Sequence[str]) -> dict[str, list[str]]:
-    """Read which options vary, and over what.
+def _combinations(words: Sequence[str]) -> list[dict[str, Any]]:
+    """Read which options vary, and over what, as every combination.
 
     Raises:
-        SettingsError: no NAME=VALUE, an unknown name, or one given twice.
+        SettingsError: no NAME=VALUE,VALUE, an unknown name, or one given twice.
     """
-    varied: dict[str, list[str]] = {}
-    for word in words:
-        ((name, value),) = assignments([word], Settings).items()
-        values = value if isinstance(value, list) else str(value).split(",")
+    combinations = vary_options(words)
+    for name in combinations[0]:
         if name != "preset" and name not in Settings.model_fields:
             raise SettingsError(
                 f"vary: no option {name!r}: expected preset, or one of "
                 f"{', '.join(Settings.model_fields)}"
             )
-        if name in varied:
-            raise SettingsError(
-                f"vary: expected {name} once, got it twice; give its values at once"
-            )
-        if not all(values):
-            raise SettingsError(
-                f"vary: expected values separated by commas, got {word!r}; such as strength=0.2,0.5"
-            )
-        varied[name] = [part.strip() for part in values]
-    return varied
+    return combinations
 
 
 def _cells(
     contents: Sequence[str],
     styles: Sequence[str],
-    varied: dict[str, list[str]],
+    combinations: Sequence[dict[str, Any]],
     options: dict[str, Any],
 ) -> list[_Cell]:
     """Put together every combination, in the order of reading.
@@ -134,15 +128,13 @@ def _cells(
     """
     from impasto import modes
 
-    combinations = list(itertools.product(*varied.values()))
     count = len(contents) * len(styles) * len(combinations)
     if count > _MOST_PICTURES:
         raise SettingsError(
             f"expected at most {_MOST_PICTURES} pictures on a sheet, got {count}; vary less"
         )
     cells = []
-    for content, style, values in itertools.product(contents, styles, combinations):
-        changes = dict(zip(varied, values, strict=True))
+    for content, style, changes in itertools.product(contents, styles, combinations):
         job = modes.make_job("style_transfer", content, [style], **{**options, **changes})
         told = [f"{name}={value}" for name, value in changes.items()]
         label = "\n".join([f"{Path(content).stem} x {Path(style).stem}", *told])

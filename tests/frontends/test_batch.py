@@ -188,7 +188,7 @@ def test_killed_again_and_again_a_batch_does_each_job_once(
         time.sleep(chance.random() / 5)
         kills += process.poll() is None
         process.kill()
-        process.communicate()
+        assert process.communicate()[1] == ""
         if all((folder / f"{number}.png").exists() for number in range(6)):
             break
     assert kills

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.connection import Connection
@@ -156,13 +157,11 @@ def serve(pipe: Connection, threads: int, place: int, memory_share: float) -> No
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     painter = Painter(threads, place=place, memory_share=memory_share)
-    pipe.send(devices())
-    while True:
-        try:
-            task = pipe.recv()
-        except EOFError:
-            return
-        pipe.send(painter.paint(task, pipe.send))
+    # A parent that is killed closes its end.
+    with suppress(EOFError, OSError):
+        pipe.send(devices())
+        while True:
+            pipe.send(painter.paint(pipe.recv(), pipe.send))
 
 
 def _end_with_parent() -> None:

@@ -1,9 +1,11 @@
 """The page in a real browser: what a visitor does, with and without a mouse."""
 
+import io
 import signal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import expect
 
 TINY = {"size": "48", "coarsest": "48", "iterations": "5"}
@@ -84,7 +86,7 @@ def test_a_visitor_uploads_paints_watches_cancels_and_compares(studio, open_page
     expect(page.locator("#works .cards button")).not_to_have_count(0)
     page.get_by_label("Share that shows the photograph").fill("50")
     expect(page.locator("#sheet.compared .before")).to_be_visible()
-    page.wait_for_function("document.querySelector('#sheet img.after').naturalWidth === 64")
+    page.wait_for_function("() => document.querySelector('#sheet img.after').naturalWidth === 64")
     page.get_by_role("button", name="1 : 1").click()
     assert page.locator("#sheet img.after").evaluate("image => image.clientWidth") == 64
     page.get_by_role("button", name="Fit").click()
@@ -165,6 +167,33 @@ def test_everything_is_done_with_the_keyboard_alone(studio, open_page):
     tab_to(page.locator("#stage"))
     page.keyboard.press("1")
     assert page.locator("#sheet img.after").evaluate("image => image.clientWidth") == 48
+
+
+def test_a_region_is_brushed_and_painted_after_another_painting(studio, open_page):
+    page = open_page(studio)
+    choose(page, TINY)
+    page.locator("#region summary").click()
+    canvas = page.locator("#region canvas")
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+    page.mouse.up()
+    canvas.focus()
+    for key in ("ArrowRight", "ArrowDown", "Space"):
+        page.keyboard.press(key)
+    page.get_by_label("Painting for this part").select_option("woodcut")
+    check_access(page)
+    start(page)
+    wait_until(page, "Finished")
+    (work,) = studio.get("/api/works?limit=1").json()
+    (region,) = work["order"]["regions"]
+    assert region["style"] == "style.woodcut"
+    mask = Image.open(io.BytesIO(studio.get(f"/api/pictures/{region['mask']}/original").content))
+    darkest, lightest = mask.convert("L").getextrema()
+    assert (darkest, lightest) == (0, 255)
+    assert len(mask.convert("L").getcolors()) > 20, "a soft border has many greys"
+    assert "--region chelsea_mask.png:woodcut.jpg" in work["replay"]
 
 
 def test_pictures_are_dropped_and_pasted(studio, open_page, picture_bytes):

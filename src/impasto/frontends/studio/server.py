@@ -161,6 +161,18 @@ def _add_pictures(api: APIRouter) -> None:
         path = _workshop(request).small_picture(picture_id)
         return FileResponse(path, media_type="image/jpeg", headers=_FOR_EVER)
 
+    @api.get(
+        "/pictures/{picture_id}/original",
+        response_class=FileResponse,
+        responses=_file("application/octet-stream"),
+    )
+    async def original(request: Request, picture_id: PictureId) -> Response:
+        """Download a picture as it was uploaded."""
+        file = _workshop(request).original(picture_id)
+        return FileResponse(
+            file.path, media_type="application/octet-stream", filename=file.name, headers=_FOR_EVER
+        )
+
 
 def _add_works(api: APIRouter) -> None:
     @api.post("/plan", responses=documented(404, 415, 413, 422, 429, 503))
@@ -312,7 +324,7 @@ def _stream() -> dict[int | str, dict[str, Any]]:
 def _file(*kinds: str) -> dict[int | str, dict[str, Any]]:
     return {
         200: {
-            "content": {f"image/{kind}": {} for kind in kinds},
+            "content": {kind if "/" in kind else f"image/{kind}": {} for kind in kinds},
             "description": "The picture.",
         },
         **documented(404, 409, 422),

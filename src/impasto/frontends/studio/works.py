@@ -159,7 +159,13 @@ class Record(Work):
         return Work.model_validate(self.model_dump(exclude={"client", "losses_so_far"}))
 
 
-def replay_command(stem: str, content: str | None, styles: list[str], start: str | None) -> str:
+def replay_command(
+    stem: str,
+    content: str | None,
+    styles: list[str],
+    start: str | None,
+    regions: list[str],
+) -> str:
     """Write the command that paints a downloaded picture again, from files of these names."""
     words = ["impasto", "replay", f"{stem}.png"]
     if content is not None:
@@ -168,4 +174,6 @@ def replay_command(stem: str, content: str | None, styles: list[str], start: str
         words += ["--style", style]
     if start is not None:
         words += ["--start", start]
+    for region in regions:
+        words += ["--region", region]
     return shlex.join([*words, "-o", f"{stem}_again.png"])

@@ -115,6 +115,10 @@ class Workshop:
         """Return the file of a picture's small copy."""
         return self._store.small_picture(self.picture(picture_id))
 
+    def original(self, picture_id: str) -> PictureFile:
+        """Return a picture's own file."""
+        return self._store.picture_file(self.picture(picture_id))
+
     async def take_in(self, file: Path, name: str) -> Picture:
         """Look at an uploaded file, and keep it if it is a picture.
 
@@ -359,6 +363,10 @@ class Workshop:
             content if uses_content else None,
             [style for style in styles if style] if uses_styles else [],
             start,
+            [
+                f"{self.picture(region.mask).name}:{self.picture(region.style).name}"
+                for region in order.regions
+            ],
         )
         return record
 

@@ -5,6 +5,7 @@ import { Curve } from "./curve.js";
 import { Easel } from "./easel.js";
 import { Controls } from "./form.js";
 import { Pictures } from "./pictures.js";
+import { Regions } from "./regions.js";
 import { clock, heading, make, memory } from "./words.js";
 import { Works, isUnderWay } from "./works.js";
 
@@ -14,6 +15,7 @@ const refusal = find("#refusal");
 const steerPanel = find("#steer");
 const steerForm = steerPanel.querySelector("form");
 const pictures = new Pictures(refuse);
+const regions = new Regions(() => changed());
 const works = new Works();
 const easel = new Easel();
 const curve = new Curve();
@@ -27,13 +29,14 @@ function refuse(words) {
 
 // --- the order --------------------------------------------------------------------------------
 
-function currentOrder() {
+async function currentOrder() {
   const mode = new FormData(form).get("mode");
   return {
     mode,
     content: mode === "style" ? null : (pictures.content?.id ?? null),
     styles: mode === "content" ? [] : pictures.styles.map((style) => style.id),
     ...goingOn,
+    regions: mode === "style_transfer" ? await regions.order() : [],
     preset: preset.value || null,
     settings: controls.values(),
   };
@@ -47,20 +50,23 @@ function showMode() {
   const mode = new FormData(form).get("mode");
   find("#content").hidden = mode === "style";
   find("#styles").hidden = mode === "content";
+  regions.offer(mode === "style_transfer" ? pictures.content : null, pictures.paintings);
 }
 
 function changed() {
   refuse("");
-  const order = currentOrder();
+  showMode();
   const ticket = ++planned;
   const plan = find("#plan");
-  if (!isComplete(order)) {
-    plan.textContent = order.mode === "style" ? "Choose a painting." : "Choose a photograph to begin.";
-    return;
-  }
   setTimeout(async () => {
     if (ticket !== planned) return;
     try {
+      const order = await currentOrder();
+      if (ticket !== planned) return;
+      if (!isComplete(order)) {
+        plan.textContent = order.mode === "style" ? "Choose a painting." : "Choose a photograph to begin.";
+        return;
+      }
       const { sizes, time_s, peak_bytes } = await ask("POST", "api/plan", order);
       if (ticket !== planned) return;
       const { width_px, height_px } = sizes.at(-1);
@@ -78,12 +84,12 @@ function changed() {
 async function start(event) {
   event.preventDefault();
   refuse("");
-  const order = currentOrder();
-  if (!isComplete(order)) {
-    refuse(order.mode === "style" ? "Choose a painting first." : "Choose a photograph and a painting first.");
-    return;
-  }
   try {
+    const order = await currentOrder();
+    if (!isComplete(order)) {
+      refuse(order.mode === "style" ? "Choose a painting first." : "Choose a photograph and a painting first.");
+      return;
+    }
     const work = await ask("POST", "api/works", order);
     works.put(work);
     works.choose(work.id);
@@ -111,7 +117,6 @@ async function fill({ mode, content, styles, settings }) {
   preset.value = "default";
   preset.dispatchEvent(new Event("filled"));
   controls.fill(settings);
-  showMode();
   changed();
 }
 
@@ -307,14 +312,13 @@ async function begin() {
   steerForm.querySelector("div").append(...steering.rows());
 
   form.addEventListener("submit", start);
-  form.addEventListener("change", () => (showMode(), changed()));
+  form.addEventListener("change", changed);
   steerForm.addEventListener("submit", steer);
   pictures.addEventListener("change", offerRecipe);
   works.addEventListener("choose", choose);
   find("#start-picture button").addEventListener("click", () => (startFrom(null, null), changed()));
 
   await pictures.load();
-  showMode();
   changed();
   listen(
     {

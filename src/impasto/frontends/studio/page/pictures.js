@@ -47,6 +47,11 @@ export class Pictures extends EventTarget {
     this.#show();
   }
 
+  // The paintings that can be chosen.
+  get paintings() {
+    return this.#known.styles;
+  }
+
   // Finds by id or by hash what an order or a recipe names.
   async find(id) {
     const known = [...this.#known.content, ...this.#known.styles];

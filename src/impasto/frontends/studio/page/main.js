@@ -147,6 +147,11 @@ function before(work) {
   return work.order.mode === "style" || !work.order.content ? null : `api/pictures/${work.order.content}/small`;
 }
 
+// A browser keeps what an address has shown before: the finished picture has one of its own.
+function address(work) {
+  return isUnderWay(work) ? `api/works/${work.id}/preview?step=${work.step}` : `api/works/${work.id}/picture.jpg`;
+}
+
 function words(work) {
   return isUnderWay(work) ? `${work.title}, as it stands after ${work.step} steps` : `${work.title}, painted`;
 }
@@ -159,7 +164,7 @@ async function choose() {
   show();
   if (!work) return;
   steering.fill({});
-  if (work.has_picture || work.step > 0) easel.show(`api/works/${work.id}/preview?step=${work.step}`, words(work), before(work));
+  if (work.has_picture || work.step > 0) easel.show(address(work), words(work), before(work));
   try {
     const losses = await ask("GET", `api/works/${work.id}/losses`);
     if (works.chosen === work.id) curve.set(losses);
@@ -277,7 +282,7 @@ function heard(work) {
   if (work.id !== works.chosen) return;
   if (work.state === "painting") curve.add(work.step, work.losses.total ?? NaN);
   if (work.has_picture && !isUnderWay(work)) {
-    easel.show(`api/works/${work.id}/preview?step=final`.replace("final", work.step), words(work), before(work));
+    easel.show(address(work), words(work), before(work));
   }
   show();
 }

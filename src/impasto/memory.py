@@ -23,8 +23,9 @@ _WIDE_BYTES = _CHANNELS * 4
 # At every moment there are the image, the best image, and the gradient; the optimiser turns
 # the gradient into the next image.
 _IMAGES = 3
-# L-BFGS, while it moves: a channel's spectrum, its weights, and what comes back.
-_METRIC_BYTES = 3 * 4
+# L-BFGS, while it moves: a channel's spectrum, its weights, and what comes back. Measured,
+# with what the transform copies.
+_METRIC_BYTES = 18
 # Adam: its own image, two moments; and while it moves, a root.
 _ADAM_VECTORS, _ADAM_MOVING = 3, 1
 # Maps of the widest layer under way in the backward pass: the gradient before and after a

@@ -34,8 +34,8 @@ class Metric:
         """Weigh ``values``, a flattened picture of floats, in place."""
         weights = self._weights(values)
         for plane in self._planes(values):
-            spectrum = torch.fft.rfft2(plane).mul_(weights)
-            plane.copy_(torch.fft.irfft2(spectrum, s=plane.shape))
+            # No name for the spectrum: it would outlive its plane.
+            plane.copy_(torch.fft.irfft2(torch.fft.rfft2(plane).mul_(weights), s=plane.shape))
 
     def square(self, vector: Vector) -> Tensor:
         """Return the inner product of ``vector`` with itself weighed, a scalar."""

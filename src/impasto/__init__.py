@@ -14,6 +14,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 __all__ = [
+    "CheckpointError",
     "Diverged",
     "ImageError",
     "ImpastoError",
@@ -39,6 +40,7 @@ __all__ = [
 
 _HOMES = {
     "errors": (
+        "CheckpointError",
         "Diverged",
         "ImageError",
         "ImpastoError",

@@ -3,6 +3,7 @@
     ImpastoError
     ├── SettingsError       (ValueError)       an option unknown, out of range, or at odds
     ├── ImageError          (ValueError)       a picture that cannot be read, used or written
+    ├── CheckpointError     (ValueError)       a checkpoint damaged, or of another painting
     ├── ShapeError          (ValueError)       an array or tensor of the wrong shape
     ├── WeightsError        (RuntimeError)     network weights absent, damaged or of another network
     ├── OutOfMemoryError    (RuntimeError)     the painting does not fit in memory
@@ -18,6 +19,7 @@ expected, what came, and what to do.
 from typing import Any
 
 __all__ = [
+    "CheckpointError",
     "Diverged",
     "ImageError",
     "ImpastoError",
@@ -41,6 +43,10 @@ class SettingsError(ImpastoError, ValueError):
 
 class ImageError(ImpastoError, ValueError):
     """A picture cannot be read, used or written."""
+
+
+class CheckpointError(ImpastoError, ValueError):
+    """A checkpoint is damaged, or belongs to another painting."""
 
 
 class ShapeError(ImpastoError, ValueError):

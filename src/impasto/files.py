@@ -5,8 +5,33 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+@contextmanager
+def writing(path: Path, *, partial: Path | None = None) -> Iterator[Path]:
+    """Give the path of a file to write, which then takes the place of ``path``.
+
+    An earlier file stays whole until the new one is on the disk.
+
+    Args:
+        path: where the file belongs.
+        partial: where it is written first, in the same folder; by default a name of its own.
+
+    Raises:
+        OSError: it cannot be written; nothing is left behind.
+    """
+    partial = partial or path.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -15,16 +40,8 @@ def replace(path: Path, data: bytes) -> None:
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    partial = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
+    with writing(path) as partial, partial.open("xb") as file:
+        file.write(data)
 
 
 def cache_folder() -> Path:

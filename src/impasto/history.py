@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, overload
@@ -47,16 +48,21 @@ class History(Sequence[dict[str, float]]):
     @property
     def terms(self) -> tuple[str, ...]:
         """Names of the loss terms, ``total`` last."""
-        return tuple(name for name in (self._rows or [{}])[-1] if name not in _PLACE)
+        names = {name: None for row in self._rows for name in row if name not in _PLACE}
+        return (*(name for name in names if name != "total"), *({"total"} & names.keys()))
 
     def losses(self, place: int = -1) -> dict[str, float]:
         """Return the loss terms of one step, by default the last; empty if there was none."""
-        return {name: self._rows[place][name] for name in self.terms}
+        row = self._rows[place] if self._rows else {}
+        return {name: value for name, value in row.items() if name not in _PLACE}
 
     def columns(self) -> dict[str, list[float]]:
-        """Return the same numbers by name: one list, as long as the run, for each column."""
-        names = (self._rows or [{}])[-1]
-        return {name: [row[name] for row in self._rows] for name in names}
+        """Return the same numbers by name: one list, as long as the run, for each column.
+
+        Where a step had not that term, because layers changed while painting, it is nan.
+        """
+        names = (*_PLACE, *self.terms) if self._rows else ()
+        return {name: [row.get(name, math.nan) for row in self._rows] for name in names}
 
     def plot(self, axes: Axes | None = None) -> Axes:
         """Draw the terms over the steps, on a logarithmic scale, with the sizes marked.

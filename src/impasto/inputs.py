@@ -82,8 +82,7 @@ def read(job: Job) -> Inputs:
         SettingsError: options that contradict each other or the mode.
         ImageError: a picture that is absent, damaged or too small.
     """
-    terms, settings = MODE_TERMS[job.mode], _complete(job)
-    _check_terms(job.mode, settings)
+    terms, settings = MODE_TERMS[job.mode], complete(job, job.settings)
     starts = _starts(job, settings)
     check_layers = _layers(terms, settings)
     smallest_px = smallest_side_px(check_layers, settings.network)
@@ -117,6 +116,33 @@ def read(job: Job) -> Inputs:
             *_notes_on_rounding(asked_px, (height_px, width_px), smallest_px),
         ),
     )
+
+
+def complete(job: Job, settings: Settings) -> Settings:
+    """Fill in what ``settings`` leave to the mode of ``job``, and check them against it.
+
+    Raises:
+        SettingsError: options that contradict each other, the mode or the number of pictures.
+    """
+    terms = MODE_TERMS[job.mode]
+    left_open: dict[str, str | float] = {}
+    strength = settings.strength
+    if strength is None:
+        by_strength = terms.both and settings.normalisation == "position"
+        if by_strength and settings.alpha is None and settings.beta is None:
+            strength = left_open["strength"] = _DEFAULT_STRENGTH
+        else:
+            left_open["alpha"], left_open["beta"] = settings.weights
+    if settings.start is None:
+        left_open["start"] = _default_start(terms, 1.0 if strength is None else strength)
+    if settings.total_variation is None:
+        block = deepest(list(settings.content_layers), settings.network).block
+        smoothness = _SMOOTHNESS_WITH_STYLE if terms.style else _SMOOTHNESS_BY_BLOCK[block]
+        left_open["total_variation"] = smoothness
+    settings = settings.model_copy(update=left_open)
+    _check_terms(job.mode, settings)
+    _check_counts(job, settings)
+    return settings
 
 
 def noise(height_px: int, width_px: int, seed: int) -> Tensor:
@@ -158,23 +184,22 @@ def _check_terms(mode: Mode, settings: Settings) -> None:
         )
 
 
-def _complete(job: Job) -> Settings:
-    terms, settings = MODE_TERMS[job.mode], job.settings
-    left_open: dict[str, str | float] = {}
-    strength = settings.strength
-    if strength is None:
-        by_strength = terms.both and settings.normalisation == "position"
-        if by_strength and settings.alpha is None and settings.beta is None:
-            strength = left_open["strength"] = _DEFAULT_STRENGTH
-        else:
-            left_open["alpha"], left_open["beta"] = settings.weights
-    if settings.start is None:
-        left_open["start"] = _default_start(terms, 1.0 if strength is None else strength)
-    if settings.total_variation is None:
-        block = deepest(list(settings.content_layers), settings.network).block
-        smoothness = _SMOOTHNESS_WITH_STYLE if terms.style else _SMOOTHNESS_BY_BLOCK[block]
-        left_open["total_variation"] = smoothness
-    return settings.model_copy(update=left_open)
+def _check_counts(job: Job, settings: Settings) -> None:
+    """Make sure that what is told of each style picture is told of as many as there are."""
+    count = len(job.style_images)
+    if not count or not MODE_TERMS[job.mode].style:
+        return
+    weights, scales = settings.style_weights, settings.style_scale
+    if weights is not None and len(weights) != count:
+        raise SettingsError(
+            f"style_weights: expected {count}, one for each style picture, got {len(weights)}; "
+            "give as many as there are pictures"
+        )
+    if scales is not None and len(scales) not in (1, count):
+        raise SettingsError(
+            f"style_scale: expected one number, or one for each style picture ({count}), got "
+            f"{len(scales)}; give one for all, or as many as there are pictures"
+        )
 
 
 def _given(source: ImageSource | None, kind: str) -> ImageSource:
@@ -186,20 +211,8 @@ def _given(source: ImageSource | None, kind: str) -> ImageSource:
 def _style_sources(job: Job) -> Sequence[ImageSource]:
     if not MODE_TERMS[job.mode].style:
         return ()
-    count, weights = len(job.style_images), job.settings.style_weights
-    if not count:
+    if not job.style_images:
         raise ImageError("expected at least one style picture, got none; give one")
-    if weights is not None and len(weights) != count:
-        raise SettingsError(
-            f"style_weights: expected {count}, one for each style picture, got {len(weights)}; "
-            "give as many as there are pictures"
-        )
-    scales = job.settings.style_scale
-    if scales is not None and len(scales) not in (1, count):
-        raise SettingsError(
-            f"style_scale: expected one number, or one for each style picture ({count}), got "
-            f"{len(scales)}; give one for all, or as many as there are pictures"
-        )
     return job.style_images
 
 

@@ -16,7 +16,7 @@ from impasto.tiles import geometry
 _MIB = 2**20
 # A process with torch and the network, in float32 too where strength is measured, before the
 # first picture. Measured on Linux.
-_BASE_BYTES = 550 * _MIB
+BASE_BYTES = 550 * _MIB
 # An image, a gradient, or a vector of the optimiser: three channels, in float32 if not narrower.
 _CHANNELS = 3
 _WIDE_BYTES = _CHANNELS * 4
@@ -81,9 +81,7 @@ class Demand:
         remembered, moving = self._optimiser_bytes(history, history_dtype)
         kept = _IMAGES * _WIDE_BYTES + remembered + self._content_bytes(keep_content)
         return round(
-            _BASE_BYTES
-            + kept * pixels
-            + max(self._step_bytes(tile_px, tiles_kept), moving * pixels)
+            BASE_BYTES + kept * pixels + max(self._step_bytes(tile_px, tiles_kept), moving * pixels)
         )
 
     def _optimiser_bytes(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
+from impasto.checkpoint import Checkpoint, Keeper
+from impasto.errors import Diverged
 from impasto.pipeline import iterate
 from impasto.records import ImageSource, Job, Result, Step
 from impasto.reuse import Reuse
@@ -18,6 +21,7 @@ def style_transfer(
     *,
     settings: Settings | None = None,
     on_step: Callable[[Step], object] | None = None,
+    checkpoint: str | Path | None = None,
     **options: Any,
 ) -> Result:
     """Repaint a photograph in the manner of one or several paintings.
@@ -27,6 +31,8 @@ def style_transfer(
         style_images: the painting, or a list of them.
         settings: what ``options`` are laid over; the defaults if absent.
         on_step: called with each Step.
+        checkpoint: a file to keep the state in, twice a minute, until the picture is
+            finished; if it is there, painting goes on from it.
         options: fields of Settings and Runtime by name, and ``preset``; ``start`` also
             takes a picture in any form, and ``region`` a sequence of Region.
 
@@ -39,7 +45,7 @@ def style_transfer(
         >>> result.save("repainted.png")  # doctest: +SKIP
     """
     job = make_job("style_transfer", content_image, style_images, settings=settings, **options)
-    return paint(job, on_step)
+    return _paint_kept(job, on_step, checkpoint)
 
 
 def content(
@@ -47,6 +53,7 @@ def content(
     *,
     settings: Settings | None = None,
     on_step: Callable[[Step], object] | None = None,
+    checkpoint: str | Path | None = None,
     **options: Any,
 ) -> Result:
     """Rebuild a picture from what ``content_layers`` keep of it, starting from noise.
@@ -55,12 +62,14 @@ def content(
         image: the picture, in any form that style_transfer takes.
         settings: as in style_transfer.
         on_step: as in style_transfer.
+        checkpoint: as in style_transfer.
         options: as in style_transfer.
 
     Raises:
         ImpastoError: as in style_transfer.
     """
-    return paint(make_job("content", image, settings=settings, **options), on_step)
+    job = make_job("content", image, settings=settings, **options)
+    return _paint_kept(job, on_step, checkpoint)
 
 
 def style(
@@ -68,6 +77,7 @@ def style(
     *,
     settings: Settings | None = None,
     on_step: Callable[[Step], object] | None = None,
+    checkpoint: str | Path | None = None,
     **options: Any,
 ) -> Result:
     """Paint from noise the texture that ``style_layers`` see in one or several pictures.
@@ -76,12 +86,14 @@ def style(
         style_images: the picture, or a list of them.
         settings: as in style_transfer; ``aspect`` chooses the result's shape.
         on_step: as in style_transfer.
+        checkpoint: as in style_transfer.
         options: as in style_transfer.
 
     Raises:
         ImpastoError: as in style_transfer.
     """
-    return paint(make_job("style", None, style_images, settings=settings, **options), on_step)
+    job = make_job("style", None, style_images, settings=settings, **options)
+    return _paint_kept(job, on_step, checkpoint)
 
 
 def make_job(
@@ -125,29 +137,50 @@ def paint(
     on_step: Callable[[Step], object] | None = None,
     *,
     progress: Progress | None = None,
-    stop_after: int | None = None,
     reuse: Reuse | None = None,
+    resume: Checkpoint | None = None,
+    keeper: Keeper | None = None,
 ) -> Result:
     """Run ``job`` to its end, calling ``on_step`` with each Step.
+
+    Whatever ends it early, the state is kept.
 
     Args:
         job: what to paint.
         on_step: called with each Step.
         progress: told of the fetching of weights, should they be absent.
-        stop_after: the step to end with, if it comes before the last.
         reuse: what the jobs before left for this one.
+        resume: where to go on from.
+        keeper: keeps the state on the way.
 
     Raises:
         ImpastoError: as ``iterate`` does.
     """
-    painting = iterate(job, progress=progress, reuse=reuse)
-    while True:
-        try:
+    painting = iterate(job, progress=progress, reuse=reuse, resume=resume)
+    try:
+        while True:
             step = next(painting)
-        except StopIteration as finished:
-            result: Result = finished.value
-            return result
-        if on_step is not None:
-            on_step(step)
-        if step.step == stop_after:
-            return step.result()
+            if on_step is not None:
+                on_step(step)
+            if keeper is not None:
+                keeper.step(painting.checkpoint)
+    except StopIteration as finished:
+        result: Result = finished.value
+        return result
+    except Diverged:
+        raise
+    except BaseException:
+        if keeper is not None:
+            keeper.save(painting.checkpoint)
+        raise
+
+
+def _paint_kept(
+    job: Job, on_step: Callable[[Step], object] | None, checkpoint: str | Path | None
+) -> Result:
+    if checkpoint is None:
+        return paint(job, on_step)
+    keeper = Keeper(Path(checkpoint))
+    result = paint(job, on_step, resume=keeper.load(), keeper=keeper)
+    keeper.remove()
+    return result

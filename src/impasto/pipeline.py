@@ -8,53 +8,39 @@ The only room that knows all the others. To cancel is to stop iterating.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Mapping
 from dataclasses import replace
-from functools import partial
+from typing import Any
 
 import torch
-from PIL import Image
-from torch import Tensor
 
-import impasto
-from impasto import (
-    calibration,
-    canvas,
-    colour,
-    images,
-    inputs,
-    network,
-    planning,
-    recipe,
-    weights,
-)
+from impasto import canvas, inputs, outset, steering
+from impasto.checkpoint import Checkpoint, misfit
+from impasto.course import Course
+from impasto.descent import Iterate
 from impasto.errors import Diverged, OutOfMemoryError
-from impasto.history import History
 from impasto.inputs import Inputs
-from impasto.memory import Demand, is_out_of_memory
+from impasto.memory import is_out_of_memory
 from impasto.network import Network
-from impasto.objective import Objective
-from impasto.optimise import Iterate, descend
-from impasto.planning import Plan, Way, choose_way, make_plan
+from impasto.planning import Plan, Way, make_plan
 from impasto.preparation import Preparation
 from impasto.pyramid import Scale
-from impasto.recipe import Decisions, Precision, Recipe
+from impasto.recipe import Decisions
 from impasto.records import Job, Result, Step
 from impasto.reuse import Reuse
 from impasto.settings import Settings
+from impasto.stage import Showing, Stage
 from impasto.weights import Progress
-
-_PRECISIONS: dict[torch.dtype, Precision] = {
-    torch.float32: "fp32",
-    torch.bfloat16: "bf16",
-    torch.float16: "fp16",
-}
 
 
 def iterate(
-    job: Job, *, progress: Progress | None = None, reuse: Reuse | None = None
-) -> Generator[Step, None, Result]:
-    """Paint ``job``: yield a Step after each iteration, and return the Result.
+    job: Job,
+    *,
+    progress: Progress | None = None,
+    reuse: Reuse | None = None,
+    resume: Checkpoint | None = None,
+) -> Painting:
+    """Paint ``job``: iterating yields a Step after each iteration, and returns the Result.
 
     Nothing is read before the first step is asked for; all input is checked before the
     first iteration.
@@ -63,31 +49,17 @@ def iterate(
         job: what to paint.
         progress: told of the fetching of weights, should they be absent.
         reuse: what the jobs before left for this one; by default nothing.
+        resume: where to go on from, instead of from the start.
 
     Raises:
         SettingsError: options that contradict each other, the mode or this machine.
+        CheckpointError: ``resume`` is of another painting.
         ImageError: a picture that cannot be read or used.
         WeightsError: the network's weights cannot be had.
         Diverged: the first loss is not finite.
         OutOfMemoryError: the painting does not fit.
     """
-    reuse = reuse or Reuse()
-    plan = make_plan(job.runtime)
-    given = inputs.read(job)
-    if job.runtime.threads is not None:
-        torch.set_num_threads(job.runtime.threads)
-    try:
-        net = _load_network(job, plan, progress, reuse)
-        settings = _weigh(job, given, plan, reuse)
-        return (yield from _Painting(job, given, settings, plan, net, reuse).steps())
-    except (MemoryError, RuntimeError) as error:
-        if not is_out_of_memory(error):
-            raise
-        finest = given.scales[-1]
-        raise OutOfMemoryError(
-            f"expected a painting of {finest.width_px} x {finest.height_px} pixels to fit in "
-            "memory, and it did not; ask for a smaller size"
-        ) from error
+    return Painting(job, progress, reuse or Reuse(), resume)
 
 
 def preview(job: Job) -> list[tuple[Scale, Way]]:
@@ -99,237 +71,203 @@ def preview(job: Job) -> list[tuple[Scale, Way]]:
     """
     plan = make_plan(job.runtime)
     given = inputs.read(job)
-    return list(zip(given.scales, _choose_ways(given, plan), strict=True))
+    return list(zip(given.scales, outset.choose_ways(given, plan), strict=True))
 
 
-class _Painting:
-    """One job under way."""
+class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
+    """A job under way: a generator of Steps that can be steered.
+
+    ``painting.send({"beta": 1e5})`` changes settings and returns the next Step. Which ones may
+    change, ``steering.steerable()`` lists. The painting goes on from its best image, towards the
+    changed objective; losses before and after do not compare. A change that cannot be is refused
+    with SettingsError, and, unlike other generators, the painting is none the worse for it.
+    """
 
     def __init__(
-        self,
-        job: Job,
-        given: Inputs,
-        settings: Settings,
-        plan: Plan,
-        net: Network,
-        reuse: Reuse,
+        self, job: Job, progress: Progress | None, reuse: Reuse, resume: Checkpoint | None
     ) -> None:
-        self.job, self.given, self.plan, self.network = job, given, plan, net
-        self.settings = settings
-        self._began_s = time.perf_counter()
-        self._history: list[dict[str, float]] = []
-        self._preparation = Preparation(replace(given, settings=settings), net, plan.device, reuse)
-        self._ways = _choose_ways(given, plan)
-        self._notes = given.notes
-        finest = demands(given, plan)[-1]
-        if told := planning.shortage(finest, self._ways[-1], settings.history, plan.memory_bytes):
-            self._notes = (*given.notes, told)
-        self._recipe = _write_recipe(job, given, settings, plan, self._ways, reuse)
+        if resume is not None and job.decisions is None:
+            job = replace(job, decisions=resume.recipe.decisions)
+        self._job, self._progress, self._reuse = job, progress, reuse
+        self._resume = resume
+        self._course: Course | None = None
+        self._sent: Mapping[str, Any] = {}
+        self._before_s, self._since_s = 0.0, 0.0
+        self._steps = self._paint()
 
-    def steps(self) -> Generator[Step, None, Result]:
-        """Paint from the coarsest size to the finest."""
-        scales = self.given.scales
-        work = sum(scale.work for scale in scales)
-        work_done = 0
-        image = self._preparation.first_image(scales[0])
-        for place, scale in enumerate(scales):
-            # Where ranks have painted each for itself, they may have rounded otherwise.
-            image = self.plan.ranks.agree(canvas.bring(image, scale).contiguous())
-            try:
-                for point in self._descend(image, scale, self._ways[place]):
-                    image = point.image
-                    work_done += scale.step_work
-                    yield self._step(place, point, work_done / work)
-            except Diverged as diverged:
-                if self._history:
-                    diverged.result = self._finish(image, scale, stopped=True)
-                raise
-        return self._finish(image, scales[-1], stopped=False)
+    @property
+    def settings(self) -> Settings:
+        """What it is painted with at this moment."""
+        if self._course is not None:
+            return self._course.stage.given.settings
+        settings = inputs.complete(self._job, self._job.settings)
+        if self._resume is not None:
+            settings = steering.steered(self._job, settings, self._resume.recipe.decisions)
+        return settings
 
-    def _descend(self, image: Tensor, scale: Scale, way: Way) -> Iterator[Iterate]:
-        if not scale.iterations:
-            return iter(())
-        targets = self._preparation.targets(scale, way)
-        objective = Objective(
-            self.network,
-            targets,
-            self.settings,
-            tile_px=way.tile_px,
-            tiles_kept=way.tiles_kept,
-            ranks=way.ranks,
-        )
-        settings = self.settings.model_copy(update={"history": way.history})
-        return descend(
-            objective.evaluate,
-            image,
-            scale.iterations,
-            settings,
-            history_dtype=way.history_dtype,
-        )
+    def check_change(self, change: Mapping[str, Any]) -> Settings:
+        """Return what the settings would be after ``change``, fields of Settings by name.
 
-    def _step(self, place: int, point: Iterate, progress: float) -> Step:
-        time_s = time.perf_counter() - self._began_s
-        scales = self.given.scales
-        done = len(self._history) + 1
-        place_px = (scales[place].width_px, scales[place].height_px)
-        self._history.append(
-            {
-                "scale": place,
-                "size_px": max(place_px),
-                "step": done,
-                "time_s": time_s,
-                **point.losses,
-            }
-        )
-        return Step(
-            scale=place,
-            scales=len(scales),
-            scale_steps=scales[place].iterations,
-            step=done,
-            steps=sum(scale.iterations for scale in scales),
-            size_px=place_px,
-            losses=point.losses,
-            time_s=time_s,
-            progress=progress,
-            notes=self._notes if done == 1 else (),
-            image=partial(self._image, point.image, scales[place]),
-            result=partial(self._result, point.image, scales[place], done, time_s),
-        )
+        Raises:
+            SettingsError: it cannot be made while painting.
+        """
+        return steering.check_change(self._job, self.settings, change)
 
-    def _image(self, painted: Tensor, scale: Scale) -> Image.Image:
-        pixels = self._coloured(canvas.cut(painted, scale))
-        return images.to_image(pixels, self._alpha(pixels))
+    def send(self, change: Mapping[str, Any] | None, /) -> Step:
+        """Return the next Step, after the change of settings, if there is one.
 
-    def _coloured(self, pixels: Tensor) -> Tensor:
-        """Bring the picture into memory, with the colours that the result is to have."""
-        pixels = pixels.clamp(0, 1).to("cpu", torch.float32)
-        content = self.given.content
-        if content is None or self.settings.colour != "keep":
-            return pixels
-        return colour.keep(pixels, images.resize(content.pixels, *pixels.shape[-2:]))
+        Raises:
+            SettingsError: a change that cannot be made; nothing has happened then.
+        """
+        if change:
+            change = self._beside(change)
+            self.check_change(change)
+            self._sent = change
+        self._since_s = time.perf_counter()
+        try:
+            return next(self._steps)
+        finally:
+            self._before_s = self._time_s
+            self._since_s = 0.0
 
-    def _alpha(self, pixels: Tensor) -> Tensor | None:
-        content = self.given.content
-        if content is None or content.alpha is None:
+    def _beside(self, change: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep alpha where beta takes the place of strength, and beta where alpha does."""
+        weights = {"alpha", "beta"}
+        if self._course is None or not self.settings.strength or not weights & change.keys():
+            return dict(change)
+        return {**self._course.stage.used.model_dump(include=weights), **change}
+
+    def throw(self, *raised: Any) -> Step:
+        """Raise an exception where the painting stands, which ends it."""
+        return self._steps.throw(*raised)
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Return all that it takes to go on from here, between two steps or after an exception.
+
+        Its tensors are the painting's own: write them before the next step.
+
+        Returns:
+            None before the first step, and where a fault has left nothing whole.
+        """
+        course = self._course
+        state = None if course is None else course.state
+        if course is None or state is None:
             return None
-        return images.resize(content.alpha, *pixels.shape[-2:])
-
-    def _finish(self, painted: Tensor, scale: Scale, *, stopped: bool) -> Result:
-        time_s = time.perf_counter() - self._began_s
-        return self._result(painted, scale, len(self._history), time_s, stopped=stopped)
-
-    def _result(
-        self, painted: Tensor, scale: Scale, steps: int, time_s: float, *, stopped: bool = True
-    ) -> Result:
-        finest = self.given.scales[-1]
-        if scale is not finest:
-            painted = canvas.bring(painted, finest)
-        pixels = self._coloured(canvas.cut(painted, finest))
-        decisions = self._recipe.decisions.model_copy(
-            update={"stopped_after": steps if stopped else None}
-        )
-        return Result(
-            pixels=pixels,
-            history=History(self._history[:steps]),
-            settings=self.given.settings,
-            mode=self.job.mode,
-            time_s=time_s,
-            notes=self._notes,
-            metadata={
-                "Software": f"impasto {impasto.__version__}",
-                "Network": self.settings.network,
-            },
-            alpha=self._alpha(pixels),
-            recipe=self._recipe.model_copy(update={"decisions": decisions}),
+        # An exception may have come before the stage could follow.
+        stage = replace(course.stage, point=state.point)
+        if not stage.done:
+            return None
+        self._showing.record(stage, self._time_s)
+        return Checkpoint(
+            recipe=self._showing.recipe.model_copy(update={"decisions": stage.decisions}),
+            place=stage.place,
+            state=state,
+            rows=tuple(self._showing.rows),
+            time_s=self._time_s,
         )
 
+    @property
+    def _time_s(self) -> float:
+        """Seconds spent on painting; what the caller does between two steps is not counted."""
+        now_s = time.perf_counter() - self._since_s if self._since_s else 0.0
+        return self._before_s + now_s
 
-def _load_network(job: Job, plan: Plan, progress: Progress | None, reuse: Reuse) -> Network:
-    name, file, settings = job.settings.network, job.runtime.weights, job.settings
-    return reuse.recall(
-        "network",
-        (name, file, plan.dtype, settings.pooling, settings.border, plan.device),
-        lambda: network.load(
-            name,
-            weights=file,
-            dtype=plan.dtype,
-            pooling=settings.pooling,
-            padding=settings.border,
-            device=plan.device,
-            offline=job.runtime.offline,
-            progress=progress,
-        ),
-    )
+    def _paint(self) -> Generator[Step, None, Result]:
+        job = self._job
+        runtime = outset.obeying(job.runtime, job.decisions)
+        plan = make_plan(runtime)
+        given = inputs.read(job)
+        if job.decisions is not None:
+            steering.steered(job, given.settings, job.decisions)
+        if runtime.threads is not None:
+            torch.set_num_threads(runtime.threads)
+        try:
+            course = self._course = self._begin(given, plan)
+            return (yield from self._follow(course))
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            finest = given.scales[-1]
+            raise OutOfMemoryError(
+                f"expected a painting of {finest.width_px} x {finest.height_px} pixels to fit in "
+                "memory, and it did not; ask for a smaller size"
+            ) from error
 
+    def _begin(self, given: Inputs, plan: Plan) -> Course:
+        job, reuse = self._job, self._reuse
+        network = outset.load_network(job, plan, self._progress, reuse)
+        used = outset.weigh(job, given, plan, reuse, job.decisions)
+        made = outset.write_recipe(job, given, used, plan, reuse)
+        self._showing = Showing(made, notes=[*given.notes, *outset.shortage(given, plan)])
+        if self._resume is not None:
+            return self._go_on(given, plan, network, self._resume)
+        scale = given.scales[0]
+        preparation = Preparation(replace(given, settings=used), network, plan.device, reuse)
+        image = canvas.bring(preparation.first_image(scale), scale).contiguous()
+        point = Iterate(plan.ranks.agree(image), {})
+        stage = Stage(given, used, plan, made.decisions, 0, point)
+        return Course(job, stage, network, reuse, notes=self._showing.notes)
 
-def _weigh(job: Job, given: Inputs, plan: Plan, reuse: Reuse) -> Settings:
-    """Put alpha and beta in the place of strength: as decided before, or as measured now."""
-    settings = given.settings
-    if not settings.strength:
-        return calibration.balanced(settings)
-    if job.weights is not None:
-        alpha, beta = job.weights
-        return settings.model_copy(update={"strength": None, "alpha": alpha, "beta": beta})
-    net = _load_network(job, replace(plan, dtype=torch.float32), None, reuse)
-    return calibration.balanced(settings, calibration.measure(given, net, reuse))
-
-
-def _choose_ways(given: Inputs, plan: Plan) -> list[Way]:
-    """Make each size fit into the memory that there is."""
-    return [
-        choose_way(demand, given.settings.history, plan.memory_bytes, plan.ranks)
-        for demand in demands(given, plan)
-    ]
-
-
-def demands(given: Inputs, plan: Plan) -> list[Demand]:
-    """List what each size asks of memory and processor."""
-    settings = calibration.balanced(given.settings)
-    content = list(settings.content_layers) if given.content and settings.alpha else []
-    style = list(settings.style_layers) if given.styles and settings.beta else []
-    return [
-        Demand(
-            *scale.canvas_px,
-            layers=tuple(dict.fromkeys([*content, *style])),
-            content_layers=tuple(content),
-            network=settings.network,
-            dtype=plan.dtype,
-            optimiser=settings.optimiser,
-            steps=scale.iterations,
+    def _go_on(self, given: Inputs, plan: Plan, network: Network, kept: Checkpoint) -> Course:
+        """Stand where a checkpoint has been made."""
+        kept.check(self._showing.recipe)
+        job, decisions = self._job, kept.recipe.decisions
+        given = replace(given, settings=steering.steered(job, given.settings, decisions))
+        latest = decisions.changes[-1] if decisions.changes else decisions
+        used = outset.weigh(job, given, plan, self._reuse, latest)
+        memory = [decisions.memory, *(budget.memory for budget in decisions.budgets)][-1]
+        state = kept.state.to(plan.device)
+        stage = Stage(
+            given,
+            used,
+            replace(plan, memory_bytes=memory),
+            decisions,
+            min(kept.place, len(given.scales) - 1),
+            state.point,
         )
-        for scale in given.scales
-    ]
+        if not _fits(kept, stage, job.decisions or decisions):
+            raise misfit("of another length or size")
+        try:
+            course = Course(
+                job, stage, network, self._reuse, notes=self._showing.notes, state=state
+            )
+        except ValueError as error:
+            raise misfit(error) from None
+        self._showing.rows, self._before_s = [*kept.rows], kept.time_s
+        asked = replace(plan, memory_bytes=job.runtime.memory)
+        decided = (None, memory, decisions.memory)
+        if asked.memory_bytes and outset.had_to_fit(given, asked) not in decided:
+            course.fit(asked.memory_bytes, "asked to fit into other memory")
+        return course
+
+    def _follow(self, course: Course) -> Generator[Step, None, Result]:
+        """Show the course step by step, to its end or to where it ended before."""
+        stopped_after = self._job.decisions and self._job.decisions.stopped_after
+        while self._go(course):
+            self._showing.record(course.stage, self._time_s)
+            yield self._showing.step(course.stage, self._time_s)
+            if course.stage.done == stopped_after:
+                return self._showing.result(course.stage, self._time_s)
+        return self._showing.result(course.stage, self._time_s, stopped=False)
+
+    def _go(self, course: Course) -> bool:
+        sent, self._sent = self._sent, {}
+        try:
+            return course.step(sent)
+        except Diverged as diverged:
+            if course.stage.done:
+                diverged.result = self._showing.result(course.stage, self._time_s)
+            raise
 
 
-def _write_recipe(
-    job: Job, given: Inputs, used: Settings, plan: Plan, ways: list[Way], reuse: Reuse
-) -> Recipe:
-    settings = given.settings
-    weights_from = (settings.network, job.runtime.weights)
-    had_to_fit = ways != _choose_ways(given, replace(plan, memory_bytes=None))
-    # Pictures stand among the inputs; the settings may hold their paths, which are private.
-    settings = settings.model_copy(update={"region": None})
-    if given.start is not None:
-        settings = settings.model_copy(update={"start": None})
-    return Recipe(
-        mode=job.mode,
-        settings=settings,
-        weights_sha256=reuse.recall(
-            "weights_sha256",
-            weights_from,
-            lambda: weights.sha256(weights_from[0], file=weights_from[1]),
-        ),
-        versions=recipe.versions(),
-        decisions=Decisions(
-            precision=_PRECISIONS[plan.dtype],
-            device=plan.device.type,
-            threads=torch.get_num_threads(),
-            memory=plan.memory_bytes if had_to_fit else None,
-            ranks=plan.ranks.count if plan.ranks.count > 1 else None,
-            alpha=used.alpha if settings.strength else None,
-            beta=used.beta if settings.strength else None,
-        ),
-        inputs=recipe.inputs(
-            given.content, given.styles, given.start, [area.pictures for area in given.areas]
-        ),
+def _fits(kept: Checkpoint, stage: Stage, decided: Decisions) -> bool:
+    """Tell whether a checkpoint can come from the painting whose stage it is to be."""
+    changes = stage.decisions.changes
+    due = [change for change in decided.changes[len(changes) :] if change.after < stage.done]
+    return (
+        (kept.place, *kept.state.image.shape[-2:]) == (stage.place, *stage.scale.canvas_px)
+        and kept.state.steps <= stage.scale.iterations
+        and len(kept.rows) == stage.done
+        and changes == decided.changes[: len(changes)]
+        and not due
     )

@@ -68,6 +68,10 @@ class Way:
     tiles_kept: int = 1
     ranks: Ranks = ALONE
 
+    def remembers_as(self, other: Way) -> bool:
+        """Tell whether what L-BFGS has remembered in one way serves in the other."""
+        return (self.history, self.history_dtype) == (other.history, other.history_dtype)
+
 
 def make_plan(runtime: Runtime) -> Plan:
     """Decide what ``runtime`` leaves to us; where several processes paint, the same in all.

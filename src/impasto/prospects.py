@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from impasto import images, inputs, pipeline, timing
+from impasto import images, inputs, outset, timing
 from impasto.planning import Way, choose_way, make_plan, shortage
 from impasto.pyramid import Scale
 from impasto.records import Job
@@ -48,7 +48,7 @@ def preview(job: Job) -> list[Prospect]:
     rates = timing.rates(plan, given.settings)
     found = []
     history = given.settings.history
-    for scale, demand in zip(given.scales, pipeline.demands(given, plan), strict=True):
+    for scale, demand in zip(given.scales, outset.demands(given, plan), strict=True):
         way = choose_way(demand, history, plan.memory_bytes, plan.ranks)
         step_s = rates.step_s(demand, way)
         targets_s = rates.targets_s(

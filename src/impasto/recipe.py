@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, ValidationError, field_validator
+from pydantic import ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 import impasto
 from impasto.errors import ImageError, one_line
@@ -66,13 +66,33 @@ class Versions(_Part):
     python: Name
 
 
+class Change(_Part):
+    """A change of settings while the painting was under way, after so many steps.
+
+    ``alpha`` and ``beta`` are what the strength came to then, if one is in force.
+    """
+
+    after: int = Field(ge=0)
+    settings: dict[Name, JsonValue]
+    alpha: float | None = Field(default=None, ge=0)
+    beta: float | None = Field(default=None, gt=0)
+
+
+class Budget(_Part):
+    """Another budget of memory, in bytes, after so many steps: because it had run out."""
+
+    after: int = Field(ge=0)
+    memory: int = Field(ge=1)
+
+
 class Decisions(_Part):
-    """What was decided on the machine, at run time.
+    """What was decided while painting: by the machine, or by who steered it.
 
     ``memory`` is the budget in bytes, if the painting had to be made to fit: tiles round
-    otherwise and a shorter history descends otherwise. ``ranks`` is the number of processes, if
-    several painted together: their sums round otherwise. ``alpha`` and ``beta`` are what the
-    strength asked for came to. ``stopped_after`` is the last step of a painting that ended early.
+    otherwise and a shorter history descends otherwise. ``budgets`` are its changes under
+    way, and ``changes`` those of settings. ``ranks`` is the number of processes, if several
+    painted together: their sums round otherwise. ``alpha`` and ``beta`` are what the strength
+    asked for came to. ``stopped_after`` is the last step of a painting that ended early.
     """
 
     precision: Precision
@@ -82,7 +102,15 @@ class Decisions(_Part):
     ranks: int | None = Field(default=None, ge=2, le=2**20)
     alpha: float | None = Field(default=None, ge=0)
     beta: float | None = Field(default=None, gt=0)
+    budgets: tuple[Budget, ...] = ()
+    changes: tuple[Change, ...] = ()
     stopped_after: int | None = Field(default=None, ge=0)
+
+    def anew(self, *, keep_weights: bool) -> Decisions:
+        """Return what was decided before the first step alone, perhaps without the weights."""
+        later: dict[str, Any] = {"budgets": (), "changes": (), "stopped_after": None}
+        weights = {} if keep_weights else {"alpha": None, "beta": None}
+        return self.model_copy(update=later | weights)
 
 
 class Recipe(_Part):

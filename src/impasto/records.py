@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from impasto.recipe import Recipe
+    from impasto.recipe import Decisions, Recipe
 
 # A path, bytes, a PIL image, a NumPy array or a torch tensor: whatever images.load accepts.
 ImageSource = Any
@@ -42,9 +42,9 @@ class Region:
 class Job:
     """One picture to paint.
 
-    ``regions`` come beside those that the settings name. ``weights`` are alpha and beta as they
-    were measured for the strength asked for when the picture was painted before; by default
-    they are measured.
+    ``regions`` come beside those that the settings name. ``decisions`` are those of an earlier
+    painting of the same job, to be obeyed: how it was computed as far as ``runtime`` leaves that
+    open, how strength was weighed, how it was steered, where it stopped.
     """
 
     mode: Mode
@@ -52,9 +52,9 @@ class Job:
     style_images: Sequence[ImageSource] = ()
     start_image: ImageSource | None = None
     regions: Sequence[Region] = ()
-    weights: tuple[float, float] | None = None
     settings: Settings = field(default_factory=Settings)
     runtime: Runtime = field(default_factory=Runtime)
+    decisions: Decisions | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Step:
         steps: iterations planned, over all sizes.
         size_px: width and height at this size.
         losses: value of each weighted term, and their sum as ``total``.
-        time_s: seconds since the job began.
+        time_s: seconds spent on painting so far.
         progress: share of the whole job's work that is done, in [0, 1].
         notes: what the user should be told, since the step before.
         image: makes the picture as it stands, at this size (lazy: costs a conversion).
@@ -103,9 +103,9 @@ class Result:
     Attributes:
         pixels: the picture as it was painted, sRGB in [0, 1], float32 of shape (1, 3, H, W).
         history: the loss terms of each step.
-        settings: what it was painted with.
+        settings: what it was painted with in the end.
         mode: ``style_transfer``, ``content`` or ``style``.
-        time_s: how long it took, in seconds.
+        time_s: how long painting took, in seconds.
         notes: what the user was told on the way.
         metadata: what goes into the file beside pixels and recipe.
         alpha: opacity in [0, 1], (1, 1, H, W), if the content picture had any.

@@ -29,6 +29,9 @@ def _read_layers(value: object, info: ValidationInfo) -> dict[str, float]:
 
 LayerWeights = Annotated[dict[str, float], BeforeValidator(_read_layers)]
 
+# What may change while a painting is under way (steering.py).
+_STEERABLE: dict[str, Any] = {"steerable": True}
+
 # Measured on four pairs of photograph and painting (docs/look.md): weights that fall with
 # depth give strokes without grit; equal ones give larger motifs and rougher flats.
 DEFAULT_STYLE_LAYERS = {
@@ -83,10 +86,12 @@ class Settings(Options):
     )
     content_layers: LayerWeights = Field(
         default={"relu4_2": 1.0},
+        json_schema_extra=_STEERABLE,
         description="Layers that hold the content: NAME or NAME=WEIGHT; FIRST..LAST names a range.",
     )
     style_layers: LayerWeights = Field(
         default=DEFAULT_STYLE_LAYERS,
+        json_schema_extra=_STEERABLE,
         description="Layers that hold the style: NAME or NAME=WEIGHT; FIRST..LAST names a range.",
     )
     statistic: Literal["gram", "moments", "gram+mean+std"] = Field(
@@ -98,6 +103,7 @@ class Settings(Options):
         default=None,
         ge=0,
         le=1,
+        json_schema_extra=_STEERABLE,
         description="How far the painting wins over the photograph in style_transfer mode: at 0 "
         "the photograph stays as it is, at 1 only the style counts. By default 0.5, unless alpha "
         "or beta are given.",
@@ -105,25 +111,30 @@ class Settings(Options):
     alpha: float | None = Field(
         default=None,
         ge=0,
+        json_schema_extra=_STEERABLE,
         description="Weight of the content loss, in place of strength; 1 beside a given beta.",
     )
     beta: float | None = Field(
         default=None,
         ge=0,
+        json_schema_extra=_STEERABLE,
         description="Weight of the style loss, in place of strength; 50000 beside a given alpha.",
     )
     total_variation: float | None = Field(
         default=None,
         ge=0,
+        json_schema_extra=_STEERABLE,
         description="Weight of the smoothness term; by default 8500; in content mode 20 to "
         "6000, the more the deeper the layer.",
     )
     style_weights: tuple[float, ...] | None = Field(
         default=None,
+        json_schema_extra=_STEERABLE,
         description="How much each style picture counts, in their order; by default equally.",
     )
     style_scale: tuple[Annotated[float, Field(ge=0.1, le=10)], ...] | None = Field(
         default=None,
+        json_schema_extra=_STEERABLE,
         description="How large the strokes are: each style picture is shown to the network at "
         "so many times the painting's size, 0.1 to 10; one number for all, or one for each.",
     )
@@ -162,7 +173,11 @@ class Settings(Options):
         "sizes need.",
     )
     learning_rate: float = Field(
-        default=0.02, gt=0, le=10, description="Step size of Adam, in pixel values of [0, 1]."
+        default=0.02,
+        gt=0,
+        le=10,
+        json_schema_extra=_STEERABLE,
+        description="Step size of Adam, in pixel values of [0, 1].",
     )
     history: int = Field(
         default=20, ge=1, le=200, description="Steps that L-BFGS remembers for its curvature."

@@ -7,7 +7,7 @@ used, and forgotten, while it is still in the processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -32,6 +32,18 @@ class Vector:
         self._unit = _unit(_largest(values), dtype)
         for kept, piece in self._pieces(values):
             kept.copy_(piece / self._unit if self._is_scaled else piece)
+
+    def parts(self, name: str) -> dict[str, Tensor]:
+        """Return what is kept, and the unit, under names that begin with ``name``."""
+        return {name: self._kept, f"{name}.unit": self._unit}
+
+    @classmethod
+    def of_parts(cls, found: Mapping[str, Tensor], name: str) -> Vector:
+        """Put together again what :meth:`parts` has taken apart."""
+        vector = cls.__new__(cls)
+        vector._kept, vector._unit = found[name], found[f"{name}.unit"]
+        vector._wide = vector._unit.dtype
+        return vector
 
     def dot(self, values: Tensor | Vector) -> Tensor:
         """Return the inner product with ``values``, a scalar of the type that was kept."""

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import images, recipe
+from impasto import images, modes, recipe
+from impasto.pipeline import iterate
 
 TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "out.png")
 AGAIN = ("replay", "out.png", "--content", "photograph.png", "--style", "painting.png",
@@ -130,6 +131,33 @@ def test_a_painting_that_had_to_fit_is_made_to_fit_again(impasto, quick, weights
 def test_a_budget_that_changed_nothing_is_not_recorded(impasto, quick):
     assert impasto(*TRANSFER, *quick, "--memory", "64GiB").code == 0
     assert recipe.read("out.png").decisions.memory is None
+
+
+def test_a_steered_painting_is_steered_again(impasto, quick, weights, weights_file):
+    job = modes.make_job("style_transfer", "photograph.png", "painting.png", threads=1,
+                         weights=weights_file, size=48, coarsest=32, iterations=6)  # fmt: skip
+    painting = iterate(job)
+    next(painting)
+    painting.send({"style_layers": {"relu1_1": 1, "relu3_1": 2}, "beta": 1e3})
+    *_, last = painting
+    last.result().save("out.png")
+    assert impasto(*AGAIN, *weights).code == 0
+    assert same("out.png", "again.png")
+    assert recipe.read("again.png").decisions == recipe.read("out.png").decisions
+    # Painted otherwise, it has from the start the settings that this one ended with.
+    assert impasto(*AGAIN, *weights, "--set", "alpha=2").code == 0
+    made = recipe.read("again.png")
+    assert (made.settings.alpha, made.settings.beta, made.decisions.changes) == (2, 1e3, ())
+
+
+def test_a_recipe_with_changes_that_cannot_be_is_refused(impasto, painted, weights, folder):
+    for settings, told in (({"size": 64}, "size: cannot change"), ({"beta": [1]}, "beta: exp")):
+        change_recipe("out.png", decisions={"changes": [{"after": 2, "settings": settings}]})
+        outcome = impasto(*AGAIN, *weights)
+        assert outcome.code == 2
+        (line,) = outcome.err.splitlines()
+        assert line.startswith(f"impasto: {told}")
+        assert not (folder / "again.png").exists()
 
 
 def test_a_picture_stopped_early_is_painted_as_far(start_process, impasto, quick, weights):

@@ -12,6 +12,7 @@ import pytest
 import impasto
 
 PUBLIC = [
+    "CheckpointError",
     "Diverged",
     "ImageError",
     "ImpastoError",

@@ -1,9 +1,10 @@
 """Strength: the same number means the same balance, whatever is painted and how."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-import impasto
 from impasto import calibration, images, inputs, modes, recipe
 from impasto.calibration import Balance, balanced, measure
 from impasto.errors import SettingsError
@@ -110,7 +111,7 @@ def test_what_was_decided_stands_in_the_recipe_and_is_obeyed(job, monkeypatch):
     assert first.recipe.settings.strength == 0.7
     assert first.recipe.settings.alpha is None
     monkeypatch.delattr(calibration, "measure")
-    again = impasto.Job(**{**job(strength=0.7).__dict__, "weights": (decided.alpha, decided.beta)})
+    again = replace(job(strength=0.7), decisions=decided)
     assert torch.equal(modes.paint(again).pixels, first.pixels)
 
 

@@ -1,5 +1,6 @@
 """The optimisers on problems whose answer is known, and the guards around them."""
 
+import copy
 import gc
 import math
 import re
@@ -7,12 +8,14 @@ import re
 import pytest
 import torch
 
-from impasto import memory, optimise
+from impasto import descent as descents
+from impasto import memory, moments, optimise
+from impasto.descent import Descent, State
 from impasto.errors import Diverged
 from impasto.memory import Demand
 from impasto.metric import Metric
 from impasto.objective import Evaluation
-from impasto.optimise import Adam, Lbfgs, descend, make_optimiser
+from impasto.optimise import Adam, Lbfgs, make_optimiser
 from impasto.settings import make_settings
 
 SHAPE = (1, 3, 4, 4)
@@ -25,7 +28,7 @@ def seeded(*shape, seed=0):
 
 
 def problem(function):
-    """Turn a function of a flat vector into something that ``descend`` can evaluate."""
+    """Turn a function of a flat vector into something that a Descent can evaluate."""
 
     def evaluate(image):
         leaf = image.detach().clone().requires_grad_()
@@ -57,6 +60,13 @@ def rosenbrock(x):
 
 def options(optimiser="lbfgs", **others):
     return make_settings(optimiser=optimiser, **others)
+
+
+def descend(evaluate, image, iterations, settings, *, history_dtype=None):
+    descent = Descent(State(image), settings, history_dtype)
+    del image  # as a painting holds it no longer
+    for left in range(iterations - 1, -1, -1):
+        yield descent.step(evaluate, is_last=not left)
 
 
 def run(evaluate, image, iterations, settings):
@@ -295,14 +305,58 @@ def test_no_iterations_evaluate_nothing():
     assert run(None, START, 0, options()) == []
 
 
-def test_to_stop_iterating_is_to_stop_evaluating():
-    calls = []
+@pytest.mark.parametrize("history_dtype", [None, torch.float16])
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+def test_what_is_taken_out_and_put_back_goes_on_to_the_same_bits(optimiser, history_dtype):
+    evaluate, _ = quadratic(10, lowest=1.0)
+    broken = broken_at(evaluate, 4)
+    settings = options(optimiser, history=3)
+    descent = Descent(State(START), settings, history_dtype)
+    for _ in range(12):
+        state = copy.deepcopy(descent.state)
+        point = descent.step(broken)
+        again = Descent(state, settings, history_dtype)
+        other = again.step(evaluate if point.steps != 4 else broken_at(evaluate, 1))
+        assert other.losses == point.losses
+        assert again.state.image.equal(descent.state.image)
+        assert again.state.remembered.keys() == descent.state.remembered.keys()
+        for name, tensor in descent.state.remembered.items():
+            assert again.state.remembered[name].equal(tensor)
+
+
+@pytest.mark.parametrize(
+    ("optimiser", "remembered"),
+    [
+        ("lbfgs", {"scale": 0.0}),
+        ("lbfgs", {"scale": math.nan}),
+        ("lbfgs", {"other": 1.0}),
+        ("lbfgs", {"scale": 1.0, "pairs.0.rho": 1.0}),
+        ("lbfgs", {"scale": 1.0} | {f"pairs.{place}.rho": 1.0 for place in range(30)}),
+        ("adam", {"scale": 1.0, "step": 1.0}),
+        ("adam", {"scale": 1.0, "last.move": 1.0}),
+    ],
+)
+def test_what_no_optimiser_remembers_is_refused(optimiser, remembered):
+    tensors = {name: torch.tensor(value) for name, value in remembered.items()}
+    with pytest.raises(ValueError, match=r"expected|no tensor"):
+        Descent(State(START, remembered=tensors), options(optimiser))
+
+
+def test_what_interrupts_a_move_waits_until_it_is_made(monkeypatch):
     evaluate, _ = quadratic(10)
-    descent = descend(lambda image: calls.append(1) or evaluate(image), START, 100, options())
-    next(descent)
-    next(descent)
-    descent.close()
-    assert len(calls) == 2
+    descent = Descent(State(START), options())
+    descent.step(evaluate)
+    keep = Lbfgs._keep
+
+    def interrupted(*arguments):
+        moments.interrupt(KeyboardInterrupt())
+        return keep(*arguments)
+
+    monkeypatch.setattr(Lbfgs, "_keep", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        descent.step(evaluate)
+    assert descent.is_whole
+    assert descent.state.steps == 2
 
 
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
@@ -340,6 +394,29 @@ def test_a_cliff_in_the_way_is_climbed_down_from():
     assert best.image.max() < 0.61
 
 
+def wall(x):
+    """A slope so even that curvature says to leap, and a wall behind: the bottom is at 0.554."""
+    return (1 - x + (100 * (x - 0.6)).exp()).sum()
+
+
+def test_what_makes_plain_lbfgs_explode_is_gone_back_from(monkeypatch):
+    seen = []
+
+    def watched(image):
+        seen.append(problem(wall)(image))
+        return seen[-1]
+
+    best = run(watched, START, 60, options())[-1]
+    bottom = 0.6 - math.log(100) / 100
+    assert (best.image - bottom).abs().max() < 1e-3
+    # The same without guards: it leaps, and never comes back.
+    monkeypatch.setattr(descents, "_EXPLODED", math.inf)
+    monkeypatch.setattr(optimise, "_LONGEST_MOVE", math.inf)
+    run(watched, START, 60, options())
+    assert max(found.total.item() for found in seen[60:]) > 1e50
+    assert seen[-1].total > 1e6
+
+
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
 @pytest.mark.parametrize("value", [math.nan, 1e9])
 def test_it_gives_up_after_so_many_rescues_in_a_row_with_the_best_in_hand(value, optimiser):
@@ -348,8 +425,8 @@ def test_it_gives_up_after_so_many_rescues_in_a_row_with_the_best_in_hand(value,
     iterates = []
     with pytest.raises(Diverged, match=re.escape(f"6 times in a row, at last at {value:g} after")):
         iterates.extend(descend(broken, START, 90, options(optimiser)))
-    assert len(iterates) == 4 + optimise._RESCUES + 1
-    assert all(iterate is iterates[3] for iterate in iterates[4:])
+    assert len(iterates) == 4 + descents._RESCUES
+    assert all(iterate.image is iterates[3].image for iterate in iterates[4:])
     assert evaluate(iterates[-1].image).total.item() == iterates[-1].losses["total"]
 
 
@@ -357,7 +434,7 @@ def test_it_gives_up_after_so_many_rescues_in_a_row_with_the_best_in_hand(value,
 def test_mishaps_between_which_it_gets_better_do_not_add_up(optimiser):
     evaluate, _ = quadratic(1e3, lowest=1.0)
     mishaps = range(10, 200, 10)
-    assert len(mishaps) > optimise._RESCUES
+    assert len(mishaps) > descents._RESCUES
     iterates = run(broken_at(evaluate, *mishaps), START, 200, options(optimiser, learning_rate=1))
     assert len(iterates) == 200
 

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
-from impasto import optimise, vectors
-from impasto.optimise import Lbfgs, descend
+from impasto import vectors
+from impasto.descent import Descent, State
+from impasto.objective import Evaluation
+from impasto.optimise import Lbfgs
 from impasto.settings import make_settings
 from impasto.vectors import Vector
 
@@ -95,8 +97,9 @@ def test_a_narrow_history_descends_an_ill_conditioned_bowl_too(dtype):
     def evaluate(image):
         x = image.flatten()
         total = 0.5 * (scales * x).dot(x)
-        return optimise.Evaluation({"f": total}, total, (scales * x).view_as(image))
+        return Evaluation({"f": total}, total, (scales * x).view_as(image))
 
     start = torch.ones(1, 3, 4, 4, dtype=torch.float64)
-    first, *_, last = descend(evaluate, start, 300, make_settings(), history_dtype=dtype)
+    descent = Descent(State(start), make_settings(), dtype)
+    first, *_, last = (descent.step(evaluate) for _ in range(300))
     assert last.losses["total"] < 1e-6 * first.losses["total"]

@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from impasto import __version__
+from impasto import __version__, moments
 from impasto.errors import Diverged, ImpastoError, LostRankError, OutOfMemoryError, OutputError
 from impasto.frontends import bench, measure, plan, presets, process, sheet
 from impasto.frontends.batch import command as batch
@@ -133,8 +133,7 @@ def replay_picture(
         )
         if told := replay.differences(made):
             display.message(told)
-    is_same = not (changes or other_inputs)
-    _paint(job, delivery, stop_after=made.decisions.stopped_after if is_same else None)
+    _paint(job, delivery)
 
 
 app.command("batch")(batch.paint_many)
@@ -224,7 +223,7 @@ class _Stopped(BaseException):
 
 def _stop(number: int, frame: FrameType | None) -> None:
     _ignore_stops()
-    raise _Stopped(number)
+    moments.interrupt(_Stopped(number))
 
 
 def _ignore_stops() -> None:
@@ -247,18 +246,19 @@ def _display_of(delivery: Delivery) -> Display:
     return make_display(quiet=delivery.quiet, json_lines=delivery.json_lines)
 
 
-def _paint(job: Job, delivery: Delivery, *, stop_after: int | None = None) -> None:
+def _paint(job: Job, delivery: Delivery) -> None:
     """Paint; where torchrun has started several processes, together with them."""
     from impasto import distributed, modes
 
     with distributed.joined() as ranks:
         if ranks.rank == 0:
-            _paint_and_deliver(job, delivery, stop_after)
+            _paint_and_deliver(job, delivery)
         else:
-            modes.paint(job, stop_after=stop_after)
+            resume = delivery.keeper(lambda told: None).load() if delivery.resume else None
+            modes.paint(job, resume=resume)
 
 
-def _paint_and_deliver(job: Job, delivery: Delivery, stop_after: int | None) -> None:
+def _paint_and_deliver(job: Job, delivery: Delivery) -> None:
     """Paint, show, and write; whatever ends the painting early, the best picture is kept."""
     from impasto import modes
 
@@ -273,17 +273,27 @@ def _paint_and_deliver(job: Job, delivery: Delivery, stop_after: int | None) -> 
             display.message(told)
 
     display = _display_of(delivery)
+    keeper = delivery.keeper(display.message)
+    resume = keeper.load() if delivery.resume else None
+    if delivery.resume and resume is None:
+        display.message(f"no checkpoint {str(keeper.path)!r}: the painting starts afresh")
     try:
         with display:
-            result = modes.paint(job, on_step, progress=display.progress, stop_after=stop_after)
+            result = modes.paint(
+                job, on_step, progress=display.progress, resume=resume, keeper=keeper
+            )
         _deliver(result, files, display)
-    except (_Stopped, Diverged, LostRankError, OutOfMemoryError):
+    except (_Stopped, Diverged, LostRankError, OutOfMemoryError) as ended:
         # torchrun ends all processes when it has lost one: the picture comes first.
         _ignore_stops()
+        if isinstance(ended, Diverged):
+            keeper.remove()  # from there it would diverge again
         if last is not None:
-            display.message("stopped early: the best picture so far is kept")
+            more = ", and --resume goes on from there" if keeper.path.exists() else ""
+            display.message(f"stopped early: the best picture so far is kept{more}")
             _deliver(last.result(), files, display)
         raise
+    keeper.remove()
 
 
 def _deliver(result: Result, files: Files, display: Display) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -15,6 +16,10 @@ from impasto.frontends.timelapse import Timelapse
 from impasto.records import Result, Step
 from impasto.settings import Options
 
+if TYPE_CHECKING:
+    from impasto.checkpoint import Keeper
+
+_SECONDS = {"s": 1, "min": 60, "h": 3600}
 _UNITS_PER_INCH = {"mm": 25.4, "cm": 2.54, "in": 1.0}
 
 
@@ -105,6 +110,17 @@ class Delivery(Finish):
     timelapse: Path | None = Field(
         default=None, description="Also write the run as an animation, a .gif."
     )
+    checkpoint_every: str = Field(
+        default="30s",
+        pattern=r"^(\d{1,6}(\.\d{1,6})? ?(s|min|h)|never)$",
+        examples=["30s", "5min", "never"],
+        description="How often to keep the state of the painting beside OUTPUT until it is "
+        "finished, such as 30s, 5min or never.",
+    )
+    resume: bool = Field(
+        default=False,
+        description="Go on from the state kept by the same command, if it was ended early.",
+    )
     json_lines: bool = Field(
         default=False,
         description="Print a line of JSON for each step and for the result.",
@@ -113,6 +129,13 @@ class Delivery(Finish):
     quiet: bool = Field(
         default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
     )
+
+    def keeper(self, tell: Callable[[str], object]) -> Keeper:
+        """Return what keeps the painting's state, beside the output."""
+        from impasto.checkpoint import Keeper
+
+        path = self.output.with_name(f".{self.output.name}.checkpoint")
+        return Keeper(path, _seconds(self.checkpoint_every), tell)
 
 
 class Files:
@@ -177,6 +200,13 @@ class Files:
     def _numbered(self, step: int) -> Path:
         output = self._delivery.output
         return output.with_stem(f"{output.stem}_{step:05d}")
+
+
+def _seconds(words: str) -> float | None:
+    if words == "never":
+        return None
+    number = words.rstrip("sminh ")
+    return float(number) * _SECONDS[words.removeprefix(number).strip()]
 
 
 def save(data: bytes, output: Path) -> None:

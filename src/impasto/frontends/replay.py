@@ -30,6 +30,10 @@ def make_job(
 ) -> Job:
     """Put together the job that ``recipe`` describes.
 
+    What was decided while it was painted is done again at the same steps. A painting of other
+    pictures or settings goes another way: it has from the start the settings that the first
+    was steered to in the end.
+
     Args:
         recipe: how a picture was made.
         content: path of the content picture, if the recipe has one.
@@ -48,19 +52,13 @@ def make_job(
     from impasto.calibration import INDEPENDENT
 
     changed = assignments(changes, Settings)
-    settings = check(Settings, overlay(recipe.settings.model_dump(), changed))
-    decisions = recipe.decisions
-    weights = None
-    if decisions.alpha is not None and decisions.beta is not None:
+    settings, decisions = recipe.settings, recipe.decisions
+    if changed or other_inputs:
         # Measured on the pictures and the layers: good for as long as these are the same.
-        same = not other_inputs and changed.keys() <= INDEPENDENT
-        weights = (decisions.alpha, decisions.beta) if same else None
-    decided = {
-        "device": decisions.device,
-        "precision": decisions.precision,
-        "threads": decisions.threads,
-        "memory": decisions.memory,
-    }
+        same = not (other_inputs or decisions.changes) and changed.keys() <= INDEPENDENT
+        for change in (*(change.settings for change in decisions.changes), changed):
+            settings = check(Settings, overlay(settings.model_dump(), change))
+        decisions = decisions.anew(keep_weights=same)
     needed = recipe.inputs
     needed_start = None if "start" in changed else needed.start
     if len(needed.styles) != len(styles) and not (other_inputs and needed.styles and styles):
@@ -77,10 +75,10 @@ def make_job(
             for style, path in zip(expected, styles, strict=True)
         ),
         start_image=_picture("start", needed_start, start, other_inputs),
-        weights=weights,
         regions=_regions(needed.regions, regions, other_inputs),
         settings=settings,
-        runtime=check(Runtime, {**decided, **runtime}),
+        runtime=check(Runtime, runtime),
+        decisions=decisions,
     )
     if not other_inputs and settings.network == recipe.settings.network:
         _check_weights(recipe, job, progress)

@@ -1,0 +1,217 @@
+"""The course of a painting: one size after another, step by step, steered, and made to fit."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from impasto import canvas, outset, steering
+from impasto.descent import Descent, Iterate, State
+from impasto.memory import BASE_BYTES, is_out_of_memory
+from impasto.network import Network
+from impasto.objective import Evaluation, Objective
+from impasto.preparation import Preparation
+from impasto.recipe import Budget, Change
+from impasto.records import Job
+from impasto.reuse import Reuse
+from impasto.stage import Stage
+from impasto.targets import Targets
+
+# Where memory ran out, the next try may take this much of what the last was meant to take,
+# beside what the process itself takes.
+_NARROWER = 0.75
+
+
+class Course:
+    """Leads a painting from one stage to the next.
+
+    Attributes:
+        stage: where the painting stands.
+        notes: what the user should be told; it grows.
+
+    Args:
+        job: what is painted; its decisions are obeyed.
+        stage: where to begin.
+        network: whose features are compared.
+        reuse: what the jobs before left for this one.
+        notes: what the user should be told from the start.
+        state: where the descent at the stage's size stands; by default at its image.
+
+    Raises:
+        ValueError: no descent can stand at ``state``.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        stage: Stage,
+        network: Network,
+        reuse: Reuse,
+        *,
+        notes: list[str],
+        state: State | None = None,
+    ) -> None:
+        self.stage, self.notes = stage, notes
+        self._job, self._network, self._reuse = job, network, reuse
+        self._decided = job.decisions or stage.decisions
+        self._descent: Descent | None = None
+        self._evaluate: Callable[[Tensor], Evaluation] | None = None
+        self._targets: tuple[object, Targets] | None = None
+        if state is not None:
+            self._descent = stage.descent(state)
+            self.stage = replace(stage, point=self._descent.point)
+
+    @property
+    def state(self) -> State | None:
+        """Where the descent at this size stands; None where a fault has left nothing whole."""
+        point, descent = self.stage.point, self._descent
+        if descent is None:
+            return State(point.image, steps=point.steps)
+        return descent.state if descent.is_whole else None
+
+    def step(self, change: Mapping[str, Any]) -> bool:
+        """Go one iteration further, after a change of settings; False where none is left.
+
+        Raises:
+            SettingsError: a change that cannot be made.
+            Diverged: as a Descent does.
+        """
+        while self.stage.point.steps == self.stage.scale.iterations:
+            if self.stage.place + 1 == len(self.stage.given.scales):
+                return False
+            self._in_memory(self._refine)
+        self._obey()
+        if change:
+            self.change(change)
+        self._in_memory(self._descend)
+        return True
+
+    def change(self, change: Mapping[str, Any], decided: Change | None = None) -> None:
+        """Change settings, and go on from the best image towards what they ask for.
+
+        Args:
+            change: fields of Settings by name.
+            decided: what was decided when an earlier painting was changed so.
+
+        Raises:
+            SettingsError: it cannot be made while painting.
+        """
+        stage = self.stage
+        settings = steering.check_change(self._job, stage.given.settings, change)
+        if settings == stage.given.settings:
+            return
+        given = replace(stage.given, settings=settings)
+        used = outset.weigh(self._job, given, stage.plan, self._reuse, decided)
+        made = Change(
+            after=stage.done,
+            settings=settings.model_dump(mode="json", include=set(change)),
+            alpha=used.alpha if settings.strength else None,
+            beta=used.beta if settings.strength else None,
+        )
+        memory = stage.decisions.memory
+        if not stage.decisions.budgets:
+            # Other layers may not fit where those before did.
+            memory = memory or outset.had_to_fit(given, stage.plan)
+        decisions = stage.decisions.model_copy(
+            update={"changes": (*stage.decisions.changes, made), "memory": memory}
+        )
+        changed = replace(stage, given=given, used=used, decisions=decisions)
+        self._evaluate = None
+        if self._descent is None or not stage.way.remembers_as(changed.way):
+            self._descent, self.stage = None, changed
+            return
+        with self._descent.moving():
+            self._descent.turn(used)
+            self.stage = changed
+
+    def fit(self, memory_bytes: int, why: str) -> None:
+        """Paint on in other memory, from the best image: what the optimiser held is given up."""
+        stage = self.stage
+        budget = Budget(after=stage.done, memory=memory_bytes)
+        budgets = (*stage.decisions.budgets, budget)
+        decisions = stage.decisions.model_copy(update={"budgets": budgets})
+        self._descent = self._evaluate = self._targets = None
+        self.stage = stage.within(memory_bytes, decisions)
+        gc.collect()
+        if stage.plan.device.type == "cuda":
+            torch.cuda.empty_cache()
+        way = self.stage.way
+        tiles = "whole" if way.tile_px is None else f"in tiles of {way.tile_px} pixels"
+        self.notes.append(
+            f"{why} after {stage.done} steps: the painting goes on {tiles}, with a history of "
+            f"{way.history}"
+        )
+
+    def _obey(self) -> None:
+        """Do what was decided at this step when it was painted before."""
+        own = self.stage.decisions
+        for change in self._decided.changes[len(own.changes) :]:
+            if change.after <= self.stage.done:
+                self.change(change.settings, change)
+        for budget in self._decided.budgets[len(own.budgets) :]:
+            if budget.after <= self.stage.done:
+                self.fit(budget.memory, "memory had run out in the first painting")
+
+    def _descend(self) -> None:
+        """Go one step further at this size."""
+        stage = self.stage
+        if self._descent is None:
+            self._descent = stage.descent(State(stage.point.image, steps=stage.point.steps))
+        self._evaluate = self._evaluate or self._make_objective().evaluate
+        is_last = stage.point.steps + 1 == stage.scale.iterations
+        point = self._descent.step(self._evaluate, is_last=is_last)
+        self.stage = replace(stage, point=point)
+
+    def _refine(self) -> None:
+        """Go on to the next size."""
+        place = self.stage.place + 1
+        self._descent = self._evaluate = self._targets = None
+        image = canvas.bring(self.stage.point.image, self.stage.given.scales[place]).contiguous()
+        # Where ranks have painted each for itself, they may have rounded otherwise.
+        image = self.stage.plan.ranks.agree(image)
+        self.stage = replace(self.stage, place=place, point=Iterate(image, {}))
+
+    def _make_objective(self) -> Objective:
+        """Make the objective at this size; targets are kept where they stay the same."""
+        stage, way = self.stage, self.stage.way
+        made_for = (stage.place, way.tile_px, way.keep_content, steering.needs_targets(stage.used))
+        if self._targets is None or self._targets[0] != made_for:
+            self._targets = None
+            preparation = Preparation(
+                stage.given_as_used, self._network, stage.plan.device, self._reuse
+            )
+            self._targets = made_for, preparation.targets(stage.scale, way)
+        return Objective(
+            self._network,
+            self._targets[1],
+            stage.used,
+            tile_px=way.tile_px,
+            tiles_kept=way.tiles_kept,
+            ranks=way.ranks,
+        )
+
+    def _in_memory(self, act: Callable[[], None]) -> None:
+        """Act; where memory runs out, act again from the same stage in a narrower way."""
+        while True:
+            try:
+                return act()
+            except (MemoryError, RuntimeError) as error:
+                narrower = self._narrower() if is_out_of_memory(error) else None
+                if narrower is None:
+                    raise
+            # Only here is free again what the failed try has held.
+            self.fit(narrower, "memory ran out")
+
+    def _narrower(self) -> int | None:
+        """Return the budget that leads to a narrower way than this; None if there is none."""
+        if self.stage.plan.ranks.count > 1:
+            return None  # the others know nothing of it
+        taken = self.stage.way.peak_bytes
+        budget = round(BASE_BYTES + _NARROWER * (taken - BASE_BYTES))
+        narrower = self.stage.within(budget, self.stage.decisions).way.peak_bytes
+        return budget if narrower < taken else None

@@ -1,0 +1,204 @@
+"""One resolution: an image descends its objective, step by step.
+
+A Descent asks its optimiser where to go, watches the loss, and goes back to the best image
+when a step has gone wrong. Where it stands can be taken out between two steps, and put back
+later: from there it goes on to the same bits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from impasto import moments
+from impasto.errors import Diverged
+from impasto.objective import Evaluation
+from impasto.optimise import make_optimiser
+from impasto.settings import Settings
+
+# A loss this many times the best so far has left the valley, unless it is this small beside
+# the first: around a bottom of zero any wobble is many times the best.
+_EXPLODED = 2.0
+_SETTLED = 1e-4
+# How often in a row the painting goes back to its best image without finding a better one.
+_RESCUES = 5
+
+
+@dataclass(frozen=True)
+class Iterate:
+    """An image, the objective's terms there, and how many evaluations it took."""
+
+    image: Tensor
+    losses: dict[str, float]
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class State:
+    """Where a descent stands between two steps.
+
+    Attributes:
+        image: the one to look at next.
+        best: the best so far; None where no other is known to compare with.
+        steps: evaluations so far.
+        settled: a loss so small that its wobbling is no harm.
+        rescues: how often in a row it went back without finding a better image.
+        remembered: what the optimiser goes by.
+    """
+
+    image: Tensor
+    best: Iterate | None = None
+    steps: int = 0
+    settled: float = 0.0
+    rescues: int = 0
+    remembered: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def point(self) -> Iterate:
+        """The best image so far; before the first step, the one to begin with."""
+        if self.best is None:
+            return Iterate(self.image, {}, self.steps)
+        return Iterate(self.best.image, self.best.losses, self.steps)
+
+    def to(self, device: torch.device) -> State:
+        """Return the same on a device."""
+        image, best = self.image.to(device), self.best
+        if best is not None:
+            at_best = image if best.image is self.image else best.image.to(device)
+            best = replace(best, image=at_best)
+        # Numbers that are read, and not computed with, stay where they are.
+        remembered = {
+            name: tensor if name in ("scale", "step") else tensor.to(device)
+            for name, tensor in self.remembered.items()
+        }
+        return replace(self, image=image, best=best, remembered=remembered)
+
+
+class Descent:
+    """An image on its way down an objective.
+
+    A loss or gradient that is not finite, or a loss far above the best so far, sends the
+    painting back to its best image with its curvature forgotten and smaller steps. Its
+    gradient is found anew: to keep it would cost memory at every step.
+
+    Attributes:
+        is_whole: whether it stands between two steps; not after a fault in the middle of one.
+
+    Args:
+        state: where to go on from; ``State(image)`` to begin, the image (1, 3, H, W) float32
+            or wider.
+        settings: which optimiser, and its step and history.
+        history_dtype: number type of what L-BFGS remembers; None for the image's own.
+
+    Raises:
+        ValueError: the optimiser cannot go by what the state remembers.
+    """
+
+    def __init__(
+        self, state: State, settings: Settings, history_dtype: torch.dtype | None = None
+    ) -> None:
+        self._image, self._best, self._steps = state.image, state.best, state.steps
+        self._settled, self._rescues = state.settled, state.rescues
+        self._optimiser = make_optimiser(settings, history_dtype)
+        if state.remembered:
+            try:
+                self._optimiser.remember(state.remembered)
+            except KeyError as error:
+                raise ValueError(f"no tensor {error}") from None
+        self.is_whole = True
+
+    @property
+    def state(self) -> State:
+        """Where it stands; whole only between two steps. Its tensors are not copied."""
+        return State(
+            image=self._image,
+            best=self._best,
+            steps=self._steps,
+            settled=self._settled,
+            rescues=self._rescues,
+            remembered=self._optimiser.remembered(),
+        )
+
+    @property
+    def point(self) -> Iterate:
+        """The best image so far; before the first step, the one to begin with."""
+        if self._best is None:
+            return Iterate(self._image, {}, self._steps)
+        return Iterate(self._best.image, self._best.losses, self._steps)
+
+    def step(self, evaluate: Callable[[Tensor], Evaluation], *, is_last: bool = False) -> Iterate:
+        """Evaluate once more, and return the best image so far.
+
+        Args:
+            evaluate: the objective; its gradient is overwritten.
+            is_last: nobody asks where this step would lead.
+
+        Raises:
+            Diverged: the very first loss or gradient is not finite, or going back did not
+                help.
+        """
+        found = evaluate(self._image)
+        values = found.values()
+        total = values["total"]
+        finite = math.isfinite(total) and _is_finite(found.gradient)
+        if self._best is None:
+            _check_start(total, finite)
+        with self.moving():
+            self._move(found.gradient, values, finite, is_last)
+        if self._rescues > _RESCUES:
+            best = self.point.losses["total"]
+            raise Diverged(
+                f"the loss left its valley {self._rescues} times in a row, at last at {total:g} "
+                f"after {best:g}; use --precision fp32, --optimiser adam, or smaller weights"
+            )
+        return self.point
+
+    def turn(self, settings: Settings) -> None:
+        """Go on from the best image towards another objective: losses compare no longer."""
+        with self.moving():
+            self._image, self._best, self._rescues = self.point.image, None, 0
+            self._optimiser.turn(settings)
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """Hold back what would interrupt the block, after which this is whole again."""
+        with moments.whole():
+            self.is_whole = False
+            yield
+            self.is_whole = True
+
+    def _move(
+        self, gradient: Tensor, values: dict[str, float], finite: bool, is_last: bool
+    ) -> None:
+        total = values["total"]
+        if self._best is None:
+            self._settled = _SETTLED * total
+        if self._best is None or (finite and total < self._best.losses["total"]):
+            self._best, self._rescues = Iterate(self._image, values), 0
+        if not finite or total > _EXPLODED * self._best.losses["total"] + self._settled:
+            self._rescues += 1
+            self._optimiser.restart()
+            self._image = self._best.image
+        elif not is_last:
+            self._image = self._optimiser.propose(self._image, gradient)
+        self._steps += 1
+
+
+def _is_finite(values: Tensor) -> bool:
+    # The extremes tell without a second vector: NaN is both of them.
+    return bool(torch.stack(values.aminmax()).isfinite().all())
+
+
+def _check_start(total: float, finite: bool) -> None:
+    if not finite:
+        what = "gradient" if math.isfinite(total) else "loss"
+        got = "infinite or undefined entries" if math.isfinite(total) else total
+        raise Diverged(
+            f"expected a finite {what} at the start, got {got}; use --precision fp32 or "
+            "smaller weights"
+        )

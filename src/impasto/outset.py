@@ -1,0 +1,146 @@
+"""What is settled before the first step: the network, the way of each size, the recipe."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from impasto import calibration, network, planning, recipe, weights
+from impasto.inputs import Inputs
+from impasto.memory import Demand
+from impasto.network import Network
+from impasto.planning import Plan, Way
+from impasto.pyramid import Scale
+from impasto.recipe import Change, Decisions, Precision, Recipe
+from impasto.records import Job
+from impasto.reuse import Reuse
+from impasto.settings import Runtime, Settings, make_runtime
+from impasto.weights import Progress
+
+_PRECISIONS: dict[torch.dtype, Precision] = {
+    torch.float32: "fp32",
+    torch.bfloat16: "bf16",
+    torch.float16: "fp16",
+}
+
+
+def load_network(job: Job, plan: Plan, progress: Progress | None, reuse: Reuse) -> Network:
+    """Load the network that the job asks for, unless a job before has."""
+    name, file, settings = job.settings.network, job.runtime.weights, job.settings
+    return reuse.recall(
+        "network",
+        (name, file, plan.dtype, settings.pooling, settings.border, plan.device),
+        lambda: network.load(
+            name,
+            weights=file,
+            dtype=plan.dtype,
+            pooling=settings.pooling,
+            padding=settings.border,
+            device=plan.device,
+            offline=job.runtime.offline,
+            progress=progress,
+        ),
+    )
+
+
+def weigh(
+    job: Job, given: Inputs, plan: Plan, reuse: Reuse, decided: Decisions | Change | None
+) -> Settings:
+    """Put alpha and beta in the place of strength: as decided before, or as measured now."""
+    settings = given.settings
+    if not settings.strength:
+        return calibration.balanced(settings)
+    if decided is not None and decided.alpha is not None and decided.beta is not None:
+        weights = {"strength": None, "alpha": decided.alpha, "beta": decided.beta}
+        return settings.model_copy(update=weights)
+    net = load_network(job, replace(plan, dtype=torch.float32), None, reuse)
+    return calibration.balanced(settings, calibration.measure(given, net, reuse))
+
+
+def obeying(runtime: Runtime, decisions: Decisions | None) -> Runtime:
+    """Fill in what was decided earlier where ``runtime`` leaves it open."""
+    if decisions is None:
+        return runtime
+    decided = decisions.model_dump(include={"device", "precision", "threads", "memory"})
+    given = runtime.model_dump(include=runtime.model_fields_set)
+    return make_runtime(**decided | given)
+
+
+def choose_way(given: Inputs, plan: Plan, scale: Scale) -> Way:
+    """Make a size fit into the memory that there is."""
+    history = given.settings.history
+    return planning.choose_way(_demand(given, plan, scale), history, plan.memory_bytes, plan.ranks)
+
+
+def choose_ways(given: Inputs, plan: Plan) -> list[Way]:
+    """Choose the way of each size."""
+    return [choose_way(given, plan, scale) for scale in given.scales]
+
+
+def demands(given: Inputs, plan: Plan) -> list[Demand]:
+    """List what each size asks of memory and processor."""
+    return [_demand(given, plan, scale) for scale in given.scales]
+
+
+def shortage(given: Inputs, plan: Plan) -> list[str]:
+    """Say that the finest size does not fit into memory, if it does not."""
+    finest = given.scales[-1]
+    way = choose_way(given, plan, finest)
+    demand, history = _demand(given, plan, finest), given.settings.history
+    told = planning.shortage(demand, way, history, plan.memory_bytes)
+    return [told] if told else []
+
+
+def _demand(given: Inputs, plan: Plan, scale: Scale) -> Demand:
+    settings = calibration.balanced(given.settings)
+    content = list(settings.content_layers) if given.content and settings.alpha else []
+    style = list(settings.style_layers) if given.styles and settings.beta else []
+    return Demand(
+        *scale.canvas_px,
+        layers=tuple(dict.fromkeys([*content, *style])),
+        content_layers=tuple(content),
+        network=settings.network,
+        dtype=plan.dtype,
+        optimiser=settings.optimiser,
+        steps=scale.iterations,
+    )
+
+
+def had_to_fit(given: Inputs, plan: Plan) -> int | None:
+    """Return the budget of memory, if it decides how any size is painted."""
+    unbounded = replace(plan, memory_bytes=None)
+    same = choose_ways(given, plan) == choose_ways(given, unbounded)
+    return None if same else plan.memory_bytes
+
+
+def write_recipe(job: Job, given: Inputs, used: Settings, plan: Plan, reuse: Reuse) -> Recipe:
+    """Write down how the painting is to be made."""
+    settings = given.settings
+    weights_from = (settings.network, job.runtime.weights)
+    # Pictures stand among the inputs; the settings may hold their paths, which are private.
+    settings = settings.model_copy(update={"region": None})
+    if given.start is not None:
+        settings = settings.model_copy(update={"start": None})
+    return Recipe(
+        mode=job.mode,
+        settings=settings,
+        weights_sha256=reuse.recall(
+            "weights_sha256",
+            weights_from,
+            lambda: weights.sha256(weights_from[0], file=weights_from[1]),
+        ),
+        versions=recipe.versions(),
+        decisions=Decisions(
+            precision=_PRECISIONS[plan.dtype],
+            device=plan.device.type,
+            threads=torch.get_num_threads(),
+            memory=had_to_fit(given, plan),
+            ranks=plan.ranks.count if plan.ranks.count > 1 else None,
+            alpha=used.alpha if settings.strength else None,
+            beta=used.beta if settings.strength else None,
+        ),
+        inputs=recipe.inputs(
+            given.content, given.styles, given.start, [area.pictures for area in given.areas]
+        ),
+    )

@@ -1,0 +1,171 @@
+"""Where a painting stands, and what it shows of itself there: a Step, and a Result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+import impasto
+from impasto import canvas, colour, images, outset
+from impasto.descent import Descent, Iterate, State
+from impasto.history import History
+from impasto.inputs import Inputs
+from impasto.planning import Plan, Way
+from impasto.pyramid import Scale
+from impasto.recipe import Decisions, Recipe
+from impasto.records import Result, Step
+from impasto.settings import Settings
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One moment of a painting, between two steps.
+
+    Attributes:
+        given: its pictures, and its settings as they have been steered so far.
+        used: these settings with alpha and beta in the place of strength.
+        plan: how it is computed, with the memory that it may take by now.
+        decisions: what has been decided so far.
+        place: index of the size being painted.
+        point: the best image so far at this size.
+    """
+
+    given: Inputs
+    used: Settings
+    plan: Plan
+    decisions: Decisions
+    place: int
+    point: Iterate
+
+    @property
+    def scale(self) -> Scale:
+        """The size being painted."""
+        return self.given.scales[self.place]
+
+    @property
+    def way(self) -> Way:
+        """How this size is painted, so that it fits into memory."""
+        return outset.choose_way(self.given, self.plan, self.scale)
+
+    @property
+    def given_as_used(self) -> Inputs:
+        """What is given, with the settings used."""
+        return replace(self.given, settings=self.used)
+
+    def within(self, memory_bytes: int, decisions: Decisions) -> Stage:
+        """Return the same stage with other memory."""
+        plan = replace(self.plan, memory_bytes=memory_bytes)
+        return replace(self, plan=plan, decisions=decisions)
+
+    def descent(self, state: State) -> Descent:
+        """Return a descent that stands at ``state``.
+
+        Raises:
+            ValueError: it cannot stand there.
+        """
+        way = self.way
+        settings = self.used.model_copy(update={"history": way.history})
+        return Descent(state, settings, way.history_dtype)
+
+    @property
+    def done(self) -> int:
+        """Iterations so far, over all sizes."""
+        before = self.given.scales[: self.place]
+        return sum(scale.iterations for scale in before) + self.point.steps
+
+    @property
+    def progress(self) -> float:
+        """Share of the whole work that is done."""
+        scales = self.given.scales
+        done = sum(scale.work for scale in scales[: self.place])
+        done += self.scale.step_work * self.point.steps
+        return done / sum(scale.work for scale in scales)
+
+
+@dataclass
+class Showing:
+    """Makes Steps and Results.
+
+    Attributes:
+        recipe: as it was when painting began; a stage's own decisions replace its.
+        rows: the history so far.
+        notes: what the user was told so far.
+    """
+
+    recipe: Recipe
+    rows: list[dict[str, float]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    _told: int = 0
+
+    def record(self, stage: Stage, time_s: float) -> None:
+        """Write down the losses of the stage, unless they are."""
+        if len(self.rows) < stage.done:
+            place = {"scale": stage.place, "size_px": stage.scale.longest_px}
+            self.rows.append({**place, "step": stage.done, "time_s": time_s, **stage.point.losses})
+
+    def step(self, stage: Stage, time_s: float) -> Step:
+        """Return the Step that has led to the stage."""
+        scales, scale = stage.given.scales, stage.scale
+        notes, self._told = tuple(self.notes[self._told :]), len(self.notes)
+        return Step(
+            scale=stage.place,
+            scales=len(scales),
+            scale_steps=scale.iterations,
+            step=stage.done,
+            steps=sum(scale.iterations for scale in scales),
+            size_px=(scale.width_px, scale.height_px),
+            losses=stage.point.losses,
+            time_s=time_s,
+            progress=stage.progress,
+            notes=notes,
+            image=partial(_image, stage),
+            result=partial(self.result, stage, time_s),
+        )
+
+    def result(self, stage: Stage, time_s: float, *, stopped: bool = True) -> Result:
+        """Return the Result that painting would have if it ended at the stage."""
+        finest, painted = stage.given.scales[-1], stage.point.image
+        if stage.scale is not finest:
+            painted = canvas.bring(painted, finest)
+        pixels = _coloured(stage, canvas.cut(painted, finest))
+        stopped_after = stage.done if stopped else None
+        decisions = stage.decisions.model_copy(update={"stopped_after": stopped_after})
+        return Result(
+            pixels=pixels,
+            history=History(self.rows[: stage.done]),
+            settings=stage.given.settings,
+            mode=self.recipe.mode,
+            time_s=time_s,
+            notes=tuple(self.notes),
+            metadata={
+                "Software": f"impasto {impasto.__version__}",
+                "Network": stage.given.settings.network,
+            },
+            alpha=_alpha(stage, pixels),
+            recipe=self.recipe.model_copy(update={"decisions": decisions}),
+        )
+
+
+def _image(stage: Stage) -> Image.Image:
+    pixels = _coloured(stage, canvas.cut(stage.point.image, stage.scale))
+    return images.to_image(pixels, _alpha(stage, pixels))
+
+
+def _coloured(stage: Stage, pixels: Tensor) -> Tensor:
+    """Bring the picture into memory, with the colours that the result is to have."""
+    pixels = pixels.clamp(0, 1).to("cpu", torch.float32)
+    content = stage.given.content
+    if content is None or stage.used.colour != "keep":
+        return pixels
+    return colour.keep(pixels, images.resize(content.pixels, *pixels.shape[-2:]))
+
+
+def _alpha(stage: Stage, pixels: Tensor) -> Tensor | None:
+    content = stage.given.content
+    if content is None or content.alpha is None:
+        return None
+    return images.resize(content.alpha, *pixels.shape[-2:])

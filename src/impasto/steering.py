@@ -1,0 +1,69 @@
+"""What may be changed while a painting is under way, and what it then should come to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from impasto import inputs
+from impasto.errors import SettingsError
+from impasto.recipe import Decisions
+from impasto.records import Job
+from impasto.settings import Settings, check, overlay
+
+
+def steerable() -> tuple[str, ...]:
+    """List the fields of Settings that may change while painting: those marked so there."""
+    return tuple(
+        name
+        for name, field in Settings.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("steerable")
+    )
+
+
+def check_change(job: Job, settings: Settings, change: Mapping[str, Any]) -> Settings:
+    """Return ``settings`` with ``change`` made, or say why that cannot be.
+
+    Args:
+        job: the painting under way.
+        settings: what it is painted with so far.
+        change: fields of Settings by name.
+
+    Raises:
+        SettingsError: a field that may not change while painting, a value out of its bounds,
+            or a change that leaves nothing to minimise.
+    """
+    may = steerable()
+    for name in change:
+        if name not in may:
+            raise SettingsError(
+                f"{name}: cannot change while painting: expected one of {', '.join(may)}; "
+                "begin another painting for it"
+            )
+    changed = check(Settings, overlay(settings.model_dump(), dict(change)))
+    return inputs.complete(job, changed)
+
+
+def steered(job: Job, settings: Settings, decisions: Decisions) -> Settings:
+    """Return ``settings`` with the changes of an earlier painting made.
+
+    Raises:
+        SettingsError: as ``check_change`` does.
+    """
+    for change in decisions.changes:
+        settings = check_change(job, settings, change.settings)
+    return settings
+
+
+def needs_targets(settings: Settings) -> dict[str, Any]:
+    """Return what the targets of an objective depend on; weights alone they do not.
+
+    Args:
+        settings: with alpha and beta in the place of strength.
+    """
+    needed = settings.model_dump(exclude={"total_variation", "learning_rate"})
+    for name in ("alpha", "beta"):
+        needed[name] = bool(needed[name])
+    for name in ("content_layers", "style_layers"):
+        needed[name] = sorted(needed[name])
+    return needed

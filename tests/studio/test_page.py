@@ -132,6 +132,28 @@ def test_a_running_painting_is_branched(studio, open_page):
     wait_until(page, "Finished")
 
 
+def test_a_painting_is_steered_paused_and_resumed(studio, open_page):
+    page = open_page(studio)
+    choose(page, ENDLESS)
+    start(page)
+    is_first_picture_here(page)
+    page.locator("#steer summary").click()
+    check_access(page)
+    page.locator("#steer-strength").fill("0.95")
+    page.get_by_role("button", name="Change it now").click()
+    expect(page.locator("#message")).to_contain_text("Changed after step")
+    page.locator("#steer-style_layers").fill("relu9_9")
+    page.get_by_role("button", name="Change it now").click()
+    expect(page.locator("#steer [role=alert]")).to_contain_text("relu9_9")
+    act(page, "Pause").click()
+    wait_until(page, "Paused")
+    check_access(page)
+    act(page, "Resume").click()
+    wait_until(page, "Step")
+    act(page, "Cancel").click()
+    wait_until(page, "Cancelled")
+
+
 def test_everything_is_done_with_the_keyboard_alone(studio, open_page):
     page = open_page(studio)
     page.keyboard.press("Tab")

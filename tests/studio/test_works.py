@@ -2,11 +2,9 @@
 
 import io
 import os
-import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -94,6 +92,48 @@ def test_a_painting_is_cancelled_within_a_step_and_kept(studio):
     png = studio.get(f"/api/works/{work_id}/picture.png").content
     assert recipe.parse(Image.open(io.BytesIO(png)).text["Recipe"], "it").decisions.stopped_after
     assert studio.post(f"/api/works/{work_id}/cancel").status_code == 409
+
+
+def test_a_paused_painting_goes_on_where_it_was_and_ends_the_same(studio):
+    settings = {"iterations": 60, "seed": 5}
+    straight = studio.painted(settings=settings)
+    work_id = studio.order(settings=settings).json()["id"]
+    studio.wait(work_id, until=begun)
+    studio.post(f"/api/works/{work_id}/pause")
+    paused = studio.wait(work_id, "paused", "finished")
+    assert paused["state"] == "paused"
+    assert 2 <= paused["step"] < 60
+    resumed = studio.post(f"/api/works/{work_id}/resume").json()
+    assert resumed["state"] in ("waiting", "painting")
+    studio.wait(work_id, "finished")
+    first, second = (
+        np.asarray(Image.open(io.BytesIO(studio.get(f"/api/works/{i}/picture.png").content)))
+        for i in (straight["id"], work_id)
+    )
+    assert np.array_equal(first, second)
+    assert studio.post(f"/api/works/{work_id}/resume").status_code == 409
+
+
+def test_a_painting_is_steered_while_it_is_painted(studio):
+    work_id = studio.order(settings=ENDLESS).json()["id"]
+    path = f"/api/works/{work_id}"
+    studio.wait(work_id, until=begun)
+    steered = studio.post(f"{path}/steer", json={"settings": {"strength": 0.9}})
+    assert steered.status_code == 200
+    change = steered.json()["changes"][0]
+    assert change["settings"] == {"strength": 0.9}
+    for settings in ({"size": 64}, {"strength": 2}, {"nothing": 1}):
+        refused = studio.post(f"{path}/steer", json={"settings": settings})
+        assert refused.status_code == 422
+        assert next(iter(settings)) in refused.json()["error"]
+    later = studio.work(work_id)["step"] + 1
+    studio.wait(work_id, until=lambda work: work["step"] > later)
+    studio.post(f"{path}/cancel")
+    studio.wait(work_id, "cancelled")
+    png = studio.get(f"{path}/picture.png").content
+    made = recipe.parse(Image.open(io.BytesIO(png)).text["Recipe"], "it")
+    assert made.decisions.changes[0].after == change["step"]
+    assert studio.post(f"{path}/steer", json={"settings": {"strength": 0.5}}).status_code == 409
 
 
 def test_a_work_that_waits_is_cancelled_at_once(studio):
@@ -184,18 +224,3 @@ def test_a_second_studio_on_the_same_folder_is_refused(open_studio, weights_file
     )
     assert done.returncode == 1
     assert "another studio uses the folder" in done.stderr
-
-
-def test_the_program_of_the_page_about_the_studio_runs(
-    studio, picture_bytes, tmp_path, monkeypatch
-):
-    page = (Path(__file__).parents[2] / "docs" / "studio.md").read_text(encoding="utf-8")
-    (program,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
-    small = program.replace("http://127.0.0.1:8500", studio.address)
-    small = small.replace('{"size": 512}', '{"size": 48, "coarsest": 48, "iterations": 2}')
-    assert small.count("48") == 2
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "photograph.jpg").write_bytes(picture_bytes(form="JPEG"))
-    exec(compile(small, "docs/studio.md", "exec"), {})
-    with Image.open(tmp_path / "repainted.png") as painted:
-        assert painted.size == (48, 36)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.errors import (
+    CheckpointError,
     Diverged,
     ImageError,
     ImpastoError,
@@ -120,7 +121,12 @@ class _Painter:
 
         sitting = Sitting(order, self._say, self._pace)
         try:
-            ended = self._sit(sitting)
+            try:
+                ended = self._sit(sitting)
+            except CheckpointError as error:
+                _tell_terminal(f"{error} (it begins anew)")
+                sitting.forget()
+                ended = self._sit(sitting)
         except Exception as error:
             ended = Ended(order.work, "failed", _for_everybody(error))
         self._say(ended)
@@ -129,18 +135,19 @@ class _Painter:
         """Paint until the painting is done or somebody ends it."""
         from impasto.pipeline import iterate
 
-        painting = iterate(self._job(sitting.order.commission), reuse=self._reuse)
+        job = self._job(sitting.order.commission)
+        sitting.begin(iterate(job, reuse=self._reuse, resume=sitting.kept()))
         try:
             self._listen(sitting)
-            while sitting.end is None:
-                sitting.show(next(painting))
+            while sitting.end is None and sitting.result is None:
+                sitting.advance()
                 self._listen(sitting)
-        except StopIteration as finished:
-            return sitting.finish(finished.value)
         except Diverged as diverged:
             if diverged.result is None:
                 raise
             return sitting.finish(diverged.result, str(diverged))
+        if sitting.result is not None:
+            return sitting.finish(sitting.result)
         return sitting.stop()
 
     def _listen(self, sitting: Sitting) -> None:
@@ -171,6 +178,8 @@ class _Painter:
         assert sitting is not None
         if isinstance(question, Keep):
             return sitting.keep(question.path)
+        if isinstance(question, Steer):
+            return sitting.steer(question.settings)
         raise AssertionError(f"unknown question {question!r}")
 
     def _plan(self, commission: Commission) -> dict[str, Any]:

@@ -6,18 +6,23 @@ import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
 from impasto import files
+from impasto.checkpoint import Checkpoint, Keeper
 from impasto.encoding import flatten
+from impasto.errors import SettingsError
 from impasto.frontends.studio.messages import End, Ended, Paint, Preview, Progress
+from impasto.pipeline import Painting
 from impasto.records import Result, Step
 
 # Progress is told at most this often, and pictures take at most this share of the time.
 _TELL_EVERY_S = 0.12
 _SHARE_FOR_PREVIEWS = 0.08
+# What a killed studio loses at most.
+_KEEP_EVERY_S = 10.0
 _PREVIEW_PX, _SMALL_PX = 2048, 480
 _PREVIEW_QUALITY = 88
 # Of 8 bits for looking at and sending on, of 16 for going on with.
@@ -51,18 +56,64 @@ class Sitting:
     Attributes:
         order: what the server asked for.
         end: how the server wants it ended, once it does.
+        result: the painting, once it is done.
     """
 
     def __init__(self, order: Paint, say: Callable[[Any], None], pace: Pace) -> None:
         self.order = order
         self.end: End | None = None
+        self.result: Result | None = None
+        self._keeper = Keeper(order.folder / "checkpoint", _KEEP_EVERY_S)
+        self._painting: Painting | None = None
         self._say, self._pace = say, pace
         self._last: Step | None = None
         self._notes: tuple[str, ...] = ()
         self._told_s = self._shown_s = float("-inf")
         self._preview_cost_s = 0.0
 
-    def show(self, step: Step) -> None:
+    def kept(self) -> Checkpoint | None:
+        """Return where an earlier sitting left off.
+
+        Raises:
+            CheckpointError: that cannot be read.
+        """
+        return self._keeper.load()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._keeper.remove()
+
+    def begin(self, painting: Painting) -> None:
+        """Take ``painting`` up."""
+        self._painting = painting
+
+    def advance(self, change: dict[str, Any] | None = None) -> None:
+        """Make one step, after a change of settings if there is one.
+
+        Raises:
+            SettingsError: a change that cannot be made; the painting is none the worse for it.
+        """
+        assert self._painting is not None
+        try:
+            self._show(self._painting.send(change))
+        except StopIteration as finished:
+            self.result = finished.value
+        else:
+            self._keeper.step(self._painting.checkpoint)
+
+    def steer(self, change: dict[str, Any]) -> int:
+        """Change settings; return how many steps were made before.
+
+        Raises:
+            SettingsError: as ``advance`` does, or nothing is painted yet.
+        """
+        if self._last is None:
+            raise SettingsError("expected a painting with a first step, got none; wait a moment")
+        after = self._last.step
+        self.advance(change)
+        return after
+
+    def _show(self, step: Step) -> None:
         """Tell the server where the painting stands, as often as is good."""
         self._pace.measure(step)
         self._last = step
@@ -98,6 +149,8 @@ class Sitting:
 
     def finish(self, result: Result, trouble: str | None = None) -> Ended:
         """Write the picture in every form in which it can be had."""
+        if self.end is None or not self.end.set_aside:
+            self._keeper.remove()
         for name, bits in _RESULTS:
             result.save(self.order.folder / name, bits=bits)
         files.replace(self.order.folder / "small.jpg", _jpeg(result.image, _SMALL_PX))
@@ -112,12 +165,14 @@ class Sitting:
 
     def stop(self) -> Ended:
         """End as the server wants it: set aside, or cancelled with the picture so far."""
-        if self.end is not None and self.end.set_aside:
-            return Ended(self.order.work, "paused")
-        if self._last is None:
-            return Ended(self.order.work, "cancelled")
+        assert self.end is not None
+        state: Literal["paused", "cancelled"] = "paused" if self.end.set_aside else "cancelled"
+        if self._last is None or self._painting is None:
+            return Ended(self.order.work, state)
+        if self.end.set_aside:
+            self._keeper.save(self._painting.checkpoint)
         ended = self.finish(self._last.result())
-        return Ended(self.order.work, "cancelled", size_px=ended.size_px, time_s=ended.time_s)
+        return Ended(self.order.work, state, size_px=ended.size_px, time_s=ended.time_s)
 
 
 def _jpeg(image: Image.Image, longest_px: int = _PREVIEW_PX) -> bytes:

@@ -2,9 +2,11 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -224,3 +226,18 @@ def test_a_second_studio_on_the_same_folder_is_refused(open_studio, weights_file
     )
     assert done.returncode == 1
     assert "another studio uses the folder" in done.stderr
+
+
+def test_the_program_of_the_page_about_the_studio_runs(
+    studio, picture_bytes, tmp_path, monkeypatch
+):
+    page = (Path(__file__).parents[2] / "docs" / "studio.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
+    small = program.replace("http://127.0.0.1:8500", studio.address)
+    small = small.replace('{"size": 512}', '{"size": 48, "coarsest": 48, "iterations": 2}')
+    assert small.count("48") == 2
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photograph.jpg").write_bytes(picture_bytes(form="JPEG"))
+    exec(compile(small, "docs/studio.md", "exec"), {})
+    with Image.open(tmp_path / "repainted.png") as painted:
+        assert painted.size == (48, 36)

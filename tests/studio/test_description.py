@@ -16,7 +16,7 @@ UNDESCRIBED = [positive_data_acceptance]
 def check_route(operation):
     @given(case=operation.as_strategy())
     @settings(
-        max_examples=6,
+        max_examples=4,
         deadline=None,
         derandomize=True,
         database=None,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from impasto.errors import ImageError
 from impasto.images import fit
 from impasto.settings import Settings
+from impasto.starts import parse_start
 
 # Iterations at the first size, by what factor they fall from size to size, and the fewest.
 # Measured in docs/speed.md: coarse sizes are cheap and lay out the motifs, the last ones
@@ -121,7 +122,8 @@ def _margin_px(height_px: int, width_px: int, share: float) -> int:
 
 
 def _iterations(count: int, settings: Settings) -> list[int]:
-    more = _FROM_AFAR if count == 1 or settings.start == "noise" else 1.0
+    is_noisy = "noise" in (parse_start(settings.start or "") or {})
+    more = _FROM_AFAR if count == 1 or is_noisy else 1.0
     wanted = [
         round(more * max(_FEWEST_ITERATIONS, _FIRST_ITERATIONS * _FALL**place))
         for place in range(count)

@@ -58,6 +58,7 @@ def test_the_default_iterations_fall_from_size_to_size():
 
 def test_noise_takes_more_iterations():
     assert iterations(512, 512, start="noise") == [150, 108, 78, 56, 50]
+    assert iterations(512, 512, start="content=3,noise=1") == [150, 108, 78, 56, 50]
 
 
 def test_iterations_are_shared_out_in_the_same_proportion():

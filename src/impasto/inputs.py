@@ -339,7 +339,7 @@ def _notes_on_scale(
     styles: Sequence[Picture], settings: Settings, longest_px: int
 ) -> tuple[str, ...]:
     """Tell of paintings that are too small for the strokes asked for."""
-    if settings.style_scale is None:
+    if settings.style_scale is None or not styles:
         return ()
     wanted_px = [round(scale * longest_px) for scale in style_scales(len(styles), settings)]
     return tuple(

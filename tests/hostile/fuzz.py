@@ -30,7 +30,7 @@ with atheris.instrument_imports(include=["impasto", "PIL", "pickletools"]):
     )
 
     from impasto import encoding, limits, profiles, reading, recipe, settings, weightfiles
-    from impasto.errors import ImageError, SettingsError, WeightsError
+    from impasto.errors import CheckpointError, ImageError, SettingsError, WeightsError
     from impasto.frontends.options import assignments
 
 # A small header may ask for a large picture, which takes seconds and teaches nothing.
@@ -102,7 +102,38 @@ def weights(data):
             check_message(error)
 
 
-TARGETS = {"images": images, "recipes": recipes, "settings": options, "weights": weights}
+def checkpoints(data):
+    from impasto import checkpoint
+
+    path = SCRATCH / "checkpoint"
+    path.write_bytes(data)
+    try:
+        kept = checkpoint.read(path)
+    except CheckpointError as error:
+        check_message(error)
+    else:
+        checkpoint.write(kept, SCRATCH / "again")
+        assert checkpoint.read(SCRATCH / "again").recipe == kept.recipe
+
+
+TARGETS = {
+    "checkpoints": checkpoints,
+    "images": images,
+    "recipes": recipes,
+    "settings": options,
+    "weights": weights,
+}
+
+
+def a_recipe():
+    return recipe.Recipe(
+        mode="style_transfer",
+        settings=settings.Settings(seed=7, style_weights=(1.0, 0.5)),
+        weights_sha256="0" * 64,
+        versions=recipe.Versions(impasto="1.0", torch="2.13", python="3.12"),
+        decisions=recipe.Decisions(precision="bf16", device="cpu", threads=2, memory=2**30),
+        inputs=recipe.Inputs(content=recipe.Input(name="Öl.png", sha256="1" * 64)),
+    )
 
 
 def seeds(target):
@@ -127,19 +158,29 @@ def seeds(target):
             made = {"Recipe": "{}"}
             yield encoding.encode(deep, encoding.FORMATS[ending], "it", metadata=made)
     elif target == "recipes":
-        made = recipe.Recipe(
-            mode="style_transfer",
-            settings=settings.Settings(seed=7, style_weights=(1.0, 0.5)),
-            weights_sha256="0" * 64,
-            versions=recipe.Versions(impasto="1.0", torch="2.13", python="3.12"),
-            decisions=recipe.Decisions(precision="bf16", device="cpu", threads=2, memory=2**30),
-            inputs=recipe.Inputs(content=recipe.Input(name="Öl.png", sha256="1" * 64)),
-        )
-        yield made.text().encode()
+        yield a_recipe().text().encode()
     elif target == "settings":
         yield b"size=512\nstyle_layers=relu1_1=1,relu2_1=0.5\nstart=noise"
         yield b"memory=6GiB\ndevice=cuda:1\nweights=a.pth"
         yield b"aspect=16:9\nstyle_weights=1,2\nalpha=1e3\nnetwork=vgg19"
+    elif target == "checkpoints":
+        import torch
+
+        with atheris.instrument_imports(include=["impasto"]):
+            from impasto import checkpoint
+            from impasto.descent import Iterate, State
+
+        image = torch.zeros(1, 3, 4, 5)
+        best = Iterate(image + 1, {"total": 1.0})
+        remembered = {"0.s": torch.zeros(60), "0.rho": torch.tensor(1.0)}
+        rows = ({"step": 1, "total": 2.0},)
+        for state in (
+            State(image, best, 1, 1.0, 0, remembered),
+            State(image, None, 0, 0.0, 0, {}),
+        ):
+            path = SCRATCH / "seed"
+            checkpoint.write(checkpoint.Checkpoint(a_recipe(), 0, state, rows, 1.0), path)
+            yield path.read_bytes()
     else:
         import torch
         from torch._weights_only_unpickler import Unpickler

@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from impasto import recipe, weightfiles
-from impasto.errors import ImageError, WeightsError
+from impasto import checkpoint, recipe, weightfiles
+from impasto.errors import CheckpointError, ImageError, WeightsError
 from impasto.recipe import Decisions, Input, Inputs, Recipe, Versions
 from impasto.settings import Settings
 
@@ -348,3 +348,26 @@ def test_texts_that_unpack_to_more_than_64_mb_are_refused(tmp_path):
     path.write_bytes(data[:33] + chunk + data[33:])
     with pytest.raises(ImageError, match="damaged"):
         recipe.read(path)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_checkpoint_runs_code(tmp_path, way):
+    made = {"image": torch.zeros(1, 3, 4, 4), "x": calls(tmp_path / "ran")[way]}
+    for path in (
+        saved(tmp_path / "zipped", made, **ZIPPED),
+        saved(tmp_path / "old", made, **LEGACY),
+    ):
+        with pytest.raises(CheckpointError, match="no checkpoint that can be read"):
+            checkpoint.read(path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "zipped"]
+
+
+@pytest.mark.parametrize("shape", [[1, 3, 2**31, 2**31], [2**62, 4, 4, 4], [1, 3, 4, 4]])
+def test_a_checkpoint_of_absurd_sizes_is_refused_before_it_is_read(tmp_path, shape):
+    header = {"image": {"dtype": "F32", "shape": shape, "data_offsets": [0, 2**40]}}
+    text = json.dumps(header).encode()
+    path = tmp_path / "absurd"
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"\0" * 192)
+    with pytest.raises(CheckpointError) as caught:
+        checkpoint.read(path)
+    assert str(caught.value).isprintable()

@@ -91,10 +91,13 @@ def scales(
         # Just under a whole number of ratios is that number: 128 to 511 is as 128 to 512.
         exact = math.log(longest_px / coarsest_px) / math.log(settings.size_ratio)
         count += max(1, round(exact))
-    lengths = [
-        round(longest_px * (coarsest_px / longest_px) ** ((count - 1 - place) / max(1, count - 1)))
-        for place in range(count)
-    ]
+    # Rounded, two of a small picture's lengths may be one.
+    lengths = sorted(
+        {
+            round(longest_px * (coarsest_px / longest_px) ** (place / max(1, count - 1)))
+            for place in range(count)
+        }
+    )
     sizes = [fit(height_px, width_px, length) for length in lengths[:-1]]
     if settings.seamless:
         sizes = [(whole(height, smallest_px), whole(width, smallest_px)) for height, width in sizes]
@@ -107,7 +110,9 @@ def scales(
             iterations,
             settings.seamless,
         )
-        for (height, width), iterations in zip(sizes, _iterations(count, settings), strict=True)
+        for (height, width), iterations in zip(
+            sizes, _iterations(len(sizes), settings), strict=True
+        )
     )
 
 

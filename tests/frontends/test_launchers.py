@@ -398,18 +398,22 @@ def test_what_test_installed_serves_run_and_not_the_reverse(copy):
     assert copy.calls("pip") == []
 
 
-def pins(python):
-    """The lock as a Python of that version on Linux reads it."""
-    environment = {
+def environment(python):
+    """What markers see in a Python of that version on Linux."""
+    return {
         "python_version": python,
         "python_full_version": f"{python}.1",
         "sys_platform": "linux",
         "platform_system": "Linux",
         "platform_machine": "x86_64",
     }
+
+
+def pins(python):
+    """The lock as that Python reads it."""
     lines = (REPOSITORY / "constraints.txt").read_text().splitlines()
     read = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    return [pin for pin in read if pin.marker is None or pin.marker.evaluate(environment)]
+    return [pin for pin in read if pin.marker is None or pin.marker.evaluate(environment(python))]
 
 
 @pytest.mark.parametrize("python", PYTHONS)
@@ -419,7 +423,8 @@ def test_the_lock_settles_each_package_once_within_the_range_that_the_package_as
     asked = [Requirement(line) for line in metadata.requires("impasto")]
     for requirement in asked:
         launched = any(
-            requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+            requirement.marker is None
+            or requirement.marker.evaluate(environment(python) | {"extra": extra})
             for extra in ("dev", "notebook", "studio")
         )
         if launched and requirement.name != "impasto":

@@ -14,7 +14,7 @@ from impasto.errors import CheckpointError
 
 TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "out.png")
 KEPT = Path(".out.png.checkpoint")
-STEPS = ("--iterations", "40", "--threads", "1")
+STEPS = ("--iterations", "24", "--threads", "1")
 
 if os.name != "posix":
     pytest.skip("signals are for POSIX systems", allow_module_level=True)
@@ -132,7 +132,7 @@ def test_a_damaged_checkpoint_is_refused(impasto, quick):
 
 
 def test_with_other_memory_it_goes_on_in_another_way(start_process, run_process, quick):
-    steps = ("--iterations", "400", "--threads", "1")
+    steps = ("--iterations", "150", "--threads", "1")
     stop_early(start_process, *TRANSFER, *quick, *steps)
     outcome = run_process(*TRANSFER, *quick, *steps, "--resume", "--json", "--memory", "1MiB")
     assert outcome.code == 0

@@ -317,6 +317,8 @@ async function begin() {
   steerForm.querySelector("div").append(...steering.rows());
 
   form.addEventListener("submit", start);
+  // Until here a click would have sent the form nowhere.
+  form.querySelector("[type=submit]").disabled = false;
   form.addEventListener("change", changed);
   steerForm.addEventListener("submit", steer);
   pictures.addEventListener("change", offerRecipe);

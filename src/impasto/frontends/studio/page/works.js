@@ -23,6 +23,8 @@ export class Works extends EventTarget {
 
   put(work) {
     const before = this.all.get(work.id);
+    // An answer may come after the event that has overtaken it.
+    if (before?.has_picture && !work.has_picture) return;
     this.all.set(work.id, work);
     if (before?.state === work.state && before.has_picture === work.has_picture) this.#progress(work);
     else this.#show();

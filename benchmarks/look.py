@@ -1,6 +1,6 @@
 """Paint pairs of pictures under every preset, and lay them side by side with their measures.
 
-    python benchmarks/look.py FOLDER --shared ../shared/images --size 256 --iterations 150
+    python benchmarks/look.py FOLDER --paintings DIR --size 256 --iterations 150
 
 Each picture and its measures go into FOLDER once; what is there already is not painted again,
 so the book may be painted in pieces (--minutes). At the end, and between, FOLDER holds
@@ -31,7 +31,7 @@ BUNDLED = (
     ("coffee", "pointillist"),
     ("rocket", "woodcut"),
 )
-SHARED = (
+KNOWN = (
     ("tubingen", "starry_night"),
     ("golden_gate", "the_scream"),
     ("tubingen", "shipwreck"),
@@ -53,12 +53,13 @@ class Page:
         return f"{self.content.stem}_{self.style.stem}"
 
 
-def pages(shared: Path | None) -> list[Page]:
+def pages(paintings: Path | None) -> list[Page]:
     """List the pairs: the bundled pictures', and those of a folder with content/ and style/."""
     found = [Page(gallery.path("content", c), gallery.path("style", s)) for c, s in BUNDLED]
-    if shared is not None:
+    if paintings is not None:
         found += [
-            Page(shared / "content" / f"{c}.jpg", shared / "style" / f"{s}.jpg") for c, s in SHARED
+            Page(paintings / "content" / f"{c}.jpg", paintings / "style" / f"{s}.jpg")
+            for c, s in KNOWN
         ]
     return found
 
@@ -192,14 +193,14 @@ def main() -> None:
     """Read the command line, paint what is not there yet, and write the book."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--shared", type=Path, help="a folder with content/ and style/")
+    parser.add_argument("--paintings", type=Path, help="a folder with content/ and style/")
     parser.add_argument("--size", type=int, default=256, help="longest side, in pixels")
     parser.add_argument("--iterations", type=int, help="at most so many for a picture")
     parser.add_argument("--minutes", type=float, help="begin no picture after so many")
     parser.add_argument("--only", action="append", help="a variant's name; may be repeated")
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    book, ends_s = pages(given.shared), time.monotonic() + 60 * (given.minutes or 1e6)
+    book, ends_s = pages(given.paintings), time.monotonic() + 60 * (given.minutes or 1e6)
     chosen = {name: variants()[name] for name in given.only or variants()}
     keep_pages()
     painter = Painter()

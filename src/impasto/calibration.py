@@ -27,7 +27,7 @@ from impasto.planning import Way
 from impasto.preparation import Preparation
 from impasto.pyramid import Scale
 from impasto.reuse import Reuse
-from impasto.settings import FORMULA_WEIGHTS, Settings
+from impasto.settings import BESIDE_FEATURES, FORMULA_WEIGHTS, Settings
 
 # The longest side at which gradients are measured, and the noise there, in pixel values.
 _LONGEST_PX = 128
@@ -38,22 +38,6 @@ _WHOLE = Way(None, 1, None, keep_content=True, peak_bytes=0)
 # it falls.
 _EVEN_RATIO = 0.09
 _STEEPNESS = 2.0
-# What the balance does not depend on: it is measured at one size and at one point.
-INDEPENDENT = frozenset(
-    {
-        "size",
-        "seed",
-        "start",
-        "total_variation",
-        "margin",
-        "optimiser",
-        "iterations",
-        "learning_rate",
-        "history",
-        "coarsest",
-        "size_ratio",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -86,7 +70,8 @@ def measure(given: Inputs, network: Network, reuse: Reuse) -> Balance:
         reuse: what the jobs before left for this one.
     """
     assert given.content is not None
-    left_out = dict.fromkeys({*INDEPENDENT, "strength", "alpha", "beta"})
+    # It is measured at one size and at one point.
+    left_out = dict.fromkeys({*BESIDE_FEATURES, "strength", "alpha", "beta"})
     made_from = (
         network,
         given.content.pixels,

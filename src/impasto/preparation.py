@@ -18,7 +18,7 @@ from impasto.planning import Way
 from impasto.pyramid import Scale
 from impasto.regions import Area
 from impasto.reuse import Reuse
-from impasto.settings import Settings
+from impasto.settings import BESIDE_FEATURES, Settings
 from impasto.targets import (
     RegionTarget,
     Targets,
@@ -29,26 +29,15 @@ from impasto.targets import (
 )
 
 # What the statistics of a style do not depend on, but through the pictures shown to the network.
-_BESIDE_STYLE = (
-    "size",
+_BESIDE_STYLE = BESIDE_FEATURES | {
     "aspect",
-    "seed",
-    "start",
     "strength",
     "colour",
     "content_layers",
     "alpha",
     "beta",
-    "total_variation",
-    "margin",
     "normalisation",
-    "optimiser",
-    "iterations",
-    "learning_rate",
-    "history",
-    "coarsest",
-    "size_ratio",
-)
+}
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,22 @@ DEFAULT_STYLE_LAYERS = {
 }
 # What alpha and beta are to each other where they are not measured: liked at 512 pixels.
 FORMULA_WEIGHTS = (1.0, 5e4)
+# What says how large and by which way a picture is painted, and not what it is compared with.
+BESIDE_FEATURES = frozenset(
+    {
+        "size",
+        "seed",
+        "start",
+        "total_variation",
+        "margin",
+        "optimiser",
+        "iterations",
+        "learning_rate",
+        "history",
+        "coarsest",
+        "size_ratio",
+    }
+)
 
 
 class Settings(Options):

@@ -10,8 +10,6 @@ import hashlib
 import json
 import math
 import platform
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 import impasto
 from impasto import files
@@ -31,7 +28,7 @@ from impasto.optimise import Lbfgs
 from impasto.planning import Plan, Way
 from impasto.settings import Settings
 from impasto.targets import Targets, content_targets, style_targets
-from impasto.weightfiles import shapes
+from impasto.trials import fastest_s, seeded_network, seeded_parameters, seeded_picture
 
 # The two sizes that are timed: one that is nearly all overhead, and one of about this time.
 _SMALL_PX, _LARGE_S = 96, 0.5
@@ -107,13 +104,13 @@ def rates(plan: Plan, settings: Settings) -> Rates:
 def measure(plan: Plan, settings: Settings) -> Rates:
     """Time a few small steps."""
     settings = settings.model_copy(update={"strength": None, "alpha": 1.0, "beta": 1.0})
-    network = _network(plan, settings)
+    layers = _layers(settings)
+    network = seeded_network(seeded_parameters(settings.network, layers), plan, settings)
     small_s, _ = _times_s(network, plan, settings, _SMALL_PX)
     guess_s, _ = _times_s(network, plan, settings, _LEAST_PX, repeats=1)
     wanted_px = _LEAST_PX * math.sqrt(_LARGE_S / guess_s)
     side_px = round(min(_MOST_PX, max(_LEAST_PX, wanted_px)) / 32) * 32
     step_s, forward_s = _times_s(network, plan, settings, side_px)
-    layers = _layers(settings)
     flop = forward_flop(settings.network, layers)
     # A straight line through both sizes: what is left of it at no pixels is overhead.
     slope_s = max(step_s - small_s, 0.5 * step_s) / (side_px**2 - _SMALL_PX**2)
@@ -131,62 +128,24 @@ def _times_s(
     network: Network, plan: Plan, settings: Settings, side_px: int, repeats: int = _REPEATS
 ) -> tuple[float, float]:
     """Time a step, and its way forward alone."""
-    photograph, painting, image = (_noise(side_px, seed).to(plan.device) for seed in range(3))
+    photograph, painting, image = (
+        seeded_picture(side_px, side_px, seed).to(plan.device) for seed in range(3)
+    )
     style = partial(style_targets, network, [painting], settings)
     targets = Targets(content_targets(network, photograph, settings), style())
     objective = Objective(network, targets, settings)
     step = partial(objective.evaluate, image)
-    return _fastest_s(lambda: step().values(), plan, repeats), _fastest_s(style, plan, repeats)
+    return fastest_s(lambda: step().values(), plan.device, repeats), fastest_s(
+        style, plan.device, repeats
+    )
 
 
 def _vector_s(plan: Plan, side_px: int) -> float:
-    lbfgs, image = Lbfgs(_PAIRS), _noise(side_px, 0).to(plan.device)
+    lbfgs, image = Lbfgs(_PAIRS), seeded_picture(side_px, side_px, 0).to(plan.device)
     for _ in range(_PAIRS + 1):
         image = lbfgs.propose(image, image - 0.5)
-    move_s = _fastest_s(lambda: lbfgs.propose(image, image - 0.5), plan, _REPEATS)
+    move_s = fastest_s(lambda: lbfgs.propose(image, image - 0.5), plan.device, _REPEATS)
     return move_s / (_PAIRS * side_px**2)
-
-
-def _fastest_s(work: Callable[[], object], plan: Plan, repeats: int) -> float:
-    """Return the least of the seconds that ``repeats`` runs take, after one to warm up."""
-    times_s = []
-    for _ in range(repeats + 1):
-        _wait(plan.device)
-        began_s = time.perf_counter()
-        work()
-        _wait(plan.device)
-        times_s.append(time.perf_counter() - began_s)
-    return min(times_s[1:])
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
-def _noise(side_px: int, seed: int) -> Tensor:
-    return torch.rand(1, 3, side_px, side_px, generator=torch.Generator().manual_seed(seed))
-
-
-def _network(plan: Plan, settings: Settings) -> Network:
-    generator = torch.Generator().manual_seed(0)
-    parameters = {
-        # Scaled so that signals neither vanish nor grow (He et al., 2015).
-        name: torch.randn(shape, generator=generator) * math.sqrt(2 / math.prod(shape[1:]))
-        if len(shape) > 1
-        else torch.zeros(shape)
-        for name, shape in shapes(settings.network).items()
-    }
-    return Network(
-        parameters,
-        settings.network,
-        dtype=plan.dtype,
-        pooling=settings.pooling,
-        padding=settings.padding,
-        device=plan.device,
-    )
 
 
 def _layers(settings: Settings) -> tuple[str, ...]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import platform
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import torch
 
 import impasto
 from impasto.planning import Plan
+from impasto.trials import fastest_s
 
 # Square products, of which the best is the peak: small ones suit the caches, large ones
 # the cores.
@@ -46,26 +45,6 @@ def matmul_peak(plan: Plan, *, repeats: int = 3) -> float:
         time_s = fastest_s(partial(torch.mm, a, b), plan.device, repeats)
         best = max(best, 2 * side**3 / time_s)
     return best
-
-
-def fastest_s(work: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Return the seconds that the fastest of ``repeats`` runs takes, after one to warm up."""
-    work()
-    times_s = []
-    for _ in range(repeats):
-        _synchronise(device)
-        began_s = time.perf_counter()
-        work()
-        _synchronise(device)
-        times_s.append(time.perf_counter() - began_s)
-    return min(times_s)
-
-
-def _synchronise(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
 
 
 def _processor() -> str:

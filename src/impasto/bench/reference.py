@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import sys
 import time
 from collections.abc import Callable
@@ -19,10 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto import images
-from impasto.layers import architecture, deepest
+from impasto.layers import architecture
 from impasto.network import MEAN, STD
 from impasto.planning import Plan
 from impasto.settings import Settings
+from impasto.trials import seeded_parameters, seeded_picture
 
 # The notebook's numbers.
 _STYLE_LAYERS = [
@@ -32,27 +32,6 @@ _STYLE_LAYERS = [
 _CONTENT_LAYERS = ["conv2_2", "conv3_1"]
 _STYLE_WEIGHT, _CONTENT_WEIGHT = 1e5, 0.01
 STEPS = 1000
-
-
-def seeded_parameters(network: str, layers: list[str]) -> dict[str, Tensor]:
-    """Draw weights as deep as ``layers``, scaled (He et al., 2015) so that signals live on."""
-    generator = torch.Generator().manual_seed(0)
-    parameters = {}
-    channels_in = 3
-    listed = architecture(network)
-    for layer in listed[: listed.index(deepest(layers, network)) + 1]:
-        if layer.kind != "conv":
-            continue
-        weight = torch.randn(layer.channels, channels_in, 3, 3, generator=generator)
-        parameters[f"{layer.name}.weight"] = weight * math.sqrt(2 / (9 * channels_in))
-        parameters[f"{layer.name}.bias"] = torch.zeros(layer.channels)
-        channels_in = layer.channels
-    return parameters
-
-
-def seeded_picture(height_px: int, width_px: int, seed: int) -> Tensor:
-    """Draw a picture of noise, (1, 3, H, W) in [0, 1]."""
-    return torch.rand(1, 3, height_px, width_px, generator=torch.Generator().manual_seed(seed))
 
 
 def plain_features(

@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torch import Tensor
-
 from impasto.bench import machine, reference
 from impasto.layers import architecture, deepest
 from impasto.network import Network
@@ -15,6 +13,7 @@ from impasto.objective import Objective
 from impasto.planning import Plan
 from impasto.settings import Settings
 from impasto.targets import Targets, content_targets, style_targets
+from impasto.trials import fastest_s, seeded_network, seeded_parameters, seeded_picture
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,8 @@ def measure_steps(
     settings = Settings()
     layers = _layers(settings)
     for name, plan in plans.items():
-        parameters = reference.seeded_parameters(settings.network, layers)
-        network = _network(parameters, plan, settings)
+        parameters = seeded_parameters(settings.network, layers)
+        network = seeded_network(parameters, plan, settings)
         peak = machine.matmul_peak(plan)
         for size_px in sizes_px:
             gflop = step_gflop(settings.network, layers, size_px, size_px)
@@ -69,7 +68,7 @@ def measure_steps(
             plain_s = None
             if plain:
                 step = reference.PlainStep(parameters, plan, settings, size_px)
-                plain_s = machine.fastest_s(step.run, plan.device, min(2, repeats))
+                plain_s = fastest_s(step.run, plan.device, min(2, repeats))
             yield StepTime(
                 precision=name,
                 size_px=size_px,
@@ -87,9 +86,9 @@ def measure_growth(
 ) -> Iterator[Growth]:
     """Time a step on square pictures of so many megapixels, each held whole."""
     settings = Settings()
-    parameters = reference.seeded_parameters(settings.network, _layers(settings))
+    parameters = seeded_parameters(settings.network, _layers(settings))
     for name, plan in plans.items():
-        network = _network(parameters, plan, settings)
+        network = seeded_network(parameters, plan, settings)
         for wanted in megapixels:
             # Sides of whole multiples of the network's coarsest stride lose no border.
             size_px = max(16, round(math.sqrt(wanted * 1e6) / 16) * 16)
@@ -117,24 +116,13 @@ def _time_step(
     network: Network, plan: Plan, settings: Settings, size_px: int, repeats: int
 ) -> float:
     content, style, image = (
-        reference.seeded_picture(size_px, size_px, seed).to(plan.device) for seed in range(3)
+        seeded_picture(size_px, size_px, seed).to(plan.device) for seed in range(3)
     )
     targets = Targets(
         content_targets(network, content, settings), style_targets(network, [style], settings)
     )
     objective = Objective(network, targets, settings)
-    return machine.fastest_s(lambda: objective.evaluate(image).values(), plan.device, repeats)
-
-
-def _network(parameters: dict[str, Tensor], plan: Plan, settings: Settings) -> Network:
-    return Network(
-        parameters,
-        settings.network,
-        dtype=plan.dtype,
-        pooling=settings.pooling,
-        padding=settings.padding,
-        device=plan.device,
-    )
+    return fastest_s(lambda: objective.evaluate(image).values(), plan.device, repeats)
 
 
 def _layers(settings: Settings) -> list[str]:

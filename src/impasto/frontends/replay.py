@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from impasto.errors import SettingsError
 from impasto.frontends.options import assignments
 from impasto.records import Job, Region
-from impasto.settings import Runtime, Settings, check, overlay
+from impasto.settings import BESIDE_FEATURES, Runtime, Settings, check, overlay
 
 if TYPE_CHECKING:
     from impasto.images import Picture
@@ -49,13 +49,11 @@ def make_job(
         SettingsError: a picture too few or too many, a change that cannot be, other weights.
         ImageError: a picture that cannot be read.
     """
-    from impasto.calibration import INDEPENDENT
-
     changed = assignments(changes, Settings)
     settings, decisions = recipe.settings, recipe.decisions
     if changed or other_inputs:
         # Measured on the pictures and the layers: good for as long as these are the same.
-        same = not (other_inputs or decisions.changes) and changed.keys() <= INDEPENDENT
+        same = not (other_inputs or decisions.changes) and changed.keys() <= BESIDE_FEATURES
         for change in (*(change.settings for change in decisions.changes), changed):
             settings = check(Settings, overlay(settings.model_dump(), change))
         decisions = decisions.anew(keep_weights=same)

@@ -1,0 +1,71 @@
+"""What a step is timed with: seeded numbers in place of weights and pictures, and a clock.
+
+Time depends on neither, so that nothing has to be fetched or read.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from impasto.layers import architecture, deepest
+from impasto.network import Network
+from impasto.planning import Plan
+from impasto.settings import Settings
+
+
+def seeded_parameters(network: str, layers: Sequence[str]) -> dict[str, Tensor]:
+    """Draw weights as deep as ``layers``, scaled (He et al., 2015) so that signals live on."""
+    generator = torch.Generator().manual_seed(0)
+    parameters = {}
+    channels_in = 3
+    listed = architecture(network)
+    for layer in listed[: listed.index(deepest(list(layers), network)) + 1]:
+        if layer.kind != "conv":
+            continue
+        weight = torch.randn(layer.channels, channels_in, 3, 3, generator=generator)
+        parameters[f"{layer.name}.weight"] = weight * math.sqrt(2 / (9 * channels_in))
+        parameters[f"{layer.name}.bias"] = torch.zeros(layer.channels)
+        channels_in = layer.channels
+    return parameters
+
+
+def seeded_network(parameters: dict[str, Tensor], plan: Plan, settings: Settings) -> Network:
+    """Build the network of ``settings`` where ``plan`` says."""
+    return Network(
+        parameters,
+        settings.network,
+        dtype=plan.dtype,
+        pooling=settings.pooling,
+        padding=settings.padding,
+        device=plan.device,
+    )
+
+
+def seeded_picture(height_px: int, width_px: int, seed: int) -> Tensor:
+    """Draw a picture of noise, (1, 3, H, W) in [0, 1]."""
+    return torch.rand(1, 3, height_px, width_px, generator=torch.Generator().manual_seed(seed))
+
+
+def fastest_s(work: Callable[[], object], device: torch.device, repeats: int) -> float:
+    """Return the seconds that the fastest of ``repeats`` runs takes, after one to warm up."""
+    work()
+    times_s = []
+    for _ in range(repeats):
+        _synchronise(device)
+        began_s = time.perf_counter()
+        work()
+        _synchronise(device)
+        times_s.append(time.perf_counter() - began_s)
+    return min(times_s)
+
+
+def _synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

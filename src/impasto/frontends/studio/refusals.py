@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+
+from impasto.errors import ImpastoError
 
 
 class Problem(BaseModel):
@@ -49,3 +55,38 @@ def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
         status: {"model": Problem, "description": _MEANINGS[status]}
         for status in (*statuses, 401, 403, 421)
     }
+
+
+def _problem(status: int, error: str, headers: Any = None) -> Response:
+    return JSONResponse(Problem(error=error).model_dump(), status, headers=headers)
+
+
+async def _refuse(request: Request, error: Any) -> Response:
+    return _problem(error.status_code, str(error.detail), error.headers)
+
+
+async def _refuse_fields(request: Request, error: Any) -> Response:
+    told = []
+    for fault in error.errors():
+        place = ".".join(str(part) for part in fault["loc"][1:]).removeprefix("settings.")
+        told.append(
+            f"{place}: {fault['msg'].removeprefix('Value error, ')}" if place else fault["msg"]
+        )
+    return _problem(422, "; ".join(told)[:1000])
+
+
+async def _refuse_input(request: Request, error: Any) -> Response:
+    return _problem(422, str(error))
+
+
+async def _apologise(request: Request, error: Any) -> Response:
+    return _problem(500, "something went wrong; what, stands in the studio's terminal")
+
+
+# How each kind of error is answered: as JSON, without a path or a traceback.
+ANSWERS: dict[type[Exception], Callable[[Request, Any], Awaitable[Response]]] = {
+    HTTPException: _refuse,
+    RequestValidationError: _refuse_fields,
+    ImpastoError: _refuse_input,
+    Exception: _apologise,
+}

@@ -10,20 +10,18 @@ from typing import Annotated, Any, Literal
 
 import fastapi_offline
 from fastapi import APIRouter, Cookie, FastAPI, Query, Request, Response, UploadFile
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
-from starlette.exceptions import HTTPException
 
 from impasto import __version__
-from impasto.errors import ImpastoError
+from impasto.frontends.studio.album import MOST_PIXELS, Album
 from impasto.frontends.studio.form import Form, make_form
 from impasto.frontends.studio.guard import MOST_UPLOAD_BYTES, Guard, Rules
-from impasto.frontends.studio.refusals import Problem, documented
+from impasto.frontends.studio.refusals import ANSWERS, documented
 from impasto.frontends.studio.store import clean_name
 from impasto.frontends.studio.works import Order, Picture, PictureId, Plan, Work, WorkId
-from impasto.frontends.studio.workshop import MOST_PIXELS, Workshop
+from impasto.frontends.studio.workshop import Workshop
 
 _PAGE = Path(__file__).parent / "page"
 _SWAGGER = Path(fastapi_offline.__file__).parent / "static"
@@ -85,10 +83,8 @@ def make_app(make_workshop: Callable[[], Workshop], rules: Rules) -> FastAPI:
     app.add_middleware(Guard, rules=rules)
     app.include_router(_api())
     _serve_page(app)
-    app.add_exception_handler(HTTPException, _refuse)
-    app.add_exception_handler(RequestValidationError, _refuse_fields)
-    app.add_exception_handler(ImpastoError, _refuse_input)
-    app.add_exception_handler(Exception, _apologise)
+    for kind, answer in ANSWERS.items():
+        app.add_exception_handler(kind, answer)
     return app
 
 
@@ -135,30 +131,30 @@ def _add_pictures(api: APIRouter) -> None:
     @api.get("/pictures", responses=documented())
     async def pictures(request: Request) -> list[Picture]:
         """List the photographs and paintings that come with impasto."""
-        return _workshop(request).bundled()
+        return _album(request).bundled()
 
     @api.post("/pictures", status_code=201, responses=documented(400, 413, 415, 422))
     async def upload(request: Request, file: UploadFile) -> Picture:
         """Upload a picture; the same file again is the same picture."""
-        workshop = _workshop(request)
-        path = workshop.incoming()
+        album = _album(request)
+        path = album.incoming()
         try:
             with path.open("xb") as target:
                 while data := await file.read(2**20):
                     target.write(data)
-            return await workshop.take_in(path, clean_name(file.filename))
+            return await album.take_in(path, clean_name(file.filename))
         finally:
             path.unlink(missing_ok=True)
 
     @api.get("/pictures/{picture_id}", responses=documented(404, 422))
     async def picture(request: Request, picture_id: PictureId) -> Picture:
         """Tell of a picture."""
-        return _workshop(request).picture(picture_id)
+        return _album(request).picture(picture_id)
 
     @api.get("/pictures/{picture_id}/small", response_class=FileResponse, responses=_file("jpeg"))
     async def small_picture(request: Request, picture_id: PictureId) -> Response:
         """Show a picture, at most 1024 pixels a side."""
-        path = _workshop(request).small_picture(picture_id)
+        path = _album(request).small(picture_id)
         return FileResponse(path, media_type="image/jpeg", headers=_FOR_EVER)
 
     @api.get(
@@ -168,7 +164,7 @@ def _add_pictures(api: APIRouter) -> None:
     )
     async def original(request: Request, picture_id: PictureId) -> Response:
         """Download a picture as it was uploaded."""
-        file = _workshop(request).original(picture_id)
+        file = _album(request).original(picture_id)
         return FileResponse(
             file.path, media_type="application/octet-stream", filename=file.name, headers=_FOR_EVER
         )
@@ -307,6 +303,10 @@ def _workshop(request: Request) -> Workshop:
     return workshop
 
 
+def _album(request: Request) -> Album:
+    return _workshop(request).album
+
+
 def _client(request: Request, cookie: str | None) -> str:
     """Name who asks, so that everybody gets a turn: a browser by its cookie, others by address."""
     if cookie is not None:
@@ -329,29 +329,3 @@ def _file(*kinds: str) -> dict[int | str, dict[str, Any]]:
         },
         **documented(404, 409, 422),
     }
-
-
-def _problem(status: int, error: str, headers: Any = None) -> Response:
-    return JSONResponse(Problem(error=error).model_dump(), status, headers=headers)
-
-
-async def _refuse(request: Request, error: Any) -> Response:
-    return _problem(error.status_code, str(error.detail), error.headers)
-
-
-async def _refuse_fields(request: Request, error: Any) -> Response:
-    told = []
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"][1:]).removeprefix("settings.")
-        told.append(
-            f"{place}: {fault['msg'].removeprefix('Value error, ')}" if place else fault["msg"]
-        )
-    return _problem(422, "; ".join(told)[:1000])
-
-
-async def _refuse_input(request: Request, error: Any) -> Response:
-    return _problem(422, str(error))
-
-
-async def _apologise(request: Request, error: Any) -> Response:
-    return _problem(500, "something went wrong; what, stands in the studio's terminal")

@@ -6,28 +6,20 @@ Everything here happens in the event loop's thread, so that nothing needs a lock
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import math
-import secrets
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import SettingsError
+from impasto.frontends.studio import orders
+from impasto.frontends.studio.album import Album
 from impasto.frontends.studio.audience import Audience
 from impasto.frontends.studio.easel import Easel
 from impasto.frontends.studio.messages import (
     AskPlan,
-    Commission,
     End,
     Ended,
     Keep,
     Paint,
-    Part,
-    PictureFile,
     Preview,
     Progress,
     State,
@@ -39,17 +31,11 @@ from impasto.frontends.studio.turns import Turns
 from impasto.frontends.studio.works import (
     Change,
     Order,
-    Picture,
     Plan,
     Record,
     Work,
-    replay_command,
 )
-from impasto.settings import make_settings
 
-MOST_PIXELS = 100_000_000
-_MOST_READERS = 2
-_READER_PATIENCE_S = 120.0
 _MOST_POINTS = 400
 # A work that ends its painter so often is the reason.
 _MOST_ATTEMPTS = 2
@@ -67,9 +53,9 @@ class Workshop:
     def __init__(self, store: Store, runtimes: list[dict[str, Any]], queue_limit: int) -> None:
         self._store, self._queue_limit = store, queue_limit
         self._turns, self.audience = Turns(), Audience()
+        self.album = Album(store)
         self._previews: dict[str, Preview] = {}
         self._attempts: dict[str, int] = {}
-        self._readers = asyncio.Semaphore(_MOST_READERS)
         self._records = {record.id: record for record in store.works()}
         for record in self._records.values():
             if record.state in ("waiting", "painting"):
@@ -93,55 +79,6 @@ class Workshop:
     def waiting(self) -> int:
         """How many works wait for a painter."""
         return len(self._turns)
-
-    # --- pictures ---
-
-    def bundled(self) -> list[Picture]:
-        """List the pictures that come with impasto."""
-        return self._store.bundled()
-
-    def picture(self, picture_id: str) -> Picture:
-        """Return what is known of a picture.
-
-        Raises:
-            Refusal: there is none.
-        """
-        picture = self._store.picture(picture_id)
-        if picture is None:
-            raise Refusal(404, f"no picture {picture_id!r}; upload it first")
-        return picture
-
-    def small_picture(self, picture_id: str) -> Path:
-        """Return the file of a picture's small copy."""
-        return self._store.small_picture(self.picture(picture_id))
-
-    def original(self, picture_id: str) -> PictureFile:
-        """Return a picture's own file."""
-        return self._store.picture_file(self.picture(picture_id))
-
-    async def take_in(self, file: Path, name: str) -> Picture:
-        """Look at an uploaded file, and keep it if it is a picture.
-
-        Raises:
-            Refusal: it is none, or too large, or damaged.
-        """
-        sha256 = await asyncio.to_thread(_sha256, file)
-        known = self._store.picture(sha256)
-        if known is not None:
-            return known.model_copy(update={"name": name})
-        small = file.with_suffix(".jpg")
-        async with self._readers:
-            seen = await _look(file, small)
-        if "error" in seen:
-            small.unlink(missing_ok=True)
-            raise Refusal(seen["status"], seen["error"])
-        if seen["recipe"] is not None:
-            seen["recipe"] = json.loads(seen["recipe"])
-        return self._store.keep_picture(sha256, file, small, {"name": name, **seen})
-
-    def incoming(self) -> Path:
-        """Return a path for a file that comes in."""
-        return self._store.incoming / secrets.token_hex(8)
 
     # --- works ---
 
@@ -167,7 +104,9 @@ class Workshop:
         Raises:
             Refusal: it cannot be, or the painter does not answer.
         """
-        plan: dict[str, Any] = await self._any_easel().ask(AskPlan(0, self._commission(order)))
+        plan: dict[str, Any] = await self._any_easel().ask(
+            AskPlan(0, orders.commission(order, self.album))
+        )
         return Plan.model_validate(plan)
 
     async def order(self, order: Order, client: str) -> Work:
@@ -177,10 +116,10 @@ class Workshop:
             Refusal: the queue is full, or the order cannot be painted.
         """
         self._check_room()
-        order = self._complete(order)
+        order = orders.complete(order, self.album)
         plan = await self.plan(order)
         self._check_room()
-        record = self._record(order, plan, client)
+        record = orders.record(order, plan, client, self.album)
         self._records[record.id] = record
         self._turns.add(client, record.id)
         self._keep(record)
@@ -196,11 +135,11 @@ class Workshop:
         record = self.work(work_id)
         size = record.order.settings.size
         order = await self.branch(work_id)
-        doubled = self._complete(_changed(order, size=2 * size))
-        plan = await self.plan(_without(doubled, "coarsest", "iterations"))
+        doubled = orders.complete(orders.changed(order, size=2 * size), self.album)
+        plan = await self.plan(orders.without(doubled, "coarsest", "iterations"))
         finer = [row for row in plan.sizes if max(row.width_px, row.height_px) > size]
         return await self.order(
-            _changed(
+            orders.changed(
                 doubled,
                 coarsest=max(finer[0].width_px, finer[0].height_px),
                 iterations=sum(row.iterations for row in finer),
@@ -216,7 +155,7 @@ class Workshop:
         """
         record = self.work(work_id)
         name = f"{record.file_stem}.png"
-        path = self.incoming()
+        path = self.album.incoming()
         easel = self._easel_of(record)
         if easel is not None and work_id in self._previews:
             path = path.with_suffix(".png")
@@ -229,11 +168,11 @@ class Workshop:
         else:
             raise Refusal(409, "expected a work with a picture, got one that has none yet")
         try:
-            start = await self.take_in(path, name)
+            start = await self.album.take_in(path, name)
         finally:
             path.unlink(missing_ok=True)
         order = record.order.model_copy(update={"start": start.id, "parent": work_id})
-        return _changed(_without(order, "start"), coarsest=size)
+        return orders.changed(orders.without(order, "start"), coarsest=size)
 
     def cancel(self, work_id: str) -> Work:
         """End a work; what is painted of it is kept."""
@@ -309,67 +248,6 @@ class Workshop:
 
     # --- what happens inside ---
 
-    def _complete(self, order: Order) -> Order:
-        """Lay the order's settings over its preset, and check that its pictures are here."""
-        try:
-            given = order.given()
-        except SettingsError as error:
-            raise Refusal(422, str(error)) from None
-        for picture_id in _pictures_of(order):
-            if self._store.picture(picture_id) is None:
-                raise Refusal(422, f"no picture {picture_id!r}; upload it first")
-        return order.model_copy(update={"preset": None, "settings": make_settings(**given)})
-
-    def _commission(self, order: Order) -> Commission:
-        order = self._complete(order)
-        return Commission(
-            mode=order.mode,
-            content=self._file(order.content),
-            styles=tuple(file for style in order.styles if (file := self._file(style))),
-            start=self._file(order.start),
-            regions=tuple(
-                Part(
-                    self._store.picture_file(self.picture(region.mask)),
-                    self._store.picture_file(self.picture(region.style)),
-                )
-                for region in order.regions
-            ),
-            settings=order.settings.model_dump(exclude_unset=True),
-        )
-
-    def _file(self, picture_id: str | None) -> PictureFile | None:
-        return None if picture_id is None else self._store.picture_file(self.picture(picture_id))
-
-    def _record(self, order: Order, plan: Plan, client: str) -> Record:
-        content, *styles = [
-            None if picture_id is None else self.picture(picture_id).name
-            for picture_id in (order.content, *order.styles)
-        ]
-        names = [Path(name).stem for name in (content, *styles) if name]
-        record = Record(
-            id=secrets.token_hex(8),
-            order=order,
-            created_s=time.time(),
-            title=" · ".join(names),
-            plan=plan,
-            steps=sum(size.iterations for size in plan.sizes),
-            client=client,
-        )
-        start = None if order.start is None else self.picture(order.start).name
-        uses_content = order.mode != "style"
-        uses_styles = order.mode != "content"
-        record.replay = replay_command(
-            record.file_stem,
-            content if uses_content else None,
-            [style for style in styles if style] if uses_styles else [],
-            start,
-            [
-                f"{self.picture(region.mask).name}:{self.picture(region.style).name}"
-                for region in order.regions
-            ],
-        )
-        return record
-
     def _check_room(self) -> None:
         if len(self._turns) >= self._queue_limit:
             raise Refusal(
@@ -395,7 +273,7 @@ class Workshop:
 
     def _begin(self, easel: Easel, record: Record) -> None:
         try:
-            commission = self._commission(record.order)
+            commission = orders.commission(record.order, self.album)
         except Refusal as refusal:
             record.state, record.message = "failed", refusal.error
             self._keep(record)
@@ -499,60 +377,3 @@ class Workshop:
             record.state = "failed"
             record.message = "the painter ended unexpectedly, perhaps out of memory; try smaller"
         self._keep(record)
-
-
-def _pictures_of(order: Order) -> Iterator[str]:
-    yield from (picture for picture in (order.content, *order.styles, order.start) if picture)
-    for region in order.regions:
-        yield from (region.mask, region.style)
-
-
-def _changed(order: Order, **settings: Any) -> Order:
-    """Lay settings over an order's own.
-
-    Raises:
-        Refusal: they cannot be.
-    """
-    try:
-        return order.model_copy(update={"settings": make_settings(order.settings, **settings)})
-    except SettingsError as error:
-        raise Refusal(422, str(error)) from None
-
-
-def _without(order: Order, *names: str) -> Order:
-    given = order.settings.model_dump(exclude_unset=True, exclude=set(names))
-    return order.model_copy(update={"settings": type(order.settings)(**given)})
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as data:
-        digest = hashlib.sha256()
-        while block := data.read(2**20):
-            digest.update(block)
-        return digest.hexdigest()
-
-
-async def _look(file: Path, small: Path) -> dict[str, Any]:
-    """Let a process of its own decode a picture."""
-    reader = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "impasto.frontends.studio.reader",
-        str(file),
-        str(small),
-        str(MOST_PIXELS),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-    )
-    try:
-        told, _ = await asyncio.wait_for(reader.communicate(), _READER_PATIENCE_S)
-    except BaseException as error:
-        reader.kill()
-        await reader.wait()
-        if isinstance(error, asyncio.TimeoutError):
-            raise Refusal(422, "the picture takes too long to decode; convert it first") from None
-        raise
-    if reader.returncode:
-        raise Refusal(422, "the picture cannot be decoded; convert it to PNG or JPEG first")
-    seen: dict[str, Any] = json.loads(told)
-    return seen

@@ -1,0 +1,117 @@
+"""The pictures of the studio: uploaded, looked at in a process of their own, kept and found."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import secrets
+import sys
+from pathlib import Path
+from typing import Any
+
+from impasto.frontends.studio.messages import PictureFile
+from impasto.frontends.studio.refusals import Refusal
+from impasto.frontends.studio.store import Store
+from impasto.frontends.studio.works import Picture
+
+MOST_PIXELS = 100_000_000
+_MOST_READERS = 2
+_READER_PATIENCE_S = 120.0
+
+
+class Album:
+    """Finds pictures, and takes new ones in.
+
+    Args:
+        store: the folder.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._readers = asyncio.Semaphore(_MOST_READERS)
+
+    def bundled(self) -> list[Picture]:
+        """List the pictures that come with impasto."""
+        return self._store.bundled()
+
+    def has(self, picture_id: str) -> bool:
+        """Tell whether there is such a picture."""
+        return self._store.picture(picture_id) is not None
+
+    def picture(self, picture_id: str) -> Picture:
+        """Return what is known of a picture.
+
+        Raises:
+            Refusal: there is none.
+        """
+        picture = self._store.picture(picture_id)
+        if picture is None:
+            raise Refusal(404, f"no picture {picture_id!r}; upload it first")
+        return picture
+
+    def small(self, picture_id: str) -> Path:
+        """Return the file of a picture's small copy."""
+        return self._store.small_picture(self.picture(picture_id))
+
+    def original(self, picture_id: str) -> PictureFile:
+        """Return a picture's own file."""
+        return self._store.picture_file(self.picture(picture_id))
+
+    async def take_in(self, file: Path, name: str) -> Picture:
+        """Look at an uploaded file, and keep it if it is a picture.
+
+        Raises:
+            Refusal: it is none, or too large, or damaged.
+        """
+        sha256 = await asyncio.to_thread(_sha256, file)
+        known = self._store.picture(sha256)
+        if known is not None:
+            return known.model_copy(update={"name": name})
+        small = file.with_suffix(".jpg")
+        async with self._readers:
+            seen = await _look(file, small)
+        if "error" in seen:
+            small.unlink(missing_ok=True)
+            raise Refusal(seen["status"], seen["error"])
+        if seen["recipe"] is not None:
+            seen["recipe"] = json.loads(seen["recipe"])
+        return self._store.keep_picture(sha256, file, small, {"name": name, **seen})
+
+    def incoming(self) -> Path:
+        """Return a path for a file that comes in."""
+        return self._store.incoming / secrets.token_hex(8)
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as data:
+        digest = hashlib.sha256()
+        while block := data.read(2**20):
+            digest.update(block)
+        return digest.hexdigest()
+
+
+async def _look(file: Path, small: Path) -> dict[str, Any]:
+    """Let a process of its own decode a picture."""
+    reader = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "impasto.frontends.studio.reader",
+        str(file),
+        str(small),
+        str(MOST_PIXELS),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        told, _ = await asyncio.wait_for(reader.communicate(), _READER_PATIENCE_S)
+    except BaseException as error:
+        reader.kill()
+        await reader.wait()
+        if isinstance(error, asyncio.TimeoutError):
+            raise Refusal(422, "the picture takes too long to decode; convert it first") from None
+        raise
+    if reader.returncode:
+        raise Refusal(422, "the picture cannot be decoded; convert it to PNG or JPEG first")
+    seen: dict[str, Any] = json.loads(told)
+    return seen

@@ -1,0 +1,102 @@
+"""Orders: checked against the pictures that there are, changed, and made into commissions."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from impasto.errors import SettingsError
+from impasto.frontends.studio.album import Album
+from impasto.frontends.studio.messages import Commission, Part
+from impasto.frontends.studio.refusals import Refusal
+from impasto.frontends.studio.works import Order, Plan, Record, replay_command
+from impasto.settings import make_settings
+
+
+def complete(order: Order, album: Album) -> Order:
+    """Lay the order's settings over its preset, and check that its pictures are here.
+
+    Raises:
+        Refusal: a setting that cannot be, or a picture that is not here.
+    """
+    try:
+        given = order.given()
+    except SettingsError as error:
+        raise Refusal(422, str(error)) from None
+    for picture_id in _pictures_of(order):
+        if not album.has(picture_id):
+            raise Refusal(422, f"no picture {picture_id!r}; upload it first")
+    return order.model_copy(update={"preset": None, "settings": make_settings(**given)})
+
+
+def commission(order: Order, album: Album) -> Commission:
+    """Put together what a painter is given.
+
+    Raises:
+        Refusal: as complete.
+    """
+    order = complete(order, album)
+    return Commission(
+        mode=order.mode,
+        content=None if order.content is None else album.original(order.content),
+        styles=tuple(album.original(style) for style in order.styles),
+        start=None if order.start is None else album.original(order.start),
+        regions=tuple(
+            Part(album.original(region.mask), album.original(region.style))
+            for region in order.regions
+        ),
+        settings=order.settings.model_dump(exclude_unset=True),
+    )
+
+
+def record(order: Order, plan: Plan, client: str, album: Album) -> Record:
+    """Begin the record of an ordered work: its title, and the command that paints it again."""
+
+    def name(picture_id: str | None) -> str | None:
+        return None if picture_id is None else album.picture(picture_id).name
+
+    content, styles = name(order.content), [album.picture(style).name for style in order.styles]
+    begun = Record(
+        id=secrets.token_hex(8),
+        order=order,
+        created_s=time.time(),
+        title=" · ".join(Path(given).stem for given in (content, *styles) if given),
+        plan=plan,
+        steps=sum(size.iterations for size in plan.sizes),
+        client=client,
+    )
+    begun.replay = replay_command(
+        begun.file_stem,
+        content if order.mode != "style" else None,
+        styles if order.mode != "content" else [],
+        name(order.start),
+        [f"{name(region.mask)}:{name(region.style)}" for region in order.regions],
+    )
+    return begun
+
+
+def changed(order: Order, **settings: Any) -> Order:
+    """Lay settings over an order's own.
+
+    Raises:
+        Refusal: they cannot be.
+    """
+    try:
+        return order.model_copy(update={"settings": make_settings(order.settings, **settings)})
+    except SettingsError as error:
+        raise Refusal(422, str(error)) from None
+
+
+def without(order: Order, *names: str) -> Order:
+    """Leave settings to their defaults."""
+    given = order.settings.model_dump(exclude_unset=True, exclude=set(names))
+    return order.model_copy(update={"settings": type(order.settings)(**given)})
+
+
+def _pictures_of(order: Order) -> Iterator[str]:
+    yield from (picture for picture in (order.content, *order.styles, order.start) if picture)
+    for region in order.regions:
+        yield from (region.mask, region.style)

@@ -53,8 +53,9 @@ function showMode() {
   regions.offer(mode === "style_transfer" ? pictures.content : null, pictures.paintings);
 }
 
+// Plans come and go by themselves, so they tell their troubles in their own place: what was
+// refused to the visitor stays until the visitor acts.
 function changed() {
-  refuse("");
   showMode();
   const ticket = ++planned;
   const plan = find("#plan");
@@ -74,9 +75,7 @@ function changed() {
       const time = time_s ? `about ${clock(time_s)}` : `${steps} steps`;
       plan.textContent = `${width_px} × ${height_px} pixels, ${time}, ${memory(peak_bytes)} of memory`;
     } catch (error) {
-      if (ticket !== planned) return;
-      plan.textContent = "";
-      refuse(error.message);
+      if (ticket === planned) plan.textContent = error.message;
     }
   }, 300);
 }
@@ -319,7 +318,7 @@ async function begin() {
   form.addEventListener("submit", start);
   // Until here a click would have sent the form nowhere.
   form.querySelector("[type=submit]").disabled = false;
-  form.addEventListener("change", changed);
+  form.addEventListener("change", () => (refuse(""), changed()));
   steerForm.addEventListener("submit", steer);
   pictures.addEventListener("change", offerRecipe);
   works.addEventListener("choose", choose);

@@ -125,8 +125,9 @@ def ranks(given: argparse.Namespace) -> list[dict[str, Any]]:
             with tempfile.TemporaryDirectory() as folder:
                 out = str(Path(folder, "out.png"))
                 words = [*_words(given, size_px), "--threads", "1", "--json", "-o", out]
-                _, printed = _measured([sys.executable, *starter, "-m", "impasto", "transfer",
-                                        *words])  # fmt: skip
+                # torchrun would take --start for its own --start-method, but for the "--".
+                _, printed = _measured([sys.executable, *starter, "-m", "impasto", "--",
+                                        "transfer", *words])  # fmt: skip
             times_s.append(_step_s(printed))
         row = {
             "what": "ranks",

@@ -68,10 +68,13 @@ class Vector:
             change = piece - kept.to(self._wide) * before
             kept.copy_(change / self._unit if self._is_scaled else change)
 
-    def split(self, length: int) -> Iterator[Tensor]:
-        """Yield the vector in parts of ``length`` entries, of the type that was kept."""
-        for part in torch.split(self._kept, length):
-            yield part.to(self._wide) * self._unit
+    def __len__(self) -> int:
+        """Count the entries."""
+        return len(self._kept)
+
+    def __getitem__(self, part: slice) -> Tensor:
+        """Return a part of the vector, of the type that was kept."""
+        return self._kept[part].to(self._wide) * self._unit
 
     @property
     def _is_scaled(self) -> bool:

@@ -58,11 +58,15 @@ def pixels_of(path):
 
 def test_torchrun_s_processes_paint_the_picture_of_one(impasto, folder, weights_file):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    words = (*WORDS, "--weights", str(weights_file), "--iterations=6", "-o")
+    # Behind the "--" in front of them, --start is not torchrun's --start-method.
+    words = (*WORDS, "--weights", str(weights_file), "--iterations=6", "--start=content", "-o")
     program = f"{SMALL}\nfrom impasto.frontends.cli import run\nrun()"
     (folder / "paint.py").write_text(program)
     shared = subprocess.run(
-        [*torchrun, "paint.py", *words, "shared.png"], capture_output=True, text=True, timeout=120
+        [*torchrun, "paint.py", "--", *words, "shared.png"],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert shared.returncode == 0, shared.stderr
     alone = impasto(*words, "alone.png")

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from impasto import metric
 from impasto.metric import Metric
 from impasto.vectors import Vector
 
@@ -35,3 +36,18 @@ def test_the_weights_are_symmetric():
     for row in rows:
         Metric(shape).apply(row)
     torch.testing.assert_close(rows, rows.t())
+
+
+@pytest.mark.parametrize("size", [(7, 9), (12, 10)])
+def test_by_blocks_it_is_what_it_is_at_once(monkeypatch, size):
+    shape = torch.Size((1, 3, *size))
+    values = torch.randn(shape.numel(), dtype=torch.float64, generator=torch.Generator())
+
+    def weighed():
+        found = values.clone()
+        Metric(shape).apply(found)
+        return found, Metric(shape).square(Vector(values, torch.float64))
+
+    at_once = weighed()
+    monkeypatch.setattr(metric, "_BLOCK", 20)
+    torch.testing.assert_close(weighed(), at_once)

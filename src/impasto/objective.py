@@ -90,8 +90,9 @@ class Objective:
         # The last tiles are still in memory when the slopes are known, and are not computed
         # twice: nor is an image held whole, which is its own last tile.
         looks = [self._look(image, tile) for tile in kept]
-        for seen in looks:
-            add(sums, seen.sums)
+        # By place: a name for the last of them would keep all that leads back from it in memory.
+        for place in range(len(looks)):
+            add(sums, {name: value.detach() for name, value in looks[place].sums.items()})
         self.ranks.add(sums)
         terms, total, slopes = self._slopes(sums, image)
         gradient = torch.zeros_like(image)

@@ -92,7 +92,7 @@ class Objective:
         looks = [self._look(image, tile) for tile in kept]
         # By place: a name for the last of them would keep all that leads back from it in memory.
         for place in range(len(looks)):
-            add(sums, {name: value.detach() for name, value in looks[place].sums.items()})
+            add(sums, looks[place].sums)
         self.ranks.add(sums)
         terms, total, slopes = self._slopes(sums, image)
         gradient = torch.zeros_like(image)

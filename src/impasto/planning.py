@@ -15,6 +15,7 @@ from impasto.distributed import ALONE, Ranks, current
 from impasto.errors import SettingsError
 from impasto.memory import Demand, free_bytes, held_bytes
 from impasto.settings import Runtime
+from impasto.tiles import geometry
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # How much of what is free a painting may take, if the user does not say.
@@ -124,8 +125,10 @@ def choose_way(demand: Demand, history: int, memory_bytes: int | None, ranks: Ra
 
 def _tiles_px(demand: Demand) -> list[int | None]:
     """List the sides of tiles that divide the canvas evenly, the largest first."""
+    # Cores begin on the pooling grid: a side that is no multiple of it makes one piece more.
+    grid_px = geometry(demand.layers, demand.network).grid_px
     sides = {
-        math.ceil(side_px / pieces)
+        grid_px * math.ceil(side_px / pieces / grid_px)
         for side_px in (demand.height_px, demand.width_px)
         for pieces in _PIECES
         if side_px >= pieces * _SMALLEST_TILE_PX

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -161,6 +164,28 @@ def held_bytes(device: torch.device, root: Path = Path("/")) -> int:
     except OSError:
         return 0
     return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def give_back(device: torch.device) -> None:
+    """Give back what malloc has free between blocks in use; elsewhere than with glibc, nothing.
+
+    Blocks of many sizes come and go with each tile, and the holes that they leave in the heap
+    fit the next ones badly: from tile to tile it grows. Measured at 2048 pixels in tiles of 752:
+    3.1 GiB without, where 2.2 are in use.
+
+    Args:
+        device: where the tiles are; only a processor's are in the heap.
+    """
+    if device.type == "cpu":
+        _malloc_trim()(0)
+
+
+@cache
+def _malloc_trim() -> Callable[[int], object]:
+    found = None
+    if sys.platform.startswith("linux"):
+        found = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return found or (lambda _: None)
 
 
 def _per_pixel(name: str, network: str) -> float:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from impasto.distributed import ALONE, Ranks
 from impasto.errors import SettingsError
+from impasto.memory import give_back
 from impasto.network import Network
 from impasto.settings import Settings
 from impasto.targets import Targets, add, core_features, split
@@ -87,6 +88,7 @@ class Objective:
         for tile in again:
             with torch.no_grad():
                 add(sums, self._sums(image, tile.window(image), tile))
+            give_back(image.device)
         # The last tiles are still in memory when the slopes are known, and are not computed
         # twice: nor is an image held whole, which is its own last tile.
         looks = [self._look(image, tile) for tile in kept]
@@ -98,8 +100,11 @@ class Objective:
         gradient = torch.zeros_like(image)
         while looks:
             kept.pop().add_window(gradient, looks.pop().gradient(slopes))
+            if again:
+                give_back(image.device)
         for tile in again:
             tile.add_window(gradient, self._look(image, tile).gradient(slopes))
+            give_back(image.device)
         self.ranks.add_in_place(gradient)
         return Evaluation(terms, total, gradient)
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from impasto import weightfiles
+from impasto import modes, network, weightfiles, weights
 from impasto.layers import architecture
 
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
@@ -55,11 +55,10 @@ def weights_file(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def small_network(small_parameters):
-    """``small_network(name, dtype=, pooling=, padding=)``: a VGG of few channels."""
-    from impasto.network import Network
+    """``small_network(name, dtype=, pooling=, padding=, device=)``: a VGG of few channels."""
 
-    def make(name="vgg16", *, dtype=torch.float64, pooling="max", padding="zeros"):
-        return Network(small_parameters[name], name, dtype=dtype, pooling=pooling, padding=padding)
+    def make(name="vgg16", *, dtype=torch.float64, **options):
+        return network.Network(small_parameters[name], name, dtype=dtype, **options)
 
     return make
 
@@ -111,6 +110,27 @@ def picture():
 @pytest.fixture(scope="session")
 def real_network():
     """VGG-16 with its real weights, from wherever this machine keeps them; never fetched here."""
-    from impasto import network
-
     return network.load("vgg16", offline=True)
+
+
+@pytest.fixture
+def job_of(small_network, picture, monkeypatch):
+    """``job_of(mode, **options)``: a job of two sizes, painted by the small network."""
+
+    def load(name, *, dtype, pooling, padding, device, **_):
+        return small_network(name, dtype=dtype, pooling=pooling, padding=padding, device=device)
+
+    monkeypatch.setattr(network, "load", load)
+    monkeypatch.setattr(weights, "sha256", lambda *_, **__: "0" * 64)
+
+    def make(mode="style_transfer", *, painting=2, **options):
+        options = {"size": 48, "coarsest": 32, "iterations": 12, "precision": "fp32"} | options
+        if "strength" not in options:
+            options = {"alpha": 1.0, "beta": 5e4} | options
+        content = None if mode == "style" else picture(48, 40, seed=1).float()
+        styles = [picture(40, 44, seed=seed).float() for seed in (painting, 3)]
+        return modes.make_job(
+            mode, content, () if mode == "content" else styles, threads=1, **options
+        )
+
+    return make

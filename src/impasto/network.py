@@ -163,8 +163,11 @@ class Network:
             padded = F.pad(image, (1, 1, 1, 1), mode=self.padding)
         else:
             # Zero after normalisation is the mean before it.
-            mean = torch.tensor(MEAN, dtype=image.dtype, device=image.device).view(1, 3, 1, 1)
-            padded = F.pad(image - mean, (1, 1, 1, 1)) + mean
+            batch, channels, height, width = image.shape
+            padded = image.new_empty(batch, channels, height + 2, width + 2)
+            for channel, mean in enumerate(MEAN):
+                padded[:, channel].fill_(mean)
+            padded[:, :, 1:-1, 1:-1] = image
         narrow = padded.to(self.dtype)
         if self._splits_image:
             narrow = torch.cat([narrow, (padded - narrow).to(self.dtype)], dim=1)

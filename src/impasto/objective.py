@@ -20,7 +20,9 @@ from impasto.distributed import ALONE, Ranks
 from impasto.errors import SettingsError
 from impasto.memory import give_back
 from impasto.network import Network
+from impasto.recording import Recording
 from impasto.settings import Settings
+from impasto.styles import STATISTICS
 from impasto.targets import Targets, add, core_features, split
 from impasto.terms import View, make_terms
 from impasto.tiles import Tile
@@ -79,9 +81,28 @@ class Objective:
             raise SettingsError(
                 "nothing to minimise: expected alpha or beta above 0 with at least one layer"
             )
+        self._names: tuple[str, ...] = ()
+        self._recording = Recording()
 
     def evaluate(self, image: Tensor) -> Evaluation:
         """Return the terms and the gradient at ``image``, (1, 3, H, W) in [0, 1] or near it."""
+        if not self._can_be_recorded(image):
+            return self._evaluate(image)
+        values, gradient = self._recording.play(self._evaluate_flat, image)
+        *terms, total = values.unbind()
+        return Evaluation(dict(zip(self._names, terms, strict=True)), total, gradient)
+
+    def _can_be_recorded(self, image: Tensor) -> bool:
+        on_device = STATISTICS[self.settings.statistic].stays_on_device
+        return image.is_cuda and self.tile_px is None and self.ranks.count == 1 and on_device
+
+    def _evaluate_flat(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the values of the terms and the total in one tensor, and the gradient."""
+        found = self._evaluate(image)
+        self._names = tuple(found.terms)
+        return torch.stack([*found.terms.values(), found.total]), found.gradient
+
+    def _evaluate(self, image: Tensor) -> Evaluation:
         tiles = self.ranks.share(split(self.network, self.layers, image, self.tile_px))
         again, kept = tiles[: -self.tiles_kept], tiles[-self.tiles_kept :]
         sums: dict[str, Tensor] = {}

@@ -3,6 +3,8 @@
 A statistic is a sum over positions that tiles, regions and several paintings can share, and
 a distance between two such sums, each divided by its own mass: the number of positions, or
 the weight of a mask.
+
+Each says whether comparing ``stays_on_device``, or has the processor find eigenvalues.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ class Gram:
     """The distance of the paper: squared, between Gram matrices."""
 
     sum: Sum = staticmethod(gram_sum)
+    stays_on_device = True
 
     def __init__(self, target: Tensor) -> None:
         self._target = target
@@ -50,6 +53,7 @@ class Moments:
     """
 
     sum: Sum = staticmethod(moment_sum)
+    stays_on_device = False
 
     def __init__(self, target: Tensor) -> None:
         self._mean, covariance = mean_and_covariance(target)
@@ -68,6 +72,7 @@ class GramMeanStd:
     """The paper's distance, plus that of each channel's mean and standard deviation."""
 
     sum: Sum = staticmethod(moment_sum)
+    stays_on_device = True
 
     def __init__(self, target: Tensor) -> None:
         self._gram = Gram(target[:-1])

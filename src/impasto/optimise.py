@@ -75,6 +75,7 @@ class Lbfgs:
         self._pairs: deque[tuple[Vector, Vector, Tensor]] = deque()
         self._last: tuple[Vector, Vector] | None = None
         self._scale = 1.0
+        self._metric: Metric | None = None
 
     def propose(self, image: Tensor, gradient: Tensor) -> Tensor:
         """Return the next image, in the gradient's memory."""
@@ -83,7 +84,9 @@ class Lbfgs:
             self._learn(*self._last, g)
         self._last = None
         before = self._keep(g)
-        self._turn(g, Metric(image.shape))
+        if self._metric is None or self._metric.shape != image.shape:
+            self._metric = Metric(image.shape)
+        self._turn(g, self._metric)
         length = torch.linalg.vector_norm(g) / math.sqrt(len(g))
         if not self._pairs:
             g *= _FIRST_MOVE * self._scale / length.clamp_min(1e-30)
@@ -163,13 +166,13 @@ class Lbfgs:
         for s, y, rho in reversed(self._pairs):
             a = rho * s.dot(g)
             along.append(a)
-            y.add_to(g, -a)
+            y.add_to(g, a, sign=-1)
         metric.apply(g)
         if self._pairs:
             _, y, rho = self._pairs[-1]
             g /= rho * metric.square(y)
         for (s, y, rho), a in zip(self._pairs, reversed(along), strict=True):
-            s.add_to(g, a - rho * y.dot(g))
+            s.add_to(g, torch.addcmul(a, rho, y.dot(g), value=-1))
 
 
 class Adam:

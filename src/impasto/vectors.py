@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-# Entries in a piece: some MB, as much as caches hold.
-_PIECE = 2**20
+# Entries that are computed with at a time. On a processor some MB, as much as caches hold; on a
+# device so many that launching their kernels takes no time beside them.
+_PIECE, _PIECE_ON_DEVICE = 2**20, 2**26
 # The largest entry of a vector in float16 becomes this: half of what the type reaches.
 _TOP = 2.0**15
 
@@ -47,17 +48,20 @@ class Vector:
 
     def dot(self, values: Tensor | Vector) -> Tensor:
         """Return the inner product with ``values``, a scalar of the type that was kept."""
-        unit = self._unit
-        if isinstance(values, Vector):
-            unit, values = unit * values._unit, values._kept
-        parts = [kept.to(self._wide) @ piece.to(self._wide) for kept, piece in self._pieces(values)]
-        return torch.stack(parts).sum() * unit
+        other = values._kept if isinstance(values, Vector) else values
+        parts = [kept.to(self._wide) @ piece.to(self._wide) for kept, piece in self._pieces(other)]
+        product = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
+        if isinstance(values, Vector) and values._is_scaled:
+            product = product * values._unit
+        return product * self._unit if self._is_scaled else product
 
-    def add_to(self, values: Tensor, factor: Tensor | float = 1.0) -> None:
-        """Add ``factor`` times this vector to ``values``, in place."""
-        scale = self._unit * factor
+    def add_to(self, values: Tensor, factor: Tensor | None = None, *, sign: int = 1) -> None:
+        """Add ``sign`` times ``factor``, or 1, times this vector to ``values``, in place."""
+        scale = self._unit if factor is None else factor
+        if self._is_scaled and factor is not None:
+            scale = self._unit * factor
         for kept, piece in self._pieces(values):
-            piece.addcmul_(kept.to(self._wide), scale)
+            piece.addcmul_(kept.to(self._wide), scale, value=sign)
 
     def become_change_to(self, values: Tensor) -> None:
         """Become ``values`` less what this vector was, in its place."""
@@ -65,8 +69,14 @@ class Vector:
         if self._is_scaled:
             self._unit = before + _unit(_largest(values), self._kept.dtype)
         for kept, piece in self._pieces(values):
-            change = piece - kept.to(self._wide) * before
+            was = kept.to(self._wide) * before if self._is_scaled else kept
+            change = piece - was
             kept.copy_(change / self._unit if self._is_scaled else change)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is kept."""
+        return self._kept.device
 
     def __len__(self) -> int:
         """Count the entries."""
@@ -74,14 +84,21 @@ class Vector:
 
     def __getitem__(self, part: slice) -> Tensor:
         """Return a part of the vector, of the type that was kept."""
-        return self._kept[part].to(self._wide) * self._unit
+        wide = self._kept[part].to(self._wide)
+        return wide * self._unit if self._is_scaled else wide
 
     @property
     def _is_scaled(self) -> bool:
         return self._kept.dtype == torch.float16
 
     def _pieces(self, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        return zip(torch.split(self._kept, _PIECE), torch.split(values, _PIECE), strict=True)
+        count = entries_at_once(values.device)
+        return zip(torch.split(self._kept, count), torch.split(values, count), strict=True)
+
+
+def entries_at_once(device: torch.device) -> int:
+    """Return how many entries are computed with at a time on ``device``."""
+    return _PIECE if device.type == "cpu" else _PIECE_ON_DEVICE
 
 
 def _largest(values: Tensor) -> Tensor:

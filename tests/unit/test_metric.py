@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from impasto import metric
+from impasto import vectors
 from impasto.metric import Metric
 from impasto.vectors import Vector
 
@@ -49,5 +49,5 @@ def test_by_blocks_it_is_what_it_is_at_once(monkeypatch, size):
         return found, Metric(shape).square(Vector(values, torch.float64))
 
     at_once = weighed()
-    monkeypatch.setattr(metric, "_BLOCK", 20)
+    monkeypatch.setattr(vectors, "_PIECE", 20)
     torch.testing.assert_close(weighed(), at_once)

@@ -61,6 +61,8 @@ def test_a_multiple_is_added_in_place(dtype):
     expected = values + 3 * wide(vector, 50)
     vector.add_to(values, torch.tensor(3.0, dtype=torch.float64))
     torch.testing.assert_close(values, expected)
+    vector.add_to(values, torch.tensor(3.0, dtype=torch.float64), sign=-1)
+    torch.testing.assert_close(values, seeded(50, 2))
 
 
 @TYPES

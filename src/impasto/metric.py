@@ -16,6 +16,7 @@ from impasto.vectors import Vector, entries_at_once
 
 # The highest frequency there is, in cycles a pixel: there the metric is 1.
 _HIGHEST = 0.5
+_LONGEST_PX = 128
 
 
 class Metric:
@@ -99,7 +100,7 @@ class Metric:
             options = {"dtype": like.dtype, "device": like.device}
             down = torch.fft.fftfreq(self._height_px, **options).view(-1, 1)
             across = torch.fft.rfftfreq(self._width_px, **options)
-            lowest = 1 / max(self._height_px, self._width_px)
+            lowest = 1 / min(_LONGEST_PX, max(self._height_px, self._width_px))
             weights = _HIGHEST / torch.hypot(down, across[columns]).clamp_min_(lowest)
             # All but the ends stand for two.
             counts = torch.full_like(across, 2.0)

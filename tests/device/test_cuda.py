@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from impasto import checkpoint, pipeline
+from impasto import checkpoint, operations, pipeline
 from impasto.metric import Metric
 from impasto.objective import Objective
 from impasto.recording import Recording
@@ -59,13 +59,21 @@ def test_the_gradient_is_the_processors(pooling, padding, statistic, objective_o
         assert found.values() == pytest.approx(wanted.values(), rel=1e-10)
 
 
+@pytest.mark.parametrize("padding", ["replicate", "zeros", "circular"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_in_narrower_types_too(dtype, objective_on, picture):
-    image = picture(45, 58, seed=8, dtype=torch.float32)
-    wanted = objective_on(CPU).evaluate(image.double()).gradient
-    found = objective_on(CUDA, dtype=dtype).evaluate(image.to(CUDA)).gradient.cpu()
-    error = (found - wanted).norm() / wanted.norm()
-    assert error < {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 5e-2}[dtype]
+def test_in_narrower_types_it_is_as_near_as_the_processors(dtype, padding, objective_on, picture):
+    image, options = picture(48, 64, seed=8), {"padding": padding, "size": (48, 64)}
+    exact = objective_on(CPU, **options).evaluate(image).gradient
+    errors = [
+        objective_on(device, dtype=dtype, **options)
+        .evaluate(image.to(device, torch.float32))
+        .gradient.cpu()
+        .sub(exact)
+        .norm()
+        / exact.norm()
+        for device in (CPU, CUDA)
+    ]
+    assert errors[1] < 1.5 * errors[0] + 1e-6
 
 
 def test_a_recording_plays_on_other_images_and_leaves_what_it_gave(objective_on, picture):
@@ -143,12 +151,13 @@ def test_it_goes_on_from_a_checkpoint_to_the_same_picture(job_of, tmp_path):
 
 
 def test_where_the_device_runs_out_of_memory_it_goes_on_in_tiles(job_of):
-    job = job_of(size=1600, coarsest=1600, iterations=3, device="cuda")
+    job = job_of(size=1600, coarsest=1600, iterations=4, device="cuda")
     painting = pipeline.iterate(job)
+    torch.cuda.reset_peak_memory_stats()
     next(painting)
     torch.cuda.empty_cache()
-    total = torch.cuda.mem_get_info()[1]
-    room = torch.cuda.memory_allocated() + 150 * 2**20
+    held, total = torch.cuda.memory_allocated(), torch.cuda.mem_get_info()[1]
+    room = held + 0.6 * (torch.cuda.max_memory_allocated() - held)
     try:
         torch.cuda.set_per_process_memory_fraction(room / total)
         step = next(painting)
@@ -156,3 +165,27 @@ def test_where_the_device_runs_out_of_memory_it_goes_on_in_tiles(job_of):
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert "memory ran out after 1 steps: the painting goes on in tiles" in step.notes[0]
     assert next(painting).losses["total"] < step.losses["total"] * 1.5
+
+
+@pytest.mark.parametrize("size", [(33, 40), (16, 17), (2, 2)])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16])
+def test_our_kernels_pool_as_the_processor_does(dtype, size):
+    generator = torch.Generator().manual_seed(0)
+    # Few values: the largest of four is often among them twice.
+    features = torch.randint(0, 4, (2, 24, *size), generator=generator).to(dtype)
+    features = features.contiguous(memory_format=torch.channels_last)
+    pooled = operations.pool(features, "max")
+    gradient = torch.randn(pooled.shape, generator=generator).to(dtype)
+    wanted = operations.pool_backward(gradient, features, pooled, "max")
+    assert operations._kernels_for(features.to(CUDA)) is not None
+    found = operations.pool(features.to(CUDA), "max")
+    assert found.cpu().equal(pooled)
+    back = operations.pool_backward(gradient.to(CUDA), features.to(CUDA), found, "max")
+    assert back.cpu().equal(wanted)
+
+
+def test_without_triton_the_built_in_operations_do_it(monkeypatch, objective_on, picture):
+    image = picture(45, 58, seed=8).to(CUDA)
+    wanted = objective_on(CUDA).evaluate(image).gradient
+    monkeypatch.setattr(operations, "_kernels", lambda device: None)
+    torch.testing.assert_close(objective_on(CUDA).evaluate(image).gradient, wanted)

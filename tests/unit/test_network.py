@@ -229,9 +229,9 @@ def most_kept(ours, image):
     maps, counts = [], []
     convolve = ours.convolve
 
-    def watched(features, name):
+    def watched(features, name, **options):
         counts.append(sum(ref() is not None for ref in maps))
-        found = convolve(features, name)
+        found = convolve(features, name, **options)
         maps.append(weakref.ref(found))
         return found
 

@@ -1,0 +1,122 @@
+"""Max pooling on CUDA, one pass over the maps each way, in Triton, which comes with torch there.
+
+Written in torch's operations, as elsewhere, the way back takes a dozen passes. Maps lie in memory
+channels last, (B, H, W, C).
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+_ENTRIES = 1024
+_SIZES = ["count", "rows", "columns", "height", "width"]
+
+
+def max_pool(features: Tensor) -> Tensor:
+    """Halve maps (B, C, H, W); an odd last row or column is dropped."""
+    batch, channels, height, width = features.shape
+    features = features.contiguous(memory_format=torch.channels_last)
+    pooled = torch.empty(
+        (batch, channels, height // 2, width // 2),
+        dtype=features.dtype,
+        device=features.device,
+        memory_format=torch.channels_last,
+    )
+    with torch.cuda.device(features.device):
+        _pool[_grid(pooled)](
+            features,
+            pooled,
+            pooled.numel(),
+            channels,
+            height // 2,
+            width // 2,
+            height,
+            width,
+            ENTRIES=_ENTRIES,
+        )
+    return pooled
+
+
+def max_pool_backward(gradient: Tensor, features: Tensor) -> Tensor:
+    """Take the gradient of the pooled maps to the first of the largest among each four."""
+    _, channels, height, width = features.shape
+    features = features.contiguous(memory_format=torch.channels_last)
+    gradient = gradient.contiguous(memory_format=torch.channels_last)
+    whole = torch.empty_like(features)
+    if height % 2:
+        whole[:, :, -1] = 0
+    if width % 2:
+        whole[:, :, :, -1] = 0
+    with torch.cuda.device(features.device):
+        _pool_backward[_grid(gradient)](
+            gradient,
+            features,
+            whole,
+            gradient.numel(),
+            channels,
+            height // 2,
+            width // 2,
+            height,
+            width,
+            ENTRIES=_ENTRIES,
+        )
+    return whole
+
+
+def _grid(pooled: Tensor) -> tuple[int]:
+    return (triton.cdiv(pooled.numel(), _ENTRIES),)
+
+
+@triton.jit
+def _corner(at, channels, rows, columns, height, width):
+    """Return where the first of the four lies that are pooled to the entry ``at``."""
+    channel, at = at % channels, at // channels
+    x, at = at % columns, at // columns
+    y, picture = at % rows, at // rows
+    return ((picture * height + 2 * y) * width + 2 * x) * channels + channel
+
+
+@triton.jit
+def _largest(first, second):
+    return tl.maximum(first, second, propagate_nan=tl.PropagateNan.ALL)
+
+
+@triton.jit(do_not_specialize=_SIZES)
+def _pool(features, pooled, count, channels, rows, columns, height, width, ENTRIES: tl.constexpr):
+    at = tl.program_id(0).to(tl.int64) * ENTRIES + tl.arange(0, ENTRIES)
+    here = at < count
+    corner = features + _corner(at, channels, rows, columns, height, width)
+    below = corner + width * channels
+    first, second = tl.load(corner, mask=here), tl.load(corner + channels, mask=here)
+    third, fourth = tl.load(below, mask=here), tl.load(below + channels, mask=here)
+    found = _largest(_largest(first, second), _largest(third, fourth))
+    tl.store(pooled + at, found, mask=here)
+
+
+@triton.jit(do_not_specialize=_SIZES)
+def _pool_backward(
+    gradient, features, whole, count, channels, rows, columns, height, width, ENTRIES: tl.constexpr
+):
+    at = tl.program_id(0).to(tl.int64) * ENTRIES + tl.arange(0, ENTRIES)
+    here = at < count
+    place = _corner(at, channels, rows, columns, height, width)
+    corner = features + place
+    below = corner + width * channels
+    first, second = tl.load(corner, mask=here), tl.load(corner + channels, mask=here)
+    third, fourth = tl.load(below, mask=here), tl.load(below + channels, mask=here)
+    largest = _largest(_largest(first, second), _largest(third, fourth))
+    slope = tl.load(gradient + at, mask=here)
+    nothing = tl.zeros_like(slope)
+    is_first = first == largest
+    is_second = (second == largest) & ~is_first
+    is_third = (third == largest) & ~is_first & ~is_second
+    is_fourth = ~is_first & ~is_second & ~is_third
+    corner = whole + place
+    below = corner + width * channels
+    tl.store(corner, tl.where(is_first, slope, nothing), mask=here)
+    tl.store(corner + channels, tl.where(is_second, slope, nothing), mask=here)
+    tl.store(below, tl.where(is_third, slope, nothing), mask=here)
+    tl.store(below + channels, tl.where(is_fourth, slope, nothing), mask=here)

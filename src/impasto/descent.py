@@ -94,17 +94,22 @@ class Descent:
             or wider.
         settings: which optimiser, and its step and history.
         history_dtype: number type of what L-BFGS remembers; None for the image's own.
+        longest_px: the longest wave that L-BFGS favours before it has learnt; None for no limit.
 
     Raises:
         ValueError: the optimiser cannot go by what the state remembers.
     """
 
     def __init__(
-        self, state: State, settings: Settings, history_dtype: torch.dtype | None = None
+        self,
+        state: State,
+        settings: Settings,
+        history_dtype: torch.dtype | None = None,
+        longest_px: int | None = None,
     ) -> None:
         self._image, self._best, self._steps = state.image, state.best, state.steps
         self._settled, self._rescues = state.settled, state.rescues
-        self._optimiser = make_optimiser(settings, history_dtype)
+        self._optimiser = make_optimiser(settings, history_dtype, longest_px)
         if state.remembered:
             try:
                 self._optimiser.remember(state.remembered)

@@ -16,7 +16,6 @@ from impasto.vectors import Vector, entries_at_once
 
 # The highest frequency there is, in cycles a pixel: there the metric is 1.
 _HIGHEST = 0.5
-_LONGEST_PX = 128
 
 
 class Metric:
@@ -26,13 +25,15 @@ class Metric:
     transformed at once is, by blocks of rows, then by blocks of columns: beside half a spectrum,
     which has the size of the channel, nothing is in memory that grows with the picture.
 
-    Attributes:
+    Args:
         shape: the picture's, (..., H, W).
+        longest_px: waves longer than this are weighed as those of this length; None for no limit.
     """
 
-    def __init__(self, shape: torch.Size) -> None:
+    def __init__(self, shape: torch.Size, longest_px: int | None = None) -> None:
         self.shape = shape
         self._height_px, self._width_px = shape[-2:]
+        self._longest_px = min(max(shape[-2:]), longest_px or max(shape[-2:]))
         self._columns = self._width_px // 2 + 1
         # Of the last block of columns: where there is one, all channels and steps share it.
         self._made: tuple[slice, Tensor, Tensor] | None = None
@@ -100,7 +101,7 @@ class Metric:
             options = {"dtype": like.dtype, "device": like.device}
             down = torch.fft.fftfreq(self._height_px, **options).view(-1, 1)
             across = torch.fft.rfftfreq(self._width_px, **options)
-            lowest = 1 / min(_LONGEST_PX, max(self._height_px, self._width_px))
+            lowest = 1 / self._longest_px
             weights = _HIGHEST / torch.hypot(down, across[columns]).clamp_min_(lowest)
             # All but the ends stand for two.
             counts = torch.full_like(across, 2.0)

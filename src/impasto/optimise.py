@@ -68,10 +68,13 @@ class Lbfgs:
     Args:
         history: how many pairs are remembered.
         dtype: their number type; None for the image's own.
+        longest_px: the longest wave that the metric favours; None for no limit.
     """
 
-    def __init__(self, history: int, dtype: torch.dtype | None = None) -> None:
-        self._history, self._dtype = history, dtype
+    def __init__(
+        self, history: int, dtype: torch.dtype | None = None, longest_px: int | None = None
+    ) -> None:
+        self._history, self._dtype, self._longest_px = history, dtype, longest_px
         self._pairs: deque[tuple[Vector, Vector, Tensor]] = deque()
         self._last: tuple[Vector, Vector] | None = None
         self._scale = 1.0
@@ -85,7 +88,7 @@ class Lbfgs:
         self._last = None
         before = self._keep(g)
         if self._metric is None or self._metric.shape != image.shape:
-            self._metric = Metric(image.shape)
+            self._metric = Metric(image.shape, self._longest_px)
         self._turn(g, self._metric)
         length = torch.linalg.vector_norm(g) / math.sqrt(len(g))
         if not self._pairs:
@@ -230,8 +233,10 @@ def _number(found: Mapping[str, Tensor], name: str) -> float:
     return value
 
 
-def make_optimiser(settings: Settings, history_dtype: torch.dtype | None = None) -> Optimiser:
-    """Build the optimiser that ``settings`` name; L-BFGS remembers in ``history_dtype``."""
+def make_optimiser(
+    settings: Settings, history_dtype: torch.dtype | None = None, longest_px: int | None = None
+) -> Optimiser:
+    """Build the optimiser that ``settings`` name; the rest is for L-BFGS, as it says there."""
     if settings.optimiser == "adam":
         return Adam(settings.learning_rate)
-    return Lbfgs(settings.history, history_dtype)
+    return Lbfgs(settings.history, history_dtype, longest_px)

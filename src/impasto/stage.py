@@ -20,6 +20,10 @@ from impasto.recipe import Decisions, Recipe
 from impasto.records import Result, Step
 from impasto.settings import Settings
 
+# Where a coarser size was painted before, longer waves are settled, and steps that favoured them
+# would tint whole corners. Measured in docs/speed.md.
+_LONGEST_PX = 32
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -69,7 +73,7 @@ class Stage:
         """
         way = self.way
         settings = self.used.model_copy(update={"history": way.history})
-        return Descent(state, settings, way.history_dtype)
+        return Descent(state, settings, way.history_dtype, _LONGEST_PX if self.place else None)
 
     @property
     def done(self) -> int:

@@ -7,7 +7,7 @@ used, and forgotten, while it is still in the processor's cache.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -91,8 +91,10 @@ class Vector:
     def _is_scaled(self) -> bool:
         return self._kept.dtype == torch.float16
 
-    def _pieces(self, values: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _pieces(self, values: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
         count = entries_at_once(values.device)
+        if len(values) <= count:
+            return ((self._kept, values),)
         return zip(torch.split(self._kept, count), torch.split(values, count), strict=True)
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from impasto import vectors
+from impasto import optimise, pipeline, vectors
 from impasto.metric import Metric
 from impasto.vectors import Vector
 
@@ -17,6 +17,16 @@ def test_a_wave_is_weighed_by_one_over_its_frequency(cycles, weight):
     values = wave.flatten().clone()
     Metric(torch.Size((1, 3, 20, 32))).apply(values)
     torch.testing.assert_close(values, weight * wave.flatten())
+
+
+def test_waves_longer_than_asked_for_are_weighed_alike():
+    columns = torch.arange(32, dtype=torch.float64)
+    waves = [torch.cos(2 * math.pi * cycles * columns / 32) for cycles in (1, 2, 4, 8)]
+    values = torch.cat(waves).view(4, 1, 32)
+    weighed = values.flatten().clone()
+    Metric(torch.Size((4, 1, 32)), longest_px=8).apply(weighed)
+    factors = torch.tensor([4.0, 4.0, 4.0, 2.0], dtype=torch.float64).view(4, 1, 1)
+    torch.testing.assert_close(weighed, (factors * values).flatten())
 
 
 @pytest.mark.parametrize("size", [(7, 9), (8, 9), (7, 8), (8, 8), (1, 5)])
@@ -51,3 +61,16 @@ def test_by_blocks_it_is_what_it_is_at_once(monkeypatch, size):
     at_once = weighed()
     monkeypatch.setattr(vectors, "_PIECE", 20)
     torch.testing.assert_close(weighed(), at_once)
+
+
+def test_only_the_coarsest_size_favours_the_longest_waves(job_of, monkeypatch):
+    made = {}
+
+    def make(shape, longest_px):
+        made[max(shape[-2:])] = longest_px
+        return Metric(shape, longest_px)
+
+    monkeypatch.setattr(optimise, "Metric", make)
+    for _ in pipeline.iterate(job_of(margin=0)):
+        pass
+    assert made == {32: None, 48: 32}

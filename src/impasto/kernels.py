@@ -12,7 +12,6 @@ import triton.language as tl
 from torch import Tensor
 
 _ENTRIES = 1024
-_SIZES = ["count", "rows", "columns", "height", "width"]
 
 
 def max_pool(features: Tensor) -> Tensor:
@@ -84,7 +83,7 @@ def _largest(first, second):
     return tl.maximum(first, second, propagate_nan=tl.PropagateNan.ALL)
 
 
-@triton.jit(do_not_specialize=_SIZES)
+@triton.jit
 def _pool(features, pooled, count, channels, rows, columns, height, width, ENTRIES: tl.constexpr):
     at = tl.program_id(0).to(tl.int64) * ENTRIES + tl.arange(0, ENTRIES)
     here = at < count
@@ -96,7 +95,7 @@ def _pool(features, pooled, count, channels, rows, columns, height, width, ENTRI
     tl.store(pooled + at, found, mask=here)
 
 
-@triton.jit(do_not_specialize=_SIZES)
+@triton.jit
 def _pool_backward(
     gradient, features, whole, count, channels, rows, columns, height, width, ENTRIES: tl.constexpr
 ):

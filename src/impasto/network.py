@@ -28,6 +28,9 @@ from impasto.layers import Layer, architecture, check_layer, deepest
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 _COLOURS = 3
+# Fewer channels than this leave a GPU's tensor cores unused: at 2048 pixels conv1_1 took 3.0
+# instead of 0.6 ms with eight, and its way back 0.8 with three as with sixteen.
+_FEWEST_CHANNELS = 16
 
 
 @dataclass(frozen=True)
@@ -148,9 +151,10 @@ class Network:
         if name == "conv1_1" and self._splits_image:
             weight = weight.repeat(1, 2, 1, 1)
             if self._has_tensor_cores:
-                # They take channels by eights; without, another kernel takes a tenth of a step.
-                weight = F.pad(weight, (0, 0, 0, 0, 0, 2))
-                backward_weight = F.pad(backward_weight, (0, 0, 0, 0, 0, 0, 0, 5))
+                # For fewer channels cuDNN takes kernels that know nothing of them.
+                weight = F.pad(weight, (0, 0, 0, 0, 0, _FEWEST_CHANNELS - weight.shape[1]))
+                more = _FEWEST_CHANNELS - _COLOURS
+                backward_weight = F.pad(backward_weight, (0, 0, 0, 0, 0, 0, 0, more))
             weight, backward_weight = self._place(weight), self._place(backward_weight)
         return _Convolution(weight, bias.to(self.device, self.dtype), backward_weight)
 
@@ -180,9 +184,12 @@ class Network:
             padded[:, :, 1:-1, 1:-1] = image
         narrow = padded.to(self.dtype)
         if self._splits_image:
+            batch, _, *size_px = narrow.shape
             parts = [narrow, (padded - narrow).to(self.dtype)]
             if self._has_tensor_cores:
-                parts.append(torch.zeros_like(narrow[:, :2]))
+                parts.append(
+                    narrow.new_zeros(()).expand(batch, _FEWEST_CHANNELS - 2 * _COLOURS, *size_px)
+                )
             narrow = torch.cat(parts, dim=1)
         return narrow.contiguous(memory_format=torch.channels_last)
 
@@ -216,8 +223,8 @@ class Network:
             padding = 1
         if not rectified:
             return F.conv2d(features, convolution.weight, convolution.bias, padding=padding)
-        if self._has_tensor_cores and name != "conv1_1":
-            # One pass over the maps instead of three; of few channels cuDNN makes a slow one.
+        if self._has_tensor_cores:
+            # One pass over the maps instead of three.
             return torch.cudnn_convolution_relu(
                 features, convolution.weight, convolution.bias, (1, 1), (padding,) * 2, (1, 1), 1
             )

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from impasto import modes, network, weightfiles, weights
+from impasto import modes, network, pipeline, weightfiles, weights
 from impasto.layers import architecture
 
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
@@ -134,3 +134,18 @@ def job_of(small_network, picture, monkeypatch):
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def paint():
+    """``paint(job, **options)``: all Steps of a job, and its Result."""
+
+    def run(job, **options):
+        painting, steps = pipeline.iterate(job, **options), []
+        while True:
+            try:
+                steps.append(next(painting))
+            except StopIteration as end:
+                return steps, end.value
+
+    return run

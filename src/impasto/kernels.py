@@ -6,6 +6,8 @@ channels last, (B, H, W, C).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import triton
 import triton.language as tl
@@ -24,24 +26,13 @@ def max_pool(features: Tensor) -> Tensor:
         device=features.device,
         memory_format=torch.channels_last,
     )
-    with torch.cuda.device(features.device):
-        _pool[_grid(pooled)](
-            features,
-            pooled,
-            pooled.numel(),
-            channels,
-            height // 2,
-            width // 2,
-            height,
-            width,
-            ENTRIES=_ENTRIES,
-        )
+    _launch(_pool, features, features, pooled)
     return pooled
 
 
 def max_pool_backward(gradient: Tensor, features: Tensor) -> Tensor:
     """Take the gradient of the pooled maps to the first of the largest among each four."""
-    _, channels, height, width = features.shape
+    height, width = features.shape[-2:]
     features = features.contiguous(memory_format=torch.channels_last)
     gradient = gradient.contiguous(memory_format=torch.channels_last)
     whole = torch.empty_like(features)
@@ -49,24 +40,19 @@ def max_pool_backward(gradient: Tensor, features: Tensor) -> Tensor:
         whole[:, :, -1] = 0
     if width % 2:
         whole[:, :, :, -1] = 0
-    with torch.cuda.device(features.device):
-        _pool_backward[_grid(gradient)](
-            gradient,
-            features,
-            whole,
-            gradient.numel(),
-            channels,
-            height // 2,
-            width // 2,
-            height,
-            width,
-            ENTRIES=_ENTRIES,
-        )
+    _launch(_pool_backward, features, gradient, features, whole)
     return whole
 
 
-def _grid(pooled: Tensor) -> tuple[int]:
-    return (triton.cdiv(pooled.numel(), _ENTRIES),)
+def _launch(kernel: Any, features: Tensor, *maps: Tensor) -> None:
+    """Run ``kernel`` on ``maps``, for each entry of what ``features`` are pooled to."""
+    batch, channels, height, width = features.shape
+    rows, columns = height // 2, width // 2
+    count = batch * rows * columns * channels
+    with torch.cuda.device(features.device):
+        kernel[(triton.cdiv(count, _ENTRIES),)](
+            *maps, count, channels, rows, columns, height, width, ENTRIES=_ENTRIES
+        )
 
 
 @triton.jit

@@ -117,18 +117,9 @@ def test_the_metric_is_the_processors():
     torch.testing.assert_close(there.cpu(), values)
 
 
-def paint(job, **options):
-    painting, steps = pipeline.iterate(job, **options), []
-    while True:
-        try:
-            steps.append(next(painting))
-        except StopIteration as end:
-            return steps, end.value
-
-
 @pytest.mark.parametrize("mode", ["style_transfer", "content", "style"])
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
-def test_a_painting_is_the_processors(mode, optimiser, job_of):
+def test_a_painting_is_the_processors(mode, optimiser, job_of, paint):
     here, there = (
         paint(job_of(mode, optimiser=optimiser, device=device))[0] for device in ("cpu", "cuda")
     )
@@ -138,7 +129,7 @@ def test_a_painting_is_the_processors(mode, optimiser, job_of):
         assert there[place].losses["total"] == pytest.approx(wanted, rel=1e-3 * (1 + place))
 
 
-def test_it_goes_on_from_a_checkpoint_to_the_same_picture(job_of, tmp_path):
+def test_it_goes_on_from_a_checkpoint_to_the_same_picture(job_of, tmp_path, paint):
     job = job_of(device="cuda")
     _, whole = paint(job)
     painting = pipeline.iterate(job)

@@ -14,16 +14,6 @@ from impasto.checkpoint import Keeper
 from impasto.errors import CheckpointError
 
 
-def paint(job, *, resume=None):
-    steps = []
-    painting = pipeline.iterate(job, resume=resume)
-    while True:
-        try:
-            steps.append(next(painting))
-        except StopIteration as end:
-            return steps, end.value
-
-
 def kept_after(job, steps, path):
     """Paint so many steps, and write and read a checkpoint there."""
     painting = pipeline.iterate(job)
@@ -41,7 +31,7 @@ def path(tmp_path):
 
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
 @pytest.mark.parametrize("mode", ["style_transfer", "content", "style"])
-def test_a_painting_goes_on_from_any_step_to_the_same_bits(job_of, path, mode, optimiser):
+def test_a_painting_goes_on_from_any_step_to_the_same_bits(job_of, path, mode, optimiser, paint):
     job = job_of(mode, optimiser=optimiser, history=3)
     steps, result = paint(job)
     for done in range(1, 13):
@@ -54,7 +44,7 @@ def test_a_painting_goes_on_from_any_step_to_the_same_bits(job_of, path, mode, o
         assert again.time_s > 0
 
 
-def test_in_tiles_too(job_of, path):
+def test_in_tiles_too(job_of, path, paint):
     job = job_of(size=300, coarsest=300, memory=2**20, style_layers={"relu1_1": 1, "relu2_1": 1},
                  content_layers={"relu2_2": 1}, iterations=4)  # fmt: skip
     _, result = paint(job)
@@ -81,7 +71,7 @@ def test_what_was_steered_stays_steered(job_of, path):
 
 
 def test_a_painting_interrupted_in_the_middle_of_a_step_is_kept_as_after_the_last(
-    job_of, path, monkeypatch
+    job_of, path, monkeypatch, paint
 ):
     job = job_of()
     _, result = paint(job)
@@ -129,13 +119,13 @@ def test_before_the_first_step_there_is_nothing_to_keep(job_of, path):
         ({"precision": "bf16"}, "precision was 'fp32', and is 'bf16'"),
     ],
 )
-def test_a_checkpoint_of_another_painting_is_refused(job_of, path, options, told):
+def test_a_checkpoint_of_another_painting_is_refused(job_of, path, options, told, paint):
     kept = kept_after(job_of(), 3, path)
     with pytest.raises(CheckpointError, match=f"of another painting: .*{told}"):
         paint(job_of(**options), resume=kept)
 
 
-def test_a_checkpoint_of_another_version_is_refused(job_of, path):
+def test_a_checkpoint_of_another_version_is_refused(job_of, path, paint):
     kept = kept_after(job_of(), 3, path)
     versions = kept.recipe.versions.model_copy(update={"torch": "1.0"})
     kept = replace(kept, recipe=kept.recipe.model_copy(update={"versions": versions}))
@@ -184,7 +174,7 @@ def test_what_is_damaged_is_refused_in_one_line(job_of, path, change, vectors, t
 
 
 @pytest.mark.parametrize("change", [{"place": 9}, {"place": 1}, {"steps": 200}, {"rows": []}])
-def test_what_does_not_fit_the_painting_is_refused(job_of, path, change):
+def test_what_does_not_fit_the_painting_is_refused(job_of, path, change, paint):
     kept_after(job_of(), 4, path)
     rewritten(path, change=lambda rest: rest | change)
     with pytest.raises(CheckpointError, match="does not fit the painting"):
@@ -192,7 +182,7 @@ def test_what_does_not_fit_the_painting_is_refused(job_of, path, change):
 
 
 @pytest.mark.parametrize("name", ["scale", "pairs.1.rho", "pairs.0.s", "last.move.unit"])
-def test_vectors_of_no_optimiser_are_refused(job_of, path, name):
+def test_vectors_of_no_optimiser_are_refused(job_of, path, name, paint):
     kept_after(job_of(), 4, path)
     rewritten(path, vectors=lambda found: found.pop(f"remembered.{name}"))
     with pytest.raises(CheckpointError, match="does not fit the painting"):

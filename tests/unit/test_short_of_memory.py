@@ -14,15 +14,6 @@ ERRORS = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"),
           RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")]  # fmt: skip
 
 
-def paint(job, **options):
-    painting, steps = pipeline.iterate(job, **options), []
-    while True:
-        try:
-            steps.append(next(painting))
-        except StopIteration as end:
-            return steps, end.value
-
-
 @pytest.fixture
 def run_out(monkeypatch):
     """``run_out(room, name, *calls)``: memory runs out at some calls, counted from 1."""
@@ -43,7 +34,7 @@ def run_out(monkeypatch):
 
 
 @pytest.mark.parametrize("error", ERRORS)
-def test_it_goes_on_from_the_last_step_and_says_so(job_of, run_out, error):
+def test_it_goes_on_from_the_last_step_and_says_so(job_of, run_out, error, paint):
     run_out(Objective, "evaluate", 5, error=error)
     steps, result = paint(job_of())
     assert [step.step for step in steps] == list(range(1, 13))
@@ -55,7 +46,7 @@ def test_it_goes_on_from_the_last_step_and_says_so(job_of, run_out, error):
     assert not any(step.notes for step in steps[5:])
 
 
-def test_obeying_what_was_decided_paints_the_same_without_running_out(job_of, run_out):
+def test_obeying_what_was_decided_paints_the_same_without_running_out(job_of, run_out, paint):
     run_out(Objective, "evaluate", 5)
     _, result = paint(job_of())
     assert len(result.recipe.decisions.budgets) == 1
@@ -65,7 +56,7 @@ def test_obeying_what_was_decided_paints_the_same_without_running_out(job_of, ru
     assert again.recipe == result.recipe
 
 
-def test_a_checkpoint_from_after_it_goes_on_as_narrow(job_of, run_out, tmp_path):
+def test_a_checkpoint_from_after_it_goes_on_as_narrow(job_of, run_out, tmp_path, paint):
     run_out(Objective, "evaluate", 3)
     job = job_of(history=8)
     painting = pipeline.iterate(job)
@@ -79,7 +70,7 @@ def test_a_checkpoint_from_after_it_goes_on_as_narrow(job_of, run_out, tmp_path)
     assert again.recipe.decisions.budgets[0].after == 2
 
 
-def test_targets_that_do_not_fit_are_made_in_a_narrower_way(job_of, run_out):
+def test_targets_that_do_not_fit_are_made_in_a_narrower_way(job_of, run_out, paint):
     run_out(Preparation, "targets", 1)
     steps, result = paint(job_of())
     assert len(steps) == 12
@@ -97,7 +88,7 @@ def test_where_nothing_narrower_is_left_it_ends(job_of, run_out):
     assert painting.checkpoint().state.steps == 4
 
 
-def test_another_fault_is_no_want_of_memory(job_of, run_out):
+def test_another_fault_is_no_want_of_memory(job_of, run_out, paint):
     run_out(Objective, "evaluate", 5, error=RuntimeError("shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes cannot"):
         paint(job_of())

@@ -1,6 +1,7 @@
 """Time predicted: from rates that are measured once for a machine, and sizes alone."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -48,6 +49,15 @@ def test_tiles_cost_second_looks_unless_they_are_kept_and_ranks_share_them():
     anew = RATES.step_s(demand(400), way(200, keep_content=False))
     assert whole < kept < tiles < anew
     assert shared < 0.4 * whole
+
+
+def test_operations_take_longer_in_tiles():
+    slower = replace(RATES, overhead_s=0.0, vector_s=0.0, in_tiles=1.5)
+    whole, tiles = (
+        replace(slower, in_tiles=1.0).step_s(demand(400), way(tile_px)) for tile_px in (None, 200)
+    )
+    assert slower.step_s(demand(400), way()) == whole
+    assert slower.step_s(demand(400), way(200)) == pytest.approx(1.5 * tiles)
 
 
 def test_a_longer_history_takes_longer_until_the_steps_end():

@@ -30,7 +30,9 @@ def covered(picture: Picture, scale: Scale) -> Tensor:
 
 
 def extend(pixels: Tensor, scale: Scale) -> Tensor:
-    """Continue a picture over the margin, by its own reflection."""
+    """Continue a picture over the margin, by its own reflection; without one it stays itself."""
+    if not scale.margin_px:
+        return pixels
     return F.pad(pixels, (scale.margin_px,) * 4, mode="reflect")
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from impasto import canvas, outset, steering
 from impasto.descent import Descent, Iterate, State
-from impasto.memory import BASE_BYTES, is_out_of_memory
+from impasto.memory import BASE_BYTES, give_back, is_out_of_memory
 from impasto.network import Network
 from impasto.objective import Evaluation, Objective
 from impasto.preparation import Preparation
@@ -83,6 +83,7 @@ class Course:
         """
         while self.stage.point.steps == self.stage.scale.iterations:
             if self.stage.place + 1 == len(self.stage.given.scales):
+                self._finish()
                 return False
             self._in_memory(self._refine)
         self._obey()
@@ -167,6 +168,12 @@ class Course:
         point = self._descent.step(self._evaluate, is_last=is_last)
         self.stage = replace(stage, point=point)
 
+    def _finish(self) -> None:
+        """Make room for the finished picture."""
+        self._evaluate = self._targets = None
+        if self.stage.way.tile_px is not None:
+            give_back(self.stage.plan.device)
+
     def _refine(self) -> None:
         """Go on to the next size."""
         place = self.stage.place + 1
@@ -182,6 +189,8 @@ class Course:
         made_for = (stage.place, way.tile_px, way.keep_content, steering.needs_targets(stage.used))
         if self._targets is None or self._targets[0] != made_for:
             self._targets = None
+            if way.tile_px is not None:
+                give_back(stage.plan.device)
             preparation = Preparation(
                 stage.given_as_used, self._network, stage.plan.device, self._reuse
             )

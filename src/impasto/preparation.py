@@ -60,8 +60,14 @@ class Preparation:
         given = self.given
         if given.start is not None:
             return self._place(canvas.extend(canvas.covered(given.start, scale), scale))
-        parts = [self.start(name, scale) * share for name, share in given.starts.items()]
-        return self._place(torch.stack(parts).sum(0))
+        image: Tensor | None = None
+        for name, share in given.starts.items():
+            part = self.start(name, scale)
+            part = part if share == 1 else part * share
+            image = part if image is None else image + part
+            del part  # a large picture is not to be in memory more often than needed
+        assert image is not None
+        return self._place(image)
 
     def start(self, name: str, scale: Scale) -> Tensor:
         """Return the canvas that painting begins with if it starts from ``name`` alone."""

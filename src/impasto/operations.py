@@ -75,6 +75,8 @@ def _kernels(device: torch.device) -> ModuleType | None:
         from impasto import kernels
 
         kernels.max_pool(torch.zeros(1, 16, 2, 2, device=device))
+    except torch.OutOfMemoryError:
+        raise
     except Exception:  # a compiler's errors are of any kind
         return None
     return kernels

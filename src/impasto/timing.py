@@ -58,7 +58,7 @@ class Rates:
     backward_flop: float
     overhead_s: float
     vector_s: float
-    in_tiles: float = 1.0
+    in_tiles: float
 
     def step_s(self, demand: Demand, way: Way) -> float:
         """Predict the seconds of a step."""

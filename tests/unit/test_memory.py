@@ -147,7 +147,7 @@ def test_adam_takes_less_than_a_history_of_twenty():
 
 
 def test_a_painting_is_planned_without_being_painted(monkeypatch):
-    known = Rates(forward_flop=1e12, backward_flop=1e12, overhead_s=0.0, vector_s=0.0)
+    known = Rates(forward_flop=1e12, backward_flop=1e12, overhead_s=0.0, vector_s=0.0, in_tiles=1.0)
     monkeypatch.setattr(timing, "rates", lambda plan, settings: known)
     job = make_job(
         "style_transfer",

@@ -227,7 +227,7 @@ def test_the_gradient_of_a_narrow_network_is_as_wide_as_the_image(dtype, small_n
 def most_kept(ours, image):
     """How many earlier convolutions' maps are alive, at most, when the next one begins."""
     maps, counts = [], []
-    convolve = ours.convolve
+    convolve = ours.convolutions.convolve
 
     def watched(features, name, **options):
         counts.append(sum(ref() is not None for ref in maps))
@@ -235,7 +235,7 @@ def most_kept(ours, image):
         maps.append(weakref.ref(found))
         return found
 
-    ours.convolve = watched
+    ours.convolutions.convolve = watched
     ours.features(image, ["relu4_1"])
     return max(counts)
 

@@ -14,7 +14,7 @@ from impasto.planning import Plan, Way
 from impasto.settings import make_settings
 from impasto.timing import Rates
 
-RATES = Rates(forward_flop=2e9, backward_flop=1e9, overhead_s=0.01, vector_s=1e-8)
+RATES = Rates(forward_flop=2e9, backward_flop=1e9, overhead_s=0.01, vector_s=1e-8, in_tiles=1.0)
 PLAN = Plan(torch.device("cpu"), torch.float32)
 SHALLOW = make_settings(content_layers="relu1_1", style_layers="relu1_1")
 

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto import images
+from impasto.convolutions import MEAN, STD
 from impasto.layers import architecture
-from impasto.network import MEAN, STD
 from impasto.planning import Plan
 from impasto.settings import Settings
 from impasto.trials import seeded_parameters, seeded_picture

@@ -11,7 +11,9 @@ from impasto.timing import Rates
 @pytest.fixture(autouse=True)
 def _known_machine(monkeypatch):
     """A machine whose speed is known: a teraflop forward, half of one back."""
-    known = Rates(forward_flop=1e12, backward_flop=5e11, overhead_s=0.01, vector_s=1e-8)
+    known = Rates(
+        forward_flop=1e12, backward_flop=5e11, overhead_s=0.01, vector_s=1e-8, in_tiles=1.0
+    )
     monkeypatch.setattr(timing, "measure", lambda plan, settings: known)
 
 

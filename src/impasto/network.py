@@ -65,12 +65,16 @@ class Network:
         other.padding, other.convolutions = padding, self.convolutions.padded(padding)
         return other
 
-    def features(self, image: Tensor, layers: list[str] | tuple[str, ...]) -> dict[str, Tensor]:
+    def features(
+        self, image: Tensor, layers: list[str] | tuple[str, ...], *, keep_gradients: bool = True
+    ) -> dict[str, Tensor]:
         """Return the feature maps of ``image`` at ``layers``.
 
         Args:
             image: (B, 3, H, W), sRGB in [0, 1].
             layers: names such as ``relu4_2``.
+            keep_gradients: False where nobody else holds the gradients that the maps will be
+                given: they are overwritten on the way back, which saves a pass over each.
 
         Returns:
             Maps (B, C, H', W') by name, in the network's dtype, differentiable once with
@@ -106,7 +110,7 @@ class Network:
         if not torch.is_grad_enabled():
             # Inside a Function, an image that could have a gradient looks as if it wanted one.
             image = image.detach()
-        maps = _Features.apply(image, self, names)  # type: ignore[no-untyped-call]
+        maps = _Features.apply(image, self, names, keep_gradients)  # type: ignore[no-untyped-call]
         return dict(zip(names, maps, strict=True))
 
     def layers_to(self, names: tuple[str, ...]) -> tuple[Layer, ...]:
@@ -125,7 +129,9 @@ class Network:
 
 class _Features(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, image: Tensor, network: Network, names: tuple[str, ...]) -> Any:
+    def forward(
+        ctx: Any, image: Tensor, network: Network, names: tuple[str, ...], keep_gradients: bool
+    ) -> Any:
         keep = ctx.needs_input_grad[0]
         found: dict[str, Tensor] = {}
         kept: dict[str, Tensor] = {}
@@ -146,7 +152,7 @@ class _Features(torch.autograd.Function):
             if not keep:
                 kept.clear()
         ctx.network, ctx.names, ctx.layers = network, names, layers
-        ctx.kept_names = tuple(kept)
+        ctx.kept_names, ctx.keep_gradients = tuple(kept), keep_gradients
         ctx.image_dtype = image.dtype
         ctx.save_for_backward(*kept.values())
         return tuple(found[name] for name in names)
@@ -162,7 +168,7 @@ class _Features(torch.autograd.Function):
         rectified = False  # whether it has been through the rectifier before its turn
         for place in range(len(ctx.layers) - 1, -1, -1):
             layer = ctx.layers[place]
-            own = given.get(layer.name)
+            own = given.pop(layer.name, None)
             if own is not None:
                 if gradient is None:
                     gradient = own.contiguous(memory_format=torch.channels_last)
@@ -175,7 +181,11 @@ class _Features(torch.autograd.Function):
                     gradient = operations.rectify_backward(gradient, kept[layer.name], owned)
                 rectified = False
             elif layer.kind == "conv":
-                gradient = network.convolutions.convolve_backward(gradient, layer.name)
+                # What the layer before was given is added on the way.
+                plus = given.pop(ctx.layers[place - 1].name, None) if place else None
+                if plus is not None and ctx.keep_gradients:
+                    plus = plus.clone(memory_format=torch.channels_last)
+                gradient = network.convolutions.convolve_backward(gradient, layer.name, plus=plus)
             else:
                 before = ctx.layers[place - 1].name
                 rectified = network.pooling == "max" and given.get(before) is None
@@ -187,7 +197,7 @@ class _Features(torch.autograd.Function):
                     gradient, kept[before], kept[layer.name], network.pooling
                 )
             owned = True
-        return (None if gradient is None else gradient.to(ctx.image_dtype)), None, None
+        return (None if gradient is None else gradient.to(ctx.image_dtype)), None, None, None
 
 
 def load(

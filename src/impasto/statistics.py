@@ -91,9 +91,8 @@ class _GramSum(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (features,) = ctx.saved_tensors
         batch, channels, height, width = features.shape
-        # d/dF of sum S.G is F (S + S^T): one product, since G is symmetric. Transposed by a
-        # copy, which works in blocks; a sum would not.
-        both = (gradient + gradient.t().contiguous()).to(features.dtype)
+        # d/dF of sum S.G is F (S + S^T): one product, since G is symmetric.
+        both = (gradient + gradient.t()).to(features.dtype)
         back = _rows(features) @ both
         return back.view(batch, height, width, channels).permute(0, 3, 1, 2)
 

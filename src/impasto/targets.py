@@ -164,10 +164,14 @@ def style_shares(count: int, settings: Settings) -> list[float]:
 def core_features(
     network: Network, window: Tensor, layers: tuple[str, ...], tile: Tile
 ) -> dict[str, Tensor]:
-    """Return the features of a tile's core by layer, given the pixels of its window."""
+    """Return the features of a tile's core by layer, given the pixels of its window.
+
+    The gradients that they will be given are overwritten.
+    """
+    found = network.features(window, layers, keep_gradients=False)
     return {
         name: tile.core(features, check_layer(name, network.name).stride_px)
-        for name, features in network.features(window, layers).items()
+        for name, features in found.items()
     }
 
 

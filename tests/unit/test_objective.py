@@ -1,5 +1,7 @@
 """The objective: its terms, its gradient, and what it leaves out."""
 
+import math
+
 import pytest
 import torch
 
@@ -191,6 +193,16 @@ def test_a_narrow_network_leads_the_same_way(dtype, make_objective, picture):
         narrow.gradient.double().flatten(), exact.gradient.flatten(), dim=0
     )
     assert cosine > 0.97
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16], ids=str)
+def test_a_pixel_that_is_no_number_shows_in_the_total(value, dtype, make_objective, picture):
+    image = picture(13, 18)
+    image = image if dtype == torch.float64 else image.float()
+    image[0, 1, 8, 12] = value
+    objective = make_objective(dtype=dtype, total_variation=0)
+    assert not math.isfinite(objective.evaluate(image).values()["total"])
 
 
 def test_targets_need_no_gradient(make_objective):

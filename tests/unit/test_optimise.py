@@ -475,7 +475,9 @@ def large_tensors(least_bytes):
     memories = {
         found.untyped_storage().data_ptr(): found.untyped_storage().nbytes()
         for found in gc.get_objects()
-        if type(found) is torch.Tensor and found.untyped_storage().nbytes() >= least_bytes
+        if type(found) is torch.Tensor
+        and found.layout is torch.strided
+        and found.untyped_storage().nbytes() >= least_bytes
     }
     return sum(memories.values())
 

@@ -250,6 +250,7 @@ def _paint(job: Job, delivery: Delivery) -> None:
     """Paint; where torchrun has started several processes, together with them."""
     from impasto import distributed, modes
 
+    process.settle()
     with distributed.joined() as ranks:
         if ranks.rank == 0:
             _paint_and_deliver(job, delivery)

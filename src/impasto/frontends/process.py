@@ -1,11 +1,12 @@
 """What a process that is impasto's own does better than a guest in somebody else's.
 
-Called by the command, before torch is loaded; never by ``import impasto``.
+Called by the command, before and after torch is loaded; never by ``import impasto``.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 from pathlib import Path
@@ -29,6 +30,14 @@ def make_own() -> None:
     )
     if not is_chosen and (cores := physical_cores()):
         os.environ["OMP_NUM_THREADS"] = str(max(1, cores // beside))
+
+
+def settle() -> None:
+    """Have the collector of garbage leave alone what is there by now, such as modules.
+
+    To be called when all is imported. At 128 pixels looking at that took 5 % of the step.
+    """
+    gc.freeze()
 
 
 def keep_pages() -> bool:

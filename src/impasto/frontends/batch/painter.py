@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from impasto.errors import Diverged, ImageError, ImpastoError
 from impasto.frontends.batch.tasks import Outcome, Source, Task
-from impasto.frontends.process import keep_pages
+from impasto.frontends.process import keep_pages, settle
 
 if TYPE_CHECKING:
     from impasto.images import Picture
@@ -34,6 +34,7 @@ class Painter:
         os.environ["OMP_NUM_THREADS"] = str(threads)
         from impasto.reuse import Reuse
 
+        settle()
         self._threads, self._place, self._memory_share = threads, place, memory_share
         self._reuse = Reuse()
         self._pictures: dict[str, Picture] = {}

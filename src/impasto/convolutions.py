@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -52,6 +51,7 @@ class Convolutions:
         device: torch.device,
     ) -> None:
         self.dtype, self.padding, self.device = dtype, padding, device
+        self._fuses = device.type == "cpu" and _onednn_has(dtype)
         self._prepared = {
             layer.name: self._prepare(parameters, layer.name)
             for layer in architecture(network)
@@ -142,10 +142,6 @@ class Convolutions:
     def _has_tensor_cores(self) -> bool:
         return self.device.type == "cuda" and torch.version.hip is None and self._splits_image
 
-    @property
-    def _fuses(self) -> bool:
-        return self.device.type == "cpu" and _onednn_has(self.dtype)
-
     def _shown(self, image: Tensor) -> Tensor:
         """Make of the image what conv1_1 is applied to: border, normalisation and rounding."""
         if self.padding != "zeros":
@@ -187,7 +183,6 @@ class Convolutions:
         return image
 
 
-@cache
 def _onednn_has(dtype: torch.dtype) -> bool:
     """Tell whether torch's oneDNN convolves this type with what stands behind in one pass."""
     if not torch._C._has_mkldnn:
@@ -203,7 +198,7 @@ def _packed(weight: Tensor) -> Tensor:
     At 128 pixels that is a third of the step.
     """
     size = [1, weight.shape[1], _TYPICAL_SIDE, _TYPICAL_SIDE]
-    ordered: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+    ordered: Tensor = torch.ops.mkldnn._reorder_convolution_weight.default(
         weight, [1, 1], [1, 1], [1, 1], 1, size
     )
     return ordered
@@ -213,7 +208,7 @@ def _fused(
     features: Tensor, weight: Tensor, bias: Tensor | None, padding: int, then: str
 ) -> Tensor:
     """Convolve, and apply ``then``: ``relu`` or ``none``."""
-    found: Tensor = torch.ops.mkldnn._convolution_pointwise(
+    found: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
         features, weight, bias, [padding] * 2, [1, 1], [1, 1], 1, then, [], ""
     )
     return found

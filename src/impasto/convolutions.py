@@ -24,15 +24,34 @@ _COLOURS = 3
 # Fewer channels than this leave a GPU's tensor cores unused: at 2048 pixels conv1_1 took 3.0
 # instead of 0.6 ms with eight, and its way back 0.8 with three as with sixteen.
 _FEWEST_CHANNELS = 16
-# The side of the maps for which weights are ordered.
-_TYPICAL_SIDE = 64
+
+
+class _Weight:
+    """A weight as it is, and in the order in which oneDNN wants it for maps of the latest size.
+
+    Ordered at every step it takes a third of the step at 128 pixels.
+    """
+
+    def __init__(self, plain: Tensor) -> None:
+        self.plain = plain
+        self._ordered = plain
+        self._ordered_for: tuple[tuple[int, ...], int] | None = None
+
+    def ordered(self, size: tuple[int, ...], padding: int) -> Tensor:
+        """Return the weight for maps of ``size``, (B, C, H, W)."""
+        if self._ordered_for != (size, padding):
+            self._ordered_for = size, padding
+            self._ordered = torch.ops.mkldnn._reorder_convolution_weight.default(
+                self.plain, [padding] * 2, [1, 1], [1, 1], 1, list(size)
+            )
+        return self._ordered
 
 
 @dataclass(frozen=True)
 class _Convolution:
-    weight: Tensor
+    weight: _Weight
     bias: Tensor
-    backward_weight: Tensor
+    backward_weight: _Weight
 
 
 class Convolutions:
@@ -81,9 +100,11 @@ class Convolutions:
             features = _around(features)
         else:
             padding = 1
-        weight, bias = convolution.weight, convolution.bias
+        bias = convolution.bias
         if self._fuses:
-            return _fused(features, weight, bias, padding, "relu" if rectified else "none")
+            then = "relu" if rectified else "none"
+            return _fused(features, convolution.weight, bias, padding, then)
+        weight = convolution.weight.plain
         if not rectified:
             return F.conv2d(features, weight, bias, padding=padding)
         if self._has_tensor_cores:
@@ -108,7 +129,7 @@ class Convolutions:
             if plus is None:
                 return _fused(gradient, weight, None, padding, "none")
             return _fused_sum(gradient, weight, padding, plus)
-        back = F.conv2d(gradient, weight, padding=padding)
+        back = F.conv2d(gradient, weight.plain, padding=padding)
         return back if plus is None else back.add_(plus)
 
     def _prepare(self, parameters: dict[str, Tensor], name: str) -> _Convolution:
@@ -125,9 +146,8 @@ class Convolutions:
                 more = _FEWEST_CHANNELS - _COLOURS
                 backward_weight = F.pad(backward_weight, (0, 0, 0, 0, 0, 0, 0, more))
             weight, backward_weight = self._place(weight), self._place(backward_weight)
-        if self._fuses and name != "conv1_1":
-            weight, backward_weight = _packed(weight), _packed(backward_weight)
-        return _Convolution(weight, bias.to(self.device, self.dtype), backward_weight)
+        bias = bias.to(self.device, self.dtype)
+        return _Convolution(_Weight(weight), bias, _Weight(backward_weight))
 
     def _place(self, weight: Tensor) -> Tensor:
         return weight.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
@@ -166,7 +186,7 @@ class Convolutions:
 
     def _first_backward(self, gradient: Tensor) -> Tensor:
         """Take the gradient of conv1_1's output back to the pixels."""
-        weight = self._prepared["conv1_1"].backward_weight
+        weight = self._prepared["conv1_1"].backward_weight.plain
         if self.padding == "circular":
             return _convolve_around(gradient, weight)[:, :_COLOURS]
         padded = F.conv2d(gradient, weight, padding=2)[:, :_COLOURS]
@@ -192,33 +212,23 @@ def _onednn_has(dtype: torch.dtype) -> bool:
     return dtype == torch.float32
 
 
-def _packed(weight: Tensor) -> Tensor:
-    """Order a weight as oneDNN wants it, once instead of at every step.
-
-    At 128 pixels that is a third of the step.
-    """
-    size = [1, weight.shape[1], _TYPICAL_SIDE, _TYPICAL_SIDE]
-    ordered: Tensor = torch.ops.mkldnn._reorder_convolution_weight.default(
-        weight, [1, 1], [1, 1], [1, 1], 1, size
-    )
-    return ordered
-
-
 def _fused(
-    features: Tensor, weight: Tensor, bias: Tensor | None, padding: int, then: str
+    features: Tensor, weight: _Weight, bias: Tensor | None, padding: int, then: str
 ) -> Tensor:
     """Convolve, and apply ``then``: ``relu`` or ``none``."""
+    ordered = weight.ordered(features.shape, padding)
     found: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
-        features, weight, bias, [padding] * 2, [1, 1], [1, 1], 1, then, [], ""
+        features, ordered, bias, [padding] * 2, [1, 1], [1, 1], 1, then, [], ""
     )
     return found
 
 
-def _fused_sum(features: Tensor, weight: Tensor, padding: int, plus: Tensor) -> Tensor:
+def _fused_sum(features: Tensor, weight: _Weight, padding: int, plus: Tensor) -> Tensor:
     """Convolve, and add to ``plus``, in its place: that costs nothing."""
     plus = plus.contiguous(memory_format=torch.channels_last)
+    ordered = weight.ordered(features.shape, padding)
     found: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
-        plus, features, weight, None, [padding] * 2, [1, 1], [1, 1], 1, "add", 1.0, None, [], None
+        plus, features, ordered, None, [padding] * 2, [1, 1], [1, 1], 1, "add", 1.0, None, [], None
     )
     return found
 

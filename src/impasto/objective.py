@@ -18,7 +18,7 @@ from torch import Tensor
 
 from impasto.distributed import ALONE, Ranks
 from impasto.errors import SettingsError
-from impasto.memory import Heap, give_back
+from impasto.memory import give_back
 from impasto.network import Network
 from impasto.recording import Recording
 from impasto.settings import Settings
@@ -105,14 +105,11 @@ class Objective:
     def _evaluate(self, image: Tensor) -> Evaluation:
         tiles = self.ranks.share(split(self.network, self.layers, image, self.tile_px))
         again, kept = tiles[: -self.tiles_kept], tiles[-self.tiles_kept :]
-        heap = Heap(image.device)
-        if again:
-            give_back(image.device)
         sums: dict[str, Tensor] = {}
         for tile in again:
             with torch.no_grad():
                 add(sums, self._sums(image, tile.window(image), tile))
-            heap.settle("there")
+            give_back(image.device)
         # The last tiles are still in memory when the slopes are known, and are not computed
         # twice: nor is an image held whole, which is its own last tile.
         looks = [self._look(image, tile) for tile in kept]
@@ -124,9 +121,11 @@ class Objective:
         gradient = torch.zeros_like(image)
         while looks:
             kept.pop().add_window(gradient, looks.pop().gradient(slopes))
+            if again:
+                give_back(image.device)
         for tile in again:
-            heap.settle("and back")
             tile.add_window(gradient, self._look(image, tile).gradient(slopes))
+            give_back(image.device)
         self.ranks.add_in_place(gradient)
         # A rectifier that is one with its convolution takes what is not a number for 0.
         return Evaluation(terms, total + 0 * image.sum(), gradient)

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from impasto.distributed import ALONE, Ranks
 from impasto.layers import check_layer
-from impasto.memory import Heap
+from impasto.memory import give_back
 from impasto.network import Network
 from impasto.settings import Settings
 from impasto.styles import STATISTICS
@@ -200,10 +200,10 @@ def _features(
 ) -> Iterator[tuple[Tile, dict[str, Tensor]]]:
     """Yield each tile of this rank with the features of its core, without a gradient."""
     tiles = ranks.share(split(network, layers, image, tile_px))
-    heap = Heap(image.device)
     for tile in tiles:
         with torch.no_grad():
             found = core_features(network, tile.window(image), layers, tile)
         yield tile, found
         del found
-        heap.settle("there")
+        if len(tiles) > 1:
+            give_back(image.device)

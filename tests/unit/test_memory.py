@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto import gallery, memory, prospects, timing
+from impasto import gallery, prospects, timing
 from impasto.errors import SettingsError
 from impasto.memory import Demand, free_bytes, held_bytes
 from impasto.modes import make_job
@@ -174,46 +174,3 @@ def test_what_the_process_has_already_is_counted_in_bytes():
 
 def test_where_no_one_tells_the_process_holds_nothing(tmp_path):
     assert held_bytes(CPU, tmp_path) == 0
-
-
-@pytest.fixture
-def heap(monkeypatch):
-    """A heap that holds what it is told, and counts how often it gives back."""
-
-    class Told(memory.Heap):
-        held, given_back = 0, 0
-
-        def settle_at(self, kind, held):
-            Told.held = held
-            self.settle(kind)
-            return Told.given_back
-
-    def count(_):
-        Told.given_back += 1
-
-    monkeypatch.setattr(memory, "held_bytes", lambda device: Told.held)
-    monkeypatch.setattr(memory, "give_back", count)
-    return Told
-
-
-def test_holes_are_given_back_only_when_the_heap_grows_by_them(heap):
-    found = heap(torch.device("cpu"))
-    assert [found.settle_at("there", held) for held in (1000, 1020, 900, 1031, 1000)] == [
-        0,
-        0,
-        0,
-        1,
-        1,
-    ]
-
-
-def test_tiles_of_another_kind_may_hold_more(heap):
-    found = heap(torch.device("cpu"))
-    kinds = ("there", "and back", "and back", "there")
-    held = (1000, 2000, 2010, 2000)
-    assert [found.settle_at(*told) for told in zip(kinds, held, strict=True)] == [0, 0, 0, 1]
-
-
-def test_a_heap_is_only_a_processors(heap):
-    found = heap(torch.device("cuda"))
-    assert [found.settle_at("there", held) for held in (1000, 5000)] == [0, 0]

@@ -202,6 +202,7 @@ class Course:
             tile_px=way.tile_px,
             tiles_kept=way.tiles_kept,
             ranks=way.ranks,
+            memory_bytes=stage.plan.memory_bytes,
         )
 
     def _in_memory(self, act: Callable[[], None]) -> None:

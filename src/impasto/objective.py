@@ -18,7 +18,7 @@ from torch import Tensor
 
 from impasto.distributed import ALONE, Ranks
 from impasto.errors import SettingsError
-from impasto.memory import give_back
+from impasto.memory import settle
 from impasto.network import Network
 from impasto.recording import Recording
 from impasto.settings import Settings
@@ -57,6 +57,7 @@ class Objective:
         tile_px: largest side of a tile, in pixels; None to hold the image whole.
         tiles_kept: how many tiles stay in memory between the two passes, at least one.
         ranks: the processes that share the tiles; there are at least as many tiles.
+        memory_bytes: how much the process may hold; None where that is not known.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Objective:
         tile_px: int | None = None,
         tiles_kept: int = 1,
         ranks: Ranks = ALONE,
+        memory_bytes: int | None = None,
     ) -> None:
         self.network = network
         self.targets = targets
@@ -75,6 +77,7 @@ class Objective:
         self.tile_px = tile_px
         self.tiles_kept = tiles_kept
         self.ranks = ranks
+        self.memory_bytes = memory_bytes
         self._parts = make_terms(network, targets, settings)
         self.layers = tuple(dict.fromkeys(name for part in self._parts for name in part.layers))
         if not self.layers:
@@ -109,7 +112,7 @@ class Objective:
         for tile in again:
             with torch.no_grad():
                 add(sums, self._sums(image, tile.window(image), tile))
-            give_back(image.device)
+            settle(image.device, self.memory_bytes)
         # The last tiles are still in memory when the slopes are known, and are not computed
         # twice: nor is an image held whole, which is its own last tile.
         looks = [self._look(image, tile) for tile in kept]
@@ -122,10 +125,10 @@ class Objective:
         while looks:
             kept.pop().add_window(gradient, looks.pop().gradient(slopes))
             if again:
-                give_back(image.device)
+                settle(image.device, self.memory_bytes)
         for tile in again:
             tile.add_window(gradient, self._look(image, tile).gradient(slopes))
-            give_back(image.device)
+            settle(image.device, self.memory_bytes)
         self.ranks.add_in_place(gradient)
         # A rectifier that is one with its convolution takes what is not a number for 0.
         return Evaluation(terms, total + 0 * image.sum(), gradient)

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto import gallery, prospects, timing
+from impasto import gallery, memory, prospects, timing
 from impasto.errors import SettingsError
 from impasto.memory import Demand, free_bytes, held_bytes
 from impasto.modes import make_job
@@ -174,3 +174,15 @@ def test_what_the_process_has_already_is_counted_in_bytes():
 
 def test_where_no_one_tells_the_process_holds_nothing(tmp_path):
     assert held_bytes(CPU, tmp_path) == 0
+
+
+@pytest.mark.parametrize(
+    ("memory_bytes", "expected"),
+    [(None, 1), (1000, 1), (1052, 1), (1053, 0), (10_000, 0)],
+)
+def test_holes_are_given_back_where_nearly_all_is_held(memory_bytes, expected, monkeypatch):
+    given_back = []
+    monkeypatch.setattr(memory, "held_bytes", lambda device: 1000)
+    monkeypatch.setattr(memory, "give_back", given_back.append)
+    memory.settle(CPU, memory_bytes)
+    assert len(given_back) == expected

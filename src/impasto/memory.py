@@ -34,7 +34,7 @@ _ADAM_VECTORS, _ADAM_MOVING = 3, 1
 # layer, and what a convolution or a product copies.
 _MAPS_UNDER_WAY = 3
 # Of the memory that may be held, so much is nearly all.
-_NEARLY = 0.95
+_NEARLY = 0.9
 # Measured over counted, for a step held whole; a tile's core is copied out of its window,
 # and blocks of many sizes leave holes in the heap.
 _WHOLE, _TILED = 1.18, 1.55

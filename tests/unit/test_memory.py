@@ -178,7 +178,7 @@ def test_where_no_one_tells_the_process_holds_nothing(tmp_path):
 
 @pytest.mark.parametrize(
     ("memory_bytes", "expected"),
-    [(None, 1), (1000, 1), (1052, 1), (1053, 0), (10_000, 0)],
+    [(None, 1), (1000, 1), (1111, 1), (1112, 0), (10_000, 0)],
 )
 def test_holes_are_given_back_where_nearly_all_is_held(memory_bytes, expected, monkeypatch):
     given_back = []

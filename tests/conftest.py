@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from impasto import modes, network, pipeline, weightfiles, weights
-from impasto.layers import architecture
+from impasto.config.networks import architecture
 
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)

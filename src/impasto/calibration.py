@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from impasto.config.settings import BESIDE_FEATURES, FORMULA_WEIGHTS, Settings
 from impasto.images import fit
 from impasto.inputs import Inputs
 from impasto.network import Network
@@ -27,7 +28,6 @@ from impasto.planning import Way
 from impasto.preparation import Preparation
 from impasto.pyramid import Scale
 from impasto.reuse import Reuse
-from impasto.settings import BESIDE_FEATURES, FORMULA_WEIGHTS, Settings
 
 # The longest side at which gradients are measured, and the noise there, in pixel values.
 _LONGEST_PX = 128

@@ -21,10 +21,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from impasto import files
+from impasto.config.validation import Options
 from impasto.descent import Iterate, State
 from impasto.errors import CheckpointError, one_line
 from impasto.recipe import Recipe
-from impasto.settings import Options
 
 FORMAT: Literal[1] = 1
 _METADATA = "impasto"

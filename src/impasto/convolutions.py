@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.layers import architecture
+from impasto.config.networks import architecture
 
 # Mean and standard deviation of ImageNet's pixels, which torchvision's networks were
 # trained on: RGB in [0, 1].

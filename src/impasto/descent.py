@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from impasto import moments
+from impasto.config.settings import Settings
 from impasto.errors import Diverged
 from impasto.objective import Evaluation
 from impasto.optimise import make_optimiser
-from impasto.settings import Settings
 
 # A loss this many times the best so far has left the valley, unless it is this small beside
 # the first: around a bottom of zero any wobble is many times the best.

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from impasto import limits
-from impasto.layers import architecture, check_layer, deepest
+from impasto.config.networks import architecture, check_layer, deepest
 from impasto.tiles import geometry
 
 _MIB = 2**20

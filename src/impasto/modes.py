@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from impasto.checkpoint import Checkpoint, Keeper
+from impasto.config.settings import Mode, Runtime, Settings, make_runtime, make_settings
 from impasto.errors import Diverged
 from impasto.pipeline import iterate
 from impasto.records import ImageSource, Job, Result, Step
 from impasto.reuse import Reuse
-from impasto.settings import Mode, Runtime, Settings, make_runtime, make_settings
 from impasto.weights import Progress
 
 

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from impasto import operations
 from impasto import weights as weights_module
+from impasto.config.networks import Layer, architecture, check_layer, deepest
 from impasto.convolutions import Convolutions
 from impasto.errors import ShapeError, WeightsError
-from impasto.layers import Layer, architecture, check_layer, deepest
 
 
 class Network:

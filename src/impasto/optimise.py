@@ -14,8 +14,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from impasto.config.settings import Settings
 from impasto.metric import Metric
-from impasto.settings import Settings
 from impasto.vectors import Vector
 
 # The first step of L-BFGS has no curvature to go by: it moves the pixels by this much,

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from impasto import calibration, network, planning, recipe, weights
+from impasto.config.settings import Runtime, Settings, make_runtime
 from impasto.inputs import Inputs
 from impasto.memory import Demand
 from impasto.network import Network
@@ -15,7 +16,6 @@ from impasto.pyramid import Scale
 from impasto.recipe import Change, Decisions, Precision, Recipe
 from impasto.records import Job
 from impasto.reuse import Reuse
-from impasto.settings import Runtime, Settings, make_runtime
 from impasto.weights import Progress
 
 _PRECISIONS: dict[torch.dtype, Precision] = {

@@ -16,6 +16,7 @@ import torch
 
 from impasto import canvas, inputs, outset, steering
 from impasto.checkpoint import Checkpoint, misfit
+from impasto.config.settings import Settings
 from impasto.course import Course
 from impasto.descent import Iterate
 from impasto.errors import Diverged, OutOfMemoryError
@@ -28,7 +29,6 @@ from impasto.pyramid import Scale
 from impasto.recipe import Decisions
 from impasto.records import Job, Result, Step
 from impasto.reuse import Reuse
-from impasto.settings import Settings
 from impasto.stage import Showing, Stage
 from impasto.weights import Progress
 

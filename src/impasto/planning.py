@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import torch
 
+from impasto.config.settings import Runtime
 from impasto.costs import are_enough, step_flop
 from impasto.distributed import ALONE, Ranks, current
 from impasto.errors import SettingsError
 from impasto.memory import Demand, free_bytes, held_bytes
-from impasto.settings import Runtime
 from impasto.tiles import geometry
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from impasto import canvas, colour, images, inputs, regions
 from impasto.colour import Colours
+from impasto.config.settings import BESIDE_FEATURES, Settings
 from impasto.images import Picture
 from impasto.inputs import Inputs
 from impasto.network import Network
@@ -18,7 +19,6 @@ from impasto.planning import Way
 from impasto.pyramid import Scale
 from impasto.regions import Area
 from impasto.reuse import Reuse
-from impasto.settings import BESIDE_FEATURES, Settings
 from impasto.targets import (
     RegionTarget,
     Targets,

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from impasto.config.initialization import parse_start
+from impasto.config.settings import Settings
 from impasto.errors import ImageError
 from impasto.images import fit
-from impasto.settings import Settings
-from impasto.starts import parse_start
 
 # Iterations at the first size, by what factor they fall from size to size, and the fewest.
 # Measured in docs/speed.md: coarse sizes are cheap and lay out the motifs, the last ones

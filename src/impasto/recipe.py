@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field, JsonValue, ValidationError, field_validator
 
 import impasto
+from impasto.config.initialization import STARTS, parse_start
+from impasto.config.settings import Mode, Settings
+from impasto.config.validation import Options
 from impasto.errors import ImageError, one_line
-from impasto.settings import Mode, Options, Settings
-from impasto.starts import STARTS, parse_start
 
 if TYPE_CHECKING:
     from impasto.images import Picture

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from impasto.config.settings import Mode, Runtime, Settings
 from impasto.errors import SettingsError
 from impasto.history import History
-from impasto.settings import Mode, Runtime, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path

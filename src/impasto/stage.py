@@ -11,6 +11,7 @@ from torch import Tensor
 
 import impasto
 from impasto import canvas, colour, images, outset
+from impasto.config.settings import Settings
 from impasto.descent import Descent, Iterate, State
 from impasto.history import History
 from impasto.inputs import Inputs
@@ -18,7 +19,6 @@ from impasto.planning import Plan, Way
 from impasto.pyramid import Scale
 from impasto.recipe import Decisions, Recipe
 from impasto.records import Result, Step
-from impasto.settings import Settings
 
 # Where a coarser size was painted before, longer waves are settled, and steps that favoured them
 # would tint whole corners. Measured in docs/speed.md.

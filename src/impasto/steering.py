@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from impasto import inputs
+from impasto.config.settings import Settings, overlay
+from impasto.config.validation import check
 from impasto.errors import SettingsError
 from impasto.recipe import Decisions
 from impasto.records import Job
-from impasto.settings import Settings, check, overlay
 
 
 def steerable() -> tuple[str, ...]:

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.config.networks import check_layer
+from impasto.config.settings import Settings
 from impasto.distributed import ALONE, Ranks
-from impasto.layers import check_layer
 from impasto.memory import give_back
 from impasto.network import Network
-from impasto.settings import Settings
 from impasto.styles import STATISTICS
 from impasto.tiles import Tile, geometry
 

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from impasto import losses
-from impasto.layers import check_layer
+from impasto.config.networks import check_layer
+from impasto.config.settings import Settings
 from impasto.network import Network
-from impasto.settings import Settings
 from impasto.styles import STATISTICS
 from impasto.targets import LayerWeights, RegionTarget, Targets, core_features
 from impasto.tiles import Tile

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.layers import check_layer
+from impasto.config.networks import check_layer
 
 
 @dataclass(frozen=True)

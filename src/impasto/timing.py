@@ -20,13 +20,13 @@ import torch
 
 import impasto
 from impasto import files
+from impasto.config.settings import Settings
 from impasto.costs import are_enough, forward_flop, step_flop
 from impasto.memory import Demand
 from impasto.network import Network
 from impasto.objective import Objective
 from impasto.optimise import Lbfgs
 from impasto.planning import Plan, Way
-from impasto.settings import Settings
 from impasto.targets import Targets, content_targets, style_targets
 from impasto.trials import fastest_s, seeded_network, seeded_parameters, seeded_picture
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from impasto.layers import architecture, deepest
+from impasto.config.networks import architecture, deepest
+from impasto.config.settings import Settings
 from impasto.network import Network
 from impasto.planning import Plan
-from impasto.settings import Settings
 
 
 def seeded_parameters(network: str, layers: Sequence[str]) -> dict[str, Tensor]:

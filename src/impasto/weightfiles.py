@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto import pickles
+from impasto.config.networks import CONVOLUTIONS_PER_BLOCK, architecture
 from impasto.errors import WeightsError, one_line
-from impasto.layers import CONVOLUTIONS_PER_BLOCK, architecture
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from impasto.settings import Runtime, Settings
+from impasto.config.settings import Runtime, Settings
 
 README = Path(__file__).parents[2] / "README.md"
 BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from impasto import losses
+from impasto.config.settings import make_settings
 from impasto.objective import Objective
-from impasto.settings import make_settings
 from impasto.targets import Targets, content_targets, style_targets
 
 CONTENT_LAYERS = {"relu2_2": 1.0, "conv3_1": 3.0}

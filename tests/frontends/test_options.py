@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from impasto import modes
+from impasto.config.settings import Runtime, Settings
 from impasto.frontends import cli, plan
 from impasto.frontends.delivery import Delivery
-from impasto.settings import Runtime, Settings
 
 # For each field, what is written on the line, and what it means.
 WORDS = {

@@ -5,8 +5,8 @@ import json
 import pytest
 from PIL import Image
 
-from impasto.presets import PRESETS
-from impasto.settings import make_settings
+from impasto.config.presets import PRESETS
+from impasto.config.settings import make_settings
 
 
 @pytest.fixture

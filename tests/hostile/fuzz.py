@@ -29,7 +29,8 @@ with atheris.instrument_imports(include=["impasto", "PIL", "pickletools"]):
         TiffImagePlugin,
     )
 
-    from impasto import encoding, limits, profiles, reading, recipe, settings, weightfiles
+    from impasto import encoding, limits, profiles, reading, recipe, weightfiles
+    from impasto.config import settings, validation
     from impasto.errors import CheckpointError, ImageError, SettingsError, WeightsError
     from impasto.frontends.options import assignments
 
@@ -80,11 +81,11 @@ def options(data):
     words = data.decode("utf-8", "surrogateescape").split("\n")
     for model in (settings.Settings, settings.Runtime):
         try:
-            chosen = settings.check(model, assignments(words, model))
+            chosen = validation.check(model, assignments(words, model))
         except SettingsError as error:
             check_message(error)
         else:
-            assert settings.check(model, chosen.model_dump()) == chosen
+            assert validation.check(model, chosen.model_dump()) == chosen
 
 
 def weights(data):

@@ -17,9 +17,9 @@ import torch
 from PIL import Image, PngImagePlugin
 
 from impasto import checkpoint, recipe, weightfiles
+from impasto.config.settings import Settings
 from impasto.errors import CheckpointError, ImageError, WeightsError
 from impasto.recipe import Decisions, Input, Inputs, Recipe, Versions
-from impasto.settings import Settings
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits by /proc")
 

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto.layers import architecture
+from impasto.config.networks import architecture
+from impasto.config.settings import make_settings
 from impasto.objective import Objective
-from impasto.settings import make_settings
 from impasto.targets import Targets, content_targets, style_targets
 
 NAMES = [layer.name for layer in architecture("vgg16")]

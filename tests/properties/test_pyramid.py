@@ -5,8 +5,8 @@ import itertools
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from impasto.config.settings import make_settings
 from impasto.pyramid import scales
-from impasto.settings import make_settings
 
 sides = st.integers(1, 20_000)
 layouts = st.fixed_dictionaries(

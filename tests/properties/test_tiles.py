@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impasto import gallery, images
-from impasto.layers import architecture, check_layer
+from impasto.config.networks import architecture, check_layer
+from impasto.config.settings import Settings, make_settings
 from impasto.objective import Objective
-from impasto.settings import Settings, make_settings
 from impasto.targets import (
     RegionTarget,
     Targets,

@@ -28,13 +28,13 @@ from pydantic.fields import FieldInfo
 from scene import make_pictures, make_weights
 
 from impasto import modes
+from impasto.config.initialization import STARTS
+from impasto.config.networks import architecture
+from impasto.config.settings import MODES, Runtime, Settings
 from impasto.errors import Diverged, ImageError, SettingsError
 from impasto.frontends.process import keep_pages
 from impasto.history import History
-from impasto.layers import architecture
 from impasto.records import Job, Result
-from impasto.settings import MODES, Runtime, Settings
-from impasto.starts import STARTS
 
 # Bounds that keep a painting quick; whatever is not here is drawn between its own.
 QUICK = {

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
+from impasto.config.settings import Settings
 from impasto.frontends.studio.audience import Audience
 from impasto.frontends.studio.form import make_form
 from impasto.frontends.studio.store import clean_name
 from impasto.frontends.studio.turns import Turns
-from impasto.settings import Settings
 
 
 def test_clients_take_turns_and_each_keeps_its_order():

@@ -7,9 +7,9 @@ import torch
 
 from impasto import calibration, images, inputs, modes, recipe
 from impasto.calibration import Balance, balanced, measure
+from impasto.config.settings import Settings
 from impasto.errors import SettingsError
 from impasto.reuse import Reuse
-from impasto.settings import Settings
 
 LAYERS = {"style_layers": "relu1_1,relu3_1", "content_layers": "relu2_2"}
 

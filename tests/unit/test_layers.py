@@ -4,9 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from impasto import layers
+from impasto.config import networks
+from impasto.config.settings import make_settings
 from impasto.errors import SettingsError
-from impasto.settings import make_settings
 
 # Simonyan and Zisserman (2015), table 1, columns D and E.
 VGG16 = "64 64 M 128 128 M 256 256 256 M 512 512 512 M 512 512 512 M"
@@ -25,13 +25,13 @@ def test_the_layers_are_those_of_the_paper(network, table):
             channels = int(word)
             expected += [(f"conv{block}_{place}", channels), (f"relu{block}_{place}", channels)]
             place += 1
-    assert [(layer.name, layer.channels) for layer in layers.architecture(network)] == expected
+    assert [(layer.name, layer.channels) for layer in networks.architecture(network)] == expected
 
 
 def test_known_places():
-    by_name = layers.layers_by_name("vgg16")
-    assert by_name["conv1_1"] == layers.Layer("conv1_1", "conv", 1, 64, 1, 1)
-    assert by_name["relu4_2"] == layers.Layer("relu4_2", "relu", 4, 512, 8, 34)
+    by_name = networks.layers_by_name("vgg16")
+    assert by_name["conv1_1"] == networks.Layer("conv1_1", "conv", 1, 64, 1, 1)
+    assert by_name["relu4_2"] == networks.Layer("relu4_2", "relu", 4, 512, 8, 34)
     assert by_name["relu5_1"].stride_px == 16
     assert by_name["relu5_1"].halo_px == 58
     assert by_name["pool5"].stride_px == 32
@@ -43,7 +43,7 @@ def test_a_feature_sees_its_own_pixels_and_the_halo_around_them(network):
     image = torch.zeros(1, 1, 320, 1, dtype=torch.float64, requires_grad=True)
     kernel = torch.ones(1, 1, 3, 1, dtype=torch.float64)
     features = image
-    for layer in layers.architecture(network):
+    for layer in networks.architecture(network):
         if layer.kind == "conv":
             features = F.conv2d(features, kernel, padding=(1, 0))
         elif layer.kind == "pool":
@@ -69,26 +69,26 @@ def test_a_feature_sees_its_own_pixels_and_the_halo_around_them(network):
 )
 def test_an_unknown_layer_is_refused_with_a_hint(name, network, hint):
     with pytest.raises(SettingsError, match=f"{network} has no layer {name!r}") as raised:
-        layers.check_layer(name, network)
+        networks.check_layer(name, network)
     assert hint in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_the_deepest_layer_is_the_last_on_the_way_from_the_image():
-    assert layers.deepest(["relu4_2", "pool1", "conv4_3", "relu1_1"], "vgg16").name == "conv4_3"
-    assert layers.deepest(["pool4", "relu4_3"], "vgg16").name == "pool4"
+    assert networks.deepest(["relu4_2", "pool1", "conv4_3", "relu1_1"], "vgg16").name == "conv4_3"
+    assert networks.deepest(["pool4", "relu4_3"], "vgg16").name == "pool4"
 
 
 def test_the_deepest_of_layers_with_an_unknown_one_is_refused():
     with pytest.raises(SettingsError, match="relu9_9"):
-        layers.deepest(["relu1_1", "relu9_9"], "vgg16")
+        networks.deepest(["relu1_1", "relu9_9"], "vgg16")
 
 
 @pytest.mark.parametrize(
     ("names", "side_px"), [(["conv1_1"], 1), (["pool1", "relu1_1"], 2), (["relu5_1"], 16)]
 )
 def test_the_smallest_side_leaves_every_layer_one_feature(names, side_px):
-    assert layers.smallest_side_px(names, "vgg16") == side_px
+    assert networks.smallest_side_px(names, "vgg16") == side_px
 
 
 @pytest.mark.parametrize(
@@ -105,11 +105,11 @@ def test_the_smallest_side_leaves_every_layer_one_feature(names, side_px):
     ],
 )
 def test_layers_are_read_from_words_lists_and_mappings(value, weights):
-    assert layers.parse_layer_weights(value) == weights
+    assert networks.parse_layer_weights(value) == weights
 
 
 def test_the_order_of_the_layers_is_kept():
-    assert list(layers.parse_layer_weights("relu3_1,relu1_1,relu2_1")) == [
+    assert list(networks.parse_layer_weights("relu3_1,relu1_1,relu2_1")) == [
         "relu3_1",
         "relu1_1",
         "relu2_1",
@@ -133,7 +133,7 @@ def test_the_order_of_the_layers_is_kept():
 )
 def test_what_is_no_layer_and_weight_is_refused(value, got):
     with pytest.raises(SettingsError, match="expected") as raised:
-        layers.parse_layer_weights(value)
+        networks.parse_layer_weights(value)
     assert got in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -141,7 +141,7 @@ def test_what_is_no_layer_and_weight_is_refused(value, got):
 @pytest.mark.parametrize("value", ["relu4_2,relu4_2", ["relu4_2=1", "relu4_2=2"]])
 def test_a_layer_given_twice_is_refused(value):
     with pytest.raises(SettingsError, match="expected each layer once, got 'relu4_2' twice"):
-        layers.parse_layer_weights(value)
+        networks.parse_layer_weights(value)
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_layer_given_twice_is_refused(value):
     ],
 )
 def test_a_range_names_the_layers_of_its_kind(words, expected):
-    assert layers.parse_layer_weights(words) == expected
+    assert networks.parse_layer_weights(words) == expected
 
 
 def test_a_range_goes_through_the_network_at_hand():
@@ -165,9 +165,9 @@ def test_a_range_goes_through_the_network_at_hand():
 @pytest.mark.parametrize("words", ["relu1_1..pool3", "relu3_1..relu2_1", "relu1_1..", "..relu1_1"])
 def test_a_range_that_is_none_is_refused(words):
     with pytest.raises(SettingsError):
-        layers.parse_layer_weights(words)
+        networks.parse_layer_weights(words)
 
 
 def test_a_layer_inside_a_range_and_beside_it_is_refused():
     with pytest.raises(SettingsError, match="'relu2_1' twice"):
-        layers.parse_layer_weights("relu1_1..relu3_1,relu2_1=4")
+        networks.parse_layer_weights("relu1_1..relu3_1,relu2_1=4")

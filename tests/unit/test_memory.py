@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impasto import gallery, memory, prospects, timing
+from impasto.config.settings import make_runtime
 from impasto.errors import SettingsError
 from impasto.memory import Demand, free_bytes, held_bytes
 from impasto.modes import make_job
 from impasto.planning import choose_way, largest_fitting_px
-from impasto.settings import make_runtime
 from impasto.timing import Rates
 
 CPU = torch.device("cpu")

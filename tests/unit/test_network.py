@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from impasto import network, operations
+from impasto.config.networks import architecture
 from impasto.errors import SettingsError, ShapeError, WeightsError
-from impasto.layers import architecture
 from impasto.network import Network
 
 NETWORKS = ["vgg16", "vgg19"]

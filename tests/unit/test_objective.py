@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from impasto.config.settings import make_settings
 from impasto.errors import SettingsError
 from impasto.objective import Objective
-from impasto.settings import make_settings
 from impasto.targets import Targets, content_targets, style_shares, style_targets
 
 LAYERS = {

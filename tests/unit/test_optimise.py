@@ -10,13 +10,13 @@ import torch
 
 from impasto import descent as descents
 from impasto import memory, moments, optimise
+from impasto.config.settings import make_settings
 from impasto.descent import Descent, State
 from impasto.errors import Diverged
 from impasto.memory import Demand
 from impasto.metric import Metric
 from impasto.objective import Evaluation
 from impasto.optimise import Adam, Lbfgs, make_optimiser
-from impasto.settings import make_settings
 
 SHAPE = (1, 3, 4, 4)
 PIXELS = math.prod(SHAPE)

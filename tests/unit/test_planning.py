@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from impasto.config.settings import make_runtime
 from impasto.errors import SettingsError
 from impasto.planning import has_native_bfloat16, make_plan
-from impasto.settings import make_runtime
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda:0")
 

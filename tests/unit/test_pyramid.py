@@ -2,9 +2,9 @@
 
 import pytest
 
+from impasto.config.settings import make_settings
 from impasto.errors import ImageError
 from impasto.pyramid import Scale, scales
-from impasto.settings import make_settings
 
 
 def sizes(*args, **options):

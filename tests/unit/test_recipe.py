@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
 from impasto import images, recipe
+from impasto.config.settings import Settings
 from impasto.errors import ImageError
 from impasto.history import History
 from impasto.recipe import Decisions, Input, Inputs, Recipe, Versions
 from impasto.records import Result
-from impasto.settings import Settings
 
 MADE = Recipe(
     mode="style_transfer",

@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from impasto.config.settings import Runtime, Settings
 from impasto.errors import ImageError
 from impasto.records import Job, Result, Step
-from impasto.settings import Runtime, Settings
 
 
 @pytest.fixture

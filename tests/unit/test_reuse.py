@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from impasto import modes, network, preparation
+from impasto.config.settings import Settings
 from impasto.reuse import Reuse
-from impasto.settings import Settings
 
 
 @pytest.fixture

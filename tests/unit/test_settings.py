@@ -7,10 +7,10 @@ import numpy as np
 import pydantic
 import pytest
 
-from impasto import settings as options
+from impasto.config import settings as options
+from impasto.config.presets import Preset
+from impasto.config.settings import Runtime, Settings, make_runtime, make_settings
 from impasto.errors import SettingsError
-from impasto.presets import Preset
-from impasto.settings import Runtime, Settings, make_runtime, make_settings
 
 MODELS = [Settings, Runtime]
 FIELDS = [(model, name) for model in MODELS for name in model.model_fields]

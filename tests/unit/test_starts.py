@@ -2,8 +2,8 @@
 
 import pytest
 
+from impasto.config.initialization import STARTS, parse_start
 from impasto.errors import SettingsError
-from impasto.starts import STARTS, parse_start
 
 
 @pytest.mark.parametrize("name", STARTS)

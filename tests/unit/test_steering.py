@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from impasto import calibration, outset, pipeline
+from impasto.config.settings import make_settings
 from impasto.errors import SettingsError
 from impasto.recipe import Change
-from impasto.settings import make_settings
 from impasto.steering import check_change, needs_targets, steerable
 
 CHANGES = {

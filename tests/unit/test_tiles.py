@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from impasto.layers import architecture
+from impasto.config.networks import architecture
 from impasto.tiles import geometry
 
 

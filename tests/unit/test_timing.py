@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from impasto import timing
+from impasto.config.settings import make_settings
 from impasto.costs import forward_flop
 from impasto.distributed import ALONE, Ranks
 from impasto.memory import Demand
 from impasto.planning import Plan, Way
-from impasto.settings import make_settings
 from impasto.timing import Rates
 
 RATES = Rates(forward_flop=2e9, backward_flop=1e9, overhead_s=0.01, vector_s=1e-8, in_tiles=1.0)

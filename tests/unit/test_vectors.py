@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from impasto import vectors
+from impasto.config.settings import make_settings
 from impasto.descent import Descent, State
 from impasto.objective import Evaluation
 from impasto.optimise import Lbfgs
-from impasto.settings import make_settings
 from impasto.vectors import Vector
 
 ROUNDING = {torch.float64: 1e-15, torch.float32: 1e-7, torch.float16: 2**-11, torch.bfloat16: 2**-8}

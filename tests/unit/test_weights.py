@@ -19,7 +19,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from impasto import layers, weightfiles, weights
+from impasto import weightfiles, weights
+from impasto.config import networks
 from impasto.errors import SettingsError, WeightsError
 from impasto.sources import SOURCES, AddressSource, PackageSource
 
@@ -53,7 +54,7 @@ def cache(tmp_path, monkeypatch, request):
     monkeypatch.delenv("IMPASTO_OFFLINE", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(layers.CONVOLUTIONS_PER_BLOCK, "tiny", (1, 1))
+    monkeypatch.setitem(networks.CONVOLUTIONS_PER_BLOCK, "tiny", (1, 1))
     monkeypatch.setitem(
         SOURCES, "tiny", AddressSource("http://127.0.0.1:9/tiny.pth", "0", 0, "none")
     )
@@ -385,7 +386,7 @@ def test_other_precisions_become_float32_and_other_tensors_are_left_out(tmp_path
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
 def test_torchvisions_names_are_those_of_the_right_layers(tmp_path, name):
-    convolutions = [layer for layer in layers.architecture(name) if layer.kind == "conv"]
+    convolutions = [layer for layer in networks.architecture(name) if layer.kind == "conv"]
     assert len(convolutions) == len(TORCHVISION[name])
     found = {}
     for place, layer in zip(TORCHVISION[name], convolutions, strict=True):

@@ -18,10 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto import images
+from impasto.config.networks import architecture
+from impasto.config.settings import Settings
 from impasto.convolutions import MEAN, STD
-from impasto.layers import architecture
 from impasto.planning import Plan
-from impasto.settings import Settings
 from impasto.trials import seeded_parameters, seeded_picture
 
 # The notebook's numbers.

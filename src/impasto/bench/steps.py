@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from impasto.bench import machine, reference
-from impasto.layers import architecture, deepest
+from impasto.config.networks import architecture, deepest
+from impasto.config.settings import Settings
 from impasto.network import Network
 from impasto.objective import Objective
 from impasto.planning import Plan
-from impasto.settings import Settings
 from impasto.targets import Targets, content_targets, style_targets
 from impasto.trials import fastest_s, seeded_network, seeded_parameters, seeded_picture
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from impasto import gallery
+from impasto.config.settings import make_runtime
 from impasto.errors import SettingsError
-from impasto.settings import make_runtime
 
 if TYPE_CHECKING:
     from impasto.planning import Plan

@@ -15,6 +15,8 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from impasto import __version__, moments
+from impasto.config.settings import Mode, Runtime, Settings
+from impasto.config.validation import check
 from impasto.errors import Diverged, ImpastoError, LostRankError, OutOfMemoryError, OutputError
 from impasto.frontends import bench, measure, plan, presets, process, sheet
 from impasto.frontends.batch import command as batch
@@ -23,7 +25,6 @@ from impasto.frontends.options import add_modes, with_options
 from impasto.frontends.studio.command import add_studio
 from impasto.frontends.terminal import Display, make_display
 from impasto.records import Job, Result, Step
-from impasto.settings import Mode, Runtime, Settings, check
 
 app = typer.Typer(
     help="Repaint a photograph in the manner of a painting.",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from impasto import files
+from impasto.config.validation import Options
 from impasto.errors import ImageError, OutputError
 from impasto.frontends.timelapse import Timelapse
 from impasto.records import Result, Step
-from impasto.settings import Options
 
 if TYPE_CHECKING:
     from impasto.checkpoint import Keeper

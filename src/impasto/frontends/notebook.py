@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto import gallery, modes
+from impasto.config.settings import MODES, Mode, Settings
 from impasto.errors import Diverged, MissingPackageError, OutOfMemoryError, SettingsError
 from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.jupyter import Live, cell_number, in_notebook
 from impasto.frontends.terminal import Display, make_display
 from impasto.history import load_matplotlib
 from impasto.records import ImageSource, Job, Result, Step
-from impasto.settings import MODES, Mode, Settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

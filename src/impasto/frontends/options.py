@@ -12,9 +12,9 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from impasto.config.presets import PRESETS
+from impasto.config.settings import Mode
 from impasto.errors import SettingsError, one_line
-from impasto.presets import PRESETS
-from impasto.settings import Mode
 
 _METAVARS: dict[Any, str] = {Path: "FILE", int: "N", float: "X", str: "TEXT"}
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}

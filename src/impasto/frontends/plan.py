@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 from pydantic import Field
 
+from impasto.config.settings import Mode, Runtime, Settings
+from impasto.config.validation import Options
 from impasto.frontends.options import add_modes
 from impasto.frontends.terminal import clock
-from impasto.settings import Mode, Options, Runtime, Settings
 
 if TYPE_CHECKING:
     from impasto.prospects import Prospect

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from impasto.presets import PRESETS
+from impasto.config.presets import PRESETS
 
 
 def show_presets(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from impasto.config.settings import BESIDE_FEATURES, Runtime, Settings, overlay
+from impasto.config.validation import check
 from impasto.errors import SettingsError
 from impasto.frontends.options import assignments
 from impasto.records import Job, Region
-from impasto.settings import BESIDE_FEATURES, Runtime, Settings, check, overlay
 
 if TYPE_CHECKING:
     from impasto.images import Picture

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import Field
 
+from impasto.config.settings import Runtime, Settings
+from impasto.config.validation import Options
 from impasto.errors import SettingsError
 from impasto.frontends.batch.entries import vary as vary_options
 from impasto.frontends.options import with_options
-from impasto.settings import Options, Runtime, Settings
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -70,8 +71,8 @@ def paint_sheet(
 ) -> None:
     """Paint each CONTENT with each style under each value, and show all on one sheet."""
     from impasto import images, inputs
+    from impasto.config.validation import check
     from impasto.frontends.terminal import make_display
-    from impasto.settings import check
     from impasto.sheets import contact_sheet
 
     chosen = {name: options.pop(name) for name in Sheet.model_fields if name in options}

@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import Field
 
+from impasto.config.settings import Mode, Runtime, Settings
+from impasto.config.validation import Options, check
 from impasto.errors import ImageError, SettingsError
 from impasto.frontends.batch import entries
 from impasto.frontends.batch.executors import Executor
@@ -21,7 +23,6 @@ from impasto.frontends.batch.showing import Show, make_show
 from impasto.frontends.batch.tasks import Task
 from impasto.frontends.delivery import Finish
 from impasto.frontends.options import with_options
-from impasto.settings import Mode, Options, Runtime, Settings, check
 
 JOURNAL, SHEET = "journal.jsonl", "contact-sheet.jpg"
 _CELL_PX = 256

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from impasto import downloads
+from impasto.config.initialization import parse_start
+from impasto.config.settings import MODES, Mode, Runtime, Settings, make_settings
+from impasto.config.validation import check
 from impasto.errors import ImpastoError, SettingsError
 from impasto.frontends.batch.entries import Entry
 from impasto.frontends.batch.tasks import Source, Task, identify
 from impasto.frontends.delivery import Finish
 from impasto.frontends.options import words_of
-from impasto.settings import MODES, Mode, Runtime, Settings, check, make_settings
-from impasto.starts import parse_start
 
 _OWN = ("mode", "content", "style", "output", "preset")
 _MODELS = (Settings, Runtime, Finish)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from impasto.config.settings import Mode, Runtime, Settings
 from impasto.frontends.delivery import Finish
-from impasto.settings import Mode, Runtime, Settings
 
 # Iterations of a painting that leaves their number open, near enough for the time left.
 _USUAL_ITERATIONS = 300

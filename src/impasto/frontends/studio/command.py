@@ -13,9 +13,10 @@ import typer
 from pydantic import Field
 
 from impasto import files
+from impasto.config.settings import Runtime
+from impasto.config.validation import Options, check
 from impasto.errors import MissingPackageError, OutputError
 from impasto.frontends.options import with_options
-from impasto.settings import Options, Runtime, check
 
 _TOKEN_VARIABLE = "IMPASTO_STUDIO_TOKEN"  # noqa: S105 - its name, not its value
 

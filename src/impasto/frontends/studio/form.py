@@ -8,8 +8,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
-from impasto.presets import PRESETS
-from impasto.settings import Settings
+from impasto.config.presets import PRESETS
+from impasto.config.settings import Settings
 
 # What stands up front; everything else is under "more".
 _UP_FRONT = ("strength", "size", "colour")

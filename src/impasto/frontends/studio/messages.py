@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from impasto.settings import Mode
+from impasto.config.settings import Mode
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from impasto.config.settings import make_settings
 from impasto.errors import SettingsError
 from impasto.frontends.studio.album import Album
 from impasto.frontends.studio.messages import Commission, Part
 from impasto.frontends.studio.refusals import Refusal
 from impasto.frontends.studio.works import Order, Plan, Record, replay_command
-from impasto.settings import make_settings
 
 
 def complete(order: Order, album: Album) -> Order:

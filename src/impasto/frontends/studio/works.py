@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer
 
+from impasto.config.initialization import STARTS, parse_start
+from impasto.config.settings import Mode, Settings, make_settings
+from impasto.config.validation import Options
 from impasto.errors import SettingsError
-from impasto.settings import Mode, Options, Settings, make_settings
-from impasto.starts import STARTS, parse_start
 
 MOST_STYLES = MOST_REGIONS = 8
 

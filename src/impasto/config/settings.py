@@ -11,12 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from impasto.checking import Options as Options
-from impasto.checking import check as check
+from impasto.config.initialization import parse_start
+from impasto.config.networks import check_layer, parse_layer_weights
+from impasto.config.presets import PRESETS
+from impasto.config.validation import Options, check
 from impasto.errors import SettingsError
-from impasto.layers import check_layer, parse_layer_weights
-from impasto.presets import PRESETS
-from impasto.starts import parse_start
 
 Mode = Literal["style_transfer", "content", "style"]
 MODES: tuple[Mode, ...] = ("style_transfer", "content", "style")

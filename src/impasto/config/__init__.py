@@ -1,0 +1,1 @@
+"""What may be asked for: options, presets, networks and the words they are written in. No torch."""

@@ -16,7 +16,7 @@ from schedules import Painting, arguments, pairs, write
 from torch import Tensor
 
 from impasto import images, modes
-from impasto.frontends.process import keep_pages
+from impasto.compute.host import keep_pages
 from impasto.objective import Objective
 from impasto.optimise import Adam, Lbfgs, Optimiser
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from impasto import gallery, images, inputs, measures, modes, network, weights
+from impasto.compute.host import keep_pages
 from impasto.config.presets import PRESETS
-from impasto.frontends.process import keep_pages
 from impasto.records import Job
 from impasto.reuse import Reuse
 from impasto.sheets import contact_sheet

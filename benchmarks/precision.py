@@ -13,7 +13,7 @@ from pathlib import Path
 from schedules import Candidate, Painting, arguments, pairs, write
 
 from impasto import images
-from impasto.frontends.process import keep_pages
+from impasto.compute.host import keep_pages
 
 
 def main() -> None:

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from impasto import colour, images, inputs, modes, network, planning
 from impasto.bench import machine
-from impasto.frontends.process import keep_pages
+from impasto.compute.host import keep_pages
 from impasto.inputs import Inputs
 from impasto.objective import Objective
 from impasto.optimise import _FIRST_MOVE, _LONGEST_MOVE

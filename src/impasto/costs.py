@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.networks import architecture, deepest
-from impasto.distributed import ALONE, Ranks
 from impasto.memory import Demand
 
 

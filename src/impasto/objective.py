@@ -16,12 +16,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from impasto.compute.cuda_graph import Recording
+from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import Settings
-from impasto.distributed import ALONE, Ranks
 from impasto.errors import SettingsError
 from impasto.memory import settle
 from impasto.network import Network
-from impasto.recording import Recording
 from impasto.styles import STATISTICS
 from impasto.targets import Targets, add, core_features, split
 from impasto.terms import View, make_terms

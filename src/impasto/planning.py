@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
+from impasto.compute.distributed import ALONE, Ranks, current
 from impasto.config.settings import Runtime
 from impasto.costs import are_enough, step_flop
-from impasto.distributed import ALONE, Ranks, current
 from impasto.errors import SettingsError
 from impasto.memory import Demand, free_bytes, held_bytes
 from impasto.tiles import geometry

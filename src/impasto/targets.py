@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.networks import check_layer
 from impasto.config.settings import Settings
-from impasto.distributed import ALONE, Ranks
 from impasto.memory import give_back
 from impasto.network import Network
 from impasto.styles import STATISTICS

@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from impasto import checkpoint, operations, pipeline
+from impasto.compute.cuda_graph import Recording
 from impasto.config.settings import make_settings
 from impasto.metric import Metric
 from impasto.objective import Objective
-from impasto.recording import Recording
 from impasto.targets import Targets, content_targets, style_targets
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -22,7 +22,7 @@ import datetime
 import impasto.distributed
 import impasto.planning
 impasto.planning._SMALLEST_TILE_PX = 24
-impasto.distributed._PATIENCE = datetime.timedelta(seconds=5)
+impasto.compute.distributed._PATIENCE = datetime.timedelta(seconds=5)
 """
 WORDS = (
     "transfer", "photograph.png", "painting.png", "--json", "--precision=fp32", "--threads=1",

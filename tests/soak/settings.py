@@ -28,11 +28,11 @@ from pydantic.fields import FieldInfo
 from scene import make_pictures, make_weights
 
 from impasto import modes
+from impasto.compute.host import keep_pages
 from impasto.config.initialization import STARTS
 from impasto.config.networks import architecture
 from impasto.config.settings import MODES, Runtime, Settings
 from impasto.errors import Diverged, ImageError, SettingsError
-from impasto.frontends.process import keep_pages
 from impasto.history import History
 from impasto.records import Job, Result
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto import costs
-from impasto.distributed import ALONE, Ranks, current, joined
+from impasto.compute.distributed import ALONE, Ranks, current, joined
 from impasto.memory import Demand
 from impasto.planning import choose_way
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from impasto.frontends import process
+from impasto.compute import host
 
 
 def lay_out(root, siblings, quota=None):
@@ -41,25 +41,25 @@ def test_threads_of_one_core_and_a_containers_share_count(
 ):
     lay_out(tmp_path, siblings, quota)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: allowed, raising=False)
-    assert process.physical_cores(tmp_path) == cores
+    assert host.physical_cores(tmp_path) == cores
 
 
 def test_where_the_kernel_does_not_tell_nothing_is_decided(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0}, raising=False)
-    assert process.physical_cores(tmp_path) is None
+    assert host.physical_cores(tmp_path) is None
     monkeypatch.delattr(os, "sched_getaffinity")
-    assert process.physical_cores(tmp_path) is None
+    assert host.physical_cores(tmp_path) is None
 
 
 def test_threads_that_the_user_has_chosen_are_left(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    process.make_own()
+    host.make_own()
     assert os.environ["OMP_NUM_THREADS"] == "7"
 
 
 def test_elsewhere_than_on_linux_memory_is_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    assert process.keep_pages() is False
+    assert host.keep_pages() is False
 
 
 COUNT_FAULTS = """
@@ -82,5 +82,5 @@ def test_memory_freed_is_used_again_without_asking_the_kernel():
         words = [sys.executable, "-c", first + COUNT_FAULTS]
         return int(subprocess.run(words, capture_output=True, check=True, text=True).stdout)
 
-    ours = count("from impasto.frontends.process import make_own; make_own()")
-    assert ours < 0.2 * count("import impasto.frontends.process")
+    ours = count("from impasto.compute.host import make_own; make_own()")
+    assert ours < 0.2 * count("import impasto.compute.host")

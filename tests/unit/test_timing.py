@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from impasto import timing
+from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import make_settings
 from impasto.costs import forward_flop
-from impasto.distributed import ALONE, Ranks
 from impasto.memory import Demand
 from impasto.planning import Plan, Way
 from impasto.timing import Rates

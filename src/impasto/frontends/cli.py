@@ -15,10 +15,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from impasto import __version__, moments
+from impasto.compute import host
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import check
 from impasto.errors import Diverged, ImpastoError, LostRankError, OutOfMemoryError, OutputError
-from impasto.frontends import bench, measure, plan, presets, process, sheet
+from impasto.frontends import bench, measure, plan, presets, sheet
 from impasto.frontends.batch import command as batch
 from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.options import add_modes, with_options
@@ -195,7 +196,7 @@ def run(words: Sequence[str] | None = None) -> NoReturn:
         words: what follows ``impasto`` on the line; this process's own if absent.
     """
     if words is None:
-        process.make_own()
+        host.make_own()
     for number in _STOPS:
         # Where it is ignored already, nohup or a script's background job meant that.
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -249,9 +250,10 @@ def _display_of(delivery: Delivery) -> Display:
 
 def _paint(job: Job, delivery: Delivery) -> None:
     """Paint; where torchrun has started several processes, together with them."""
-    from impasto import distributed, modes
+    from impasto import modes
+    from impasto.compute import distributed
 
-    process.settle()
+    host.settle()
     with distributed.joined() as ranks:
         if ranks.rank == 0:
             _paint_and_deliver(job, delivery)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from impasto.compute.host import keep_pages, settle
 from impasto.errors import Diverged, ImageError, ImpastoError
 from impasto.frontends.batch.tasks import Outcome, Source, Task
-from impasto.frontends.process import keep_pages, settle
 
 if TYPE_CHECKING:
     from impasto.images import Picture

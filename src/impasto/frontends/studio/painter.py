@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impasto.compute import host
 from impasto.errors import (
     CheckpointError,
     Diverged,
@@ -26,7 +27,6 @@ from impasto.errors import (
     SettingsError,
     ShapeError,
 )
-from impasto.frontends import process
 from impasto.frontends.studio.messages import (
     Answer,
     AskPlan,
@@ -62,7 +62,7 @@ def main(connection: Connection, runtime: dict[str, Any]) -> None:
         connection: where messages come from and go to.
         runtime: fields of Runtime, for every painting.
     """
-    process.make_own()
+    host.make_own()
     # Ctrl-C in a terminal reaches every process in it; this one ends with the server.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError):

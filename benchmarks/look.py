@@ -17,12 +17,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from impasto import gallery, images, inputs, measures, modes, network, weights
+from impasto import images, inputs, measures, modes, network, weights
 from impasto.compute.host import keep_pages
 from impasto.config.presets import PRESETS
+from impasto.images import samples
+from impasto.images.contact_sheet import contact_sheet
 from impasto.records import Job
 from impasto.reuse import Reuse
-from impasto.sheets import contact_sheet
 
 BUNDLED = (
     ("chelsea", "nocturne"),
@@ -55,7 +56,7 @@ class Page:
 
 def pages(paintings: Path | None) -> list[Page]:
     """List the pairs: the bundled pictures', and those of a folder with content/ and style/."""
-    found = [Page(gallery.path("content", c), gallery.path("style", s)) for c, s in BUNDLED]
+    found = [Page(samples.path("content", c), samples.path("style", s)) for c, s in BUNDLED]
     if paintings is not None:
         found += [
             Page(paintings / "content" / f"{c}.jpg", paintings / "style" / f"{s}.jpg")
@@ -139,7 +140,7 @@ def write_sheet(folder: Path, page: Page, cells: list[tuple[Path, dict[str, Any]
         (images.to_image(images.load(str(path)).pixels) for path, _ in shown),
         columns=4,
     )
-    images.save(sheet, folder / f"sheet_{page.name}.png")
+    images.save_image(sheet, folder / f"sheet_{page.name}.png")
 
 
 def section(page: Page, cells: list[tuple[Path, dict[str, Any]]]) -> str:

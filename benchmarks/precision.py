@@ -55,7 +55,7 @@ def main() -> None:
             if given.pictures_to:
                 given.pictures_to.mkdir(parents=True, exist_ok=True)
                 path = given.pictures_to / f"{pair} {precision}.png".replace(" ", "_")
-                images.save(images.to_image(picture), path)
+                images.save_image(images.to_image(picture), path)
             if given.json:
                 write(given.json, rows, painting.plan.device)
 

@@ -42,7 +42,7 @@ path, side = sys.argv[2], int(sys.argv[3])
 if sys.argv[1] == "write":
     rows = torch.linspace(0, 1, side).view(1, 1, side, 1)
     pixels = (rows + torch.rand(1, 3, side, side) / 8).clamp_(0, 1)
-    images.save(images.to_image(pixels), path)
+    images.save_image(images.to_image(pixels), path)
 else:
     images.load(path)
 """

@@ -24,9 +24,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import colour, images, inputs, modes, network, planning
+from impasto import images, inputs, modes, network, planning
 from impasto.bench import machine
 from impasto.compute.host import keep_pages
+from impasto.images import colour
 from impasto.inputs import Inputs
 from impasto.objective import Objective
 from impasto.optimise import _FIRST_MOVE, _LONGEST_MOVE
@@ -303,7 +304,7 @@ def main() -> None:
             if given.pictures_to:
                 given.pictures_to.mkdir(parents=True, exist_ok=True)
                 path = given.pictures_to / f"{pair} {name}.png".replace(" ", "_")
-                images.save(images.to_image(picture), path)
+                images.save_image(images.to_image(picture), path)
             if given.json:
                 write(given.json, rows, painting.plan.device)
 

@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from impasto import gallery
 from impasto.bench import machine
+from impasto.images import samples
 from impasto.modes import make_job, paint
 from impasto.planning import choose_device
 from impasto.reuse import Reuse
@@ -66,7 +66,7 @@ class NetworkOnly(Reuse):
 def painted(content: str, style: str, reuse: Reuse, **options: Any) -> tuple[dict[str, Any], Any]:
     """Paint a pair of the gallery's, and say how long it took."""
     job = make_job(
-        "style_transfer", gallery.path("content", content), gallery.path("style", style), **options
+        "style_transfer", samples.path("content", content), samples.path("style", style), **options
     )
     steps_s: list[float] = []
     began_s = time.perf_counter()

@@ -12,7 +12,7 @@ from pathlib import Path
 from PIL import Image, ImageOps
 
 import impasto
-from impasto import gallery
+from impasto.images import samples
 
 PHOTOGRAPHS = ("chelsea", "coffee", "rocket")
 PAINTINGS = ("nocturne", "glass", "woodcut")
@@ -38,7 +38,7 @@ def grid(size_px: int) -> Image.Image:
 
 def modes(size_px: int) -> Image.Image:
     """Paint one photograph and one painting in the three modes."""
-    photograph, painting = gallery.path("content", "dancing"), gallery.path("style", "picasso")
+    photograph, painting = samples.path("content", "dancing"), samples.path("style", "picasso")
     row = [
         impasto.style_transfer(photograph, painting, size=size_px).image,
         impasto.content(photograph, size=size_px).image,
@@ -49,7 +49,7 @@ def modes(size_px: int) -> Image.Image:
 
 def layers(size_px: int) -> Image.Image:
     """Rebuild one photograph from each of five depths of the network."""
-    photograph = gallery.path("content", "chelsea")
+    photograph = samples.path("content", "chelsea")
     row = [
         impasto.content(photograph, content_layers=layer, size=size_px).image for layer in LAYERS
     ]
@@ -96,12 +96,12 @@ def _arguments() -> argparse.Namespace:
 
 
 def _transfer(photograph: str, painting: str, size_px: int) -> Image.Image:
-    content, style = gallery.path("content", photograph), gallery.path("style", painting)
+    content, style = samples.path("content", photograph), samples.path("style", painting)
     return impasto.style_transfer(content, style, size=size_px).image
 
 
-def _open(kind: gallery.Kind, name: str) -> Image.Image:
-    return Image.open(gallery.path(kind, name))
+def _open(kind: samples.Kind, name: str) -> Image.Image:
+    return Image.open(samples.path(kind, name))
 
 
 def _sheet(rows: Sequence[Sequence[Image.Image]], size_px: tuple[int, int]) -> Image.Image:

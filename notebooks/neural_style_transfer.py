@@ -32,7 +32,8 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image, ImageSequence
 
 import impasto
-from impasto import gallery, images, losses, main, network
+from impasto import images, losses, main, network
+from impasto.images import samples
 
 set_matplotlib_formats("jpeg", pil_kwargs={"quality": 82})
 
@@ -72,8 +73,8 @@ def pixels_of(path, size=ROW_SIZE):
     return images.resize(picture.pixels, *images.fit(picture.height_px, picture.width_px, size))
 
 
-photograph = pixels_of(gallery.path("content", "chelsea"))
-painting = pixels_of(gallery.path("style", "nocturne"))
+photograph = pixels_of(samples.path("content", "chelsea"))
+painting = pixels_of(samples.path("style", "nocturne"))
 
 depths = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 with torch.no_grad():
@@ -106,7 +107,7 @@ changed = {
     "darker": 0.75 * photograph,
     "blurred": torch.nn.functional.avg_pool2d(photograph, 5, 1, 2, count_include_pad=False),
     "moved": photograph.roll(8, dims=3),
-    "coffee": images.resize(pixels_of(gallery.path("content", "coffee")), *photograph.shape[-2:]),
+    "coffee": images.resize(pixels_of(samples.path("content", "coffee")), *photograph.shape[-2:]),
 }
 compared = ["relu1_1", "relu4_2"]
 with torch.no_grad():
@@ -179,11 +180,11 @@ def style_distance(F, A, positions):
     return losses.style_loss(losses.gram_matrix(F), A * (here / positions), channels, here)
 
 
-titles = [name.removesuffix(".jpg") for name in gallery.names("style")]
+titles = [name.removesuffix(".jpg") for name in samples.names("style")]
 lefts, rights = [], []
 with torch.no_grad():
     for title in titles:
-        image = pixels_of(gallery.path("style", title))
+        image = pixels_of(samples.path("style", title))
         middle = image.shape[-1] // 2
         lefts.append(vgg.features(image[..., :middle], ["relu3_1"])["relu3_1"])
         rights.append(vgg.features(image[..., middle:], ["relu3_1"])["relu3_1"])
@@ -337,7 +338,7 @@ Shown(data=stream.getvalue(), format="gif")
 # leaves open; there smoothness, `total_variation`, decides instead.)
 
 # %%
-cat = gallery.path("content", "chelsea")
+cat = samples.path("content", "chelsea")
 smoothness = {"relu1_2": 20, "relu2_2": 200, "relu3_2": 1000, "relu4_2": 4000, "relu5_2": 8000}
 row(
     {
@@ -362,7 +363,7 @@ row(
 # (`relu5_1` adds little: by default its weight is small.)
 
 # %%
-night = gallery.path("style", "nocturne")
+night = samples.path("style", "nocturne")
 depths = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
 grown = {"the painting": Image.open(night)}
 for count in range(1, len(depths) + 1):
@@ -397,7 +398,7 @@ row(
 # the same painting.
 
 # %%
-glass = gallery.path("style", "glass")
+glass = samples.path("style", "glass")
 row(
     {
         f"α = {weight:g}": impasto.style_transfer(

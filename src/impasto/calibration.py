@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from impasto.config.settings import BESIDE_FEATURES, FORMULA_WEIGHTS, Settings
-from impasto.images import fit
+from impasto.images.resample import fit
 from impasto.inputs import Inputs
 from impasto.network import Network
 from impasto.objective import Objective

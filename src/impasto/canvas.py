@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto import images
-from impasto.images import Picture
+from impasto.images.picture import Picture
 from impasto.pyramid import Scale
 
 # Bicubic resampling looks no further than this, in pixels of the smaller size.

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from impasto import colour, images, pyramid, regions
+from impasto import images, pyramid, regions
 from impasto.config.initialization import STARTS, parse_start
 from impasto.config.networks import deepest, smallest_side_px
 from impasto.config.settings import Mode, Settings
 from impasto.errors import ImageError, SettingsError
-from impasto.images import Picture
+from impasto.images import colour
+from impasto.images.picture import Picture
 from impasto.pyramid import Scale
 from impasto.records import ImageSource, Job, Region
 from impasto.regions import Area

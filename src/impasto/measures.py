@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto import colour, images, losses
+from impasto import images, losses
+from impasto.images import colour
 from impasto.network import Network
 
 # Layers between those that the defaults optimise.

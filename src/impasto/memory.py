@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from impasto import limits
+from impasto.compute import host
 from impasto.config.networks import architecture, check_layer, deepest
 from impasto.tiles import geometry
 
@@ -147,7 +147,7 @@ def free_bytes(device: torch.device, root: Path = Path("/")) -> int | None:
     """
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    return limits.free_bytes(root)
+    return host.free_bytes(root)
 
 
 def held_bytes(device: torch.device, root: Path = Path("/")) -> int:

@@ -9,10 +9,11 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from impasto import canvas, colour, images, inputs, regions
-from impasto.colour import Colours
+from impasto import canvas, images, inputs, regions
 from impasto.config.settings import BESIDE_FEATURES, Settings
-from impasto.images import Picture
+from impasto.images import colour
+from impasto.images.colour import Colours
+from impasto.images.picture import Picture
 from impasto.inputs import Inputs
 from impasto.network import Network
 from impasto.planning import Way

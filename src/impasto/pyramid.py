@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from impasto.config.initialization import parse_start
 from impasto.config.settings import Settings
 from impasto.errors import ImageError
-from impasto.images import fit
+from impasto.images.resample import fit
 
 # Iterations at the first size, by what factor they fall from size to size, and the fewest.
 # Measured in docs/speed.md: coarse sizes are cheap and lay out the motifs, the last ones

@@ -20,7 +20,7 @@ from impasto.config.validation import Options
 from impasto.errors import ImageError, one_line
 
 if TYPE_CHECKING:
-    from impasto.images import Picture
+    from impasto.images.picture import Picture
 
 FORMAT: Literal[1] = 1
 MOST_CHARACTERS = 2**18

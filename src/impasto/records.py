@@ -176,7 +176,7 @@ class Result:
         if recipe and self.recipe is not None:
             metadata["Recipe"] = self.recipe.text()
         image = self.image if bits == 8 else images.to_samples(self.pixels, self.alpha)
-        return images.encode(image, name, metadata=metadata, dpi=dpi)
+        return images.encode_image(image, name, metadata=metadata, dpi=dpi)
 
     def __repr__(self) -> str:
         height_px, width_px = self.pixels.shape[-2:]
@@ -186,4 +186,4 @@ class Result:
     def _repr_png_(self) -> bytes | None:
         from impasto import images
 
-        return images.encode(self.image, "png")
+        return images.encode_image(self.image, "png")

@@ -10,10 +10,11 @@ from PIL import Image
 from torch import Tensor
 
 import impasto
-from impasto import canvas, colour, images, outset
+from impasto import canvas, images, outset
 from impasto.config.settings import Settings
 from impasto.descent import Descent, Iterate, State
 from impasto.history import History
+from impasto.images import colour
 from impasto.inputs import Inputs
 from impasto.planning import Plan, Way
 from impasto.pyramid import Scale

@@ -15,13 +15,13 @@ TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "place/out.png")
 # As the finished picture is written, the process says so and waits for a line.
 WAITING = """
 import impasto.writing
-at_once = impasto.writing.write
+at_once = impasto.images.save.write
 def save(*arguments, **options):
-    impasto.writing.write = at_once
+    impasto.images.save.write = at_once
     print("saving", flush=True)
     input()
     return at_once(*arguments, **options)
-impasto.writing.write = save
+impasto.images.save.write = save
 """
 # The disk that the picture belongs on is full; as for the others, see ``others``.
 FULL = """

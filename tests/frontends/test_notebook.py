@@ -12,8 +12,9 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import impasto
-from impasto import gallery, images, inputs, main
+from impasto import images, inputs, main
 from impasto.errors import ImageError, SettingsError
+from impasto.images import samples
 
 ROOT = Path(__file__).parents[2]
 RESULTS = Path("img", "results")
@@ -251,5 +252,5 @@ def test_every_bundled_picture_is_found_from_every_folder(quick):
     from impasto.frontends import notebook
 
     for kind in ("content", "style"):
-        for name in gallery.names(kind):
+        for name in samples.names(kind):
             assert notebook._load(f"img/{kind}/{name}").name == Path(name).stem

@@ -34,7 +34,7 @@ def change_recipe(path, **parts):
         made[part] = made[part] | fields if isinstance(fields, dict) else fields
     with Image.open(path) as image:
         image.load()
-    images.save(image, path, metadata=texts | {"Recipe": json.dumps(made)})
+    images.save_image(image, path, metadata=texts | {"Recipe": json.dumps(made)})
 
 
 @pytest.fixture

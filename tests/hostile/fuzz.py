@@ -29,13 +29,14 @@ with atheris.instrument_imports(include=["impasto", "PIL", "pickletools"]):
         TiffImagePlugin,
     )
 
-    from impasto import encoding, limits, profiles, reading, recipe, weightfiles
+    from impasto import recipe, weightfiles
     from impasto.config import settings, validation
     from impasto.errors import CheckpointError, ImageError, SettingsError, WeightsError
     from impasto.frontends.options import assignments
+    from impasto.images import decode, encode, icc, limits
 
 # A small header may ask for a large picture, which takes seconds and teaches nothing.
-limits.MAX_PIXELS = reading.MAX_PIXELS = 2**18
+limits.MAX_PIXELS = decode.MAX_PIXELS = 2**18
 LONGEST_MESSAGE = 2000
 SCRATCH = Path(tempfile.mkdtemp(prefix="impasto-fuzz-"))
 
@@ -49,7 +50,7 @@ def check_message(error):
 
 def images(data):
     try:
-        colour, alpha = reading.decode(data, "'it'")
+        colour, alpha = decode.decode(data, "'it'")
     except ImageError as error:
         check_message(error)
     else:
@@ -59,7 +60,7 @@ def images(data):
         assert 0 <= colour.min() <= colour.max() <= 1
         assert alpha is None or (alpha.shape == colour.shape[:2] and alpha.min() >= 0)
     try:
-        texts = reading.decode_texts(data, "'it'")
+        texts = decode.decode_texts(data, "'it'")
     except ImageError as error:
         check_message(error)
     else:
@@ -148,7 +149,7 @@ def seeds(target):
                 stream = io.BytesIO()
                 options = {} if name in ("BMP", "GIF") else {"exif": exif}
                 if mode != "P" and name in ("PNG", "JPEG", "TIFF", "WEBP"):
-                    options["icc_profile"] = profiles.srgb_profile()
+                    options["icc_profile"] = icc.srgb_profile()
                 try:
                     Image.fromarray(samples).convert(mode).save(stream, name, **options)
                 except (OSError, ValueError):  # no such mode in this format
@@ -157,7 +158,7 @@ def seeds(target):
         deep = np.arange(9 * 7 * 3, dtype=np.uint16).reshape(9, 7, 3)
         for ending in (".png", ".tiff"):
             made = {"Recipe": "{}"}
-            yield encoding.encode(deep, encoding.FORMATS[ending], "it", metadata=made)
+            yield encode.encode_image(deep, ending, metadata=made)
     elif target == "recipes":
         yield a_recipe().text().encode()
     elif target == "settings":

@@ -50,7 +50,7 @@ def test_to_image_undoes_load(samples):
 @given(pictures, st.sampled_from(("png", "tiff")))
 def test_lossless_files_come_back_exactly(samples, ending):
     picture = images.load(samples)
-    data = images.encode(images.to_image(picture.pixels, picture.alpha), ending)
+    data = images.encode_image(images.to_image(picture.pixels, picture.alpha), ending)
     again = images.load(data)
     assert again.pixels.equal(picture.pixels)
     assert (again.alpha is None) == (picture.alpha is None)

@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto import gallery, images
+from impasto import images
 from impasto.config.networks import architecture, check_layer
 from impasto.config.settings import Settings, make_settings
+from impasto.images import samples
 from impasto.objective import Objective
 from impasto.targets import (
     RegionTarget,
@@ -129,7 +130,7 @@ def test_terms_and_gradient_in_tiles_are_those_of_the_whole(
 @pytest.mark.real
 def test_the_real_network_in_tiles_agrees_to_the_rounding_of_float32(real_network):
     content, style = (
-        images.load(gallery.path(*name)).pixels
+        images.load(samples.path(*name)).pixels
         for name in (("content", "chelsea"), ("style", "nocturne"))
     )
     chosen = make_settings(total_variation=8500)

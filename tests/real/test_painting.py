@@ -6,22 +6,14 @@ import torch
 import torch.nn.functional as F
 
 import impasto
-from impasto import (
-    calibration,
-    gallery,
-    images,
-    inputs,
-    measures,
-    modes,
-    network,
-    optimise,
-)
+from impasto import calibration, images, inputs, measures, modes, network, optimise
+from impasto.images import samples
 from impasto.reuse import Reuse
 
 pytestmark = pytest.mark.real
 
-PHOTOGRAPH = gallery.path("content", "chelsea")
-PAINTING = gallery.path("style", "nocturne")
+PHOTOGRAPH = samples.path("content", "chelsea")
+PAINTING = samples.path("style", "nocturne")
 OPTIONS = {"size": 112, "coarsest": 80, "iterations": 40, "offline": True}
 
 
@@ -149,7 +141,7 @@ def test_the_same_strength_is_the_same_balance_for_styles_that_pull_unlike():
     balances = {}
     for name in ("glass", "nocturne"):
         job = modes.make_job(
-            "style_transfer", PHOTOGRAPH, gallery.path("style", name), offline=True
+            "style_transfer", PHOTOGRAPH, samples.path("style", name), offline=True
         )
         net = network.load("vgg16", padding="replicate", offline=True)
         balances[name] = calibration.measure(inputs.read(job), net, Reuse())

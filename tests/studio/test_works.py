@@ -67,9 +67,9 @@ def test_the_replay_command_paints_the_same_picture(studio, weights_file, tmp_pa
     (tmp_path / words[2]).write_bytes(studio.get(f"/api/works/{work['id']}/picture.png").content)
     bundled = {"dancing.jpg": "content", "picasso.jpg": "style"}
     for name, kind in bundled.items():
-        from impasto import gallery
+        from impasto.images import samples
 
-        (tmp_path / name).write_bytes(gallery.path(kind, name).read_bytes())
+        (tmp_path / name).write_bytes(samples.path(kind, name).read_bytes())
     command = [sys.executable, "-m", *words, "--weights", str(weights_file)]
     subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
     first, again = (np.asarray(Image.open(tmp_path / name)) for name in (words[2], words[-1]))

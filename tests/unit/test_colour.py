@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from impasto import colour, modes
-from impasto.colour import colours, match
+from impasto import modes
+from impasto.images import colour
+from impasto.images.colour import colours, match
 
 
 def cloud(seed, height=24, width=30, spread=0.04, middle=0.5):

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import gallery
 from impasto.errors import ImageError
+from impasto.images import samples
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "make_styles.py"
-KINDS: tuple[gallery.Kind, ...] = ("content", "style")
-PICTURES = [(kind, name) for kind in KINDS for name in gallery.names(kind)]
+KINDS: tuple[samples.Kind, ...] = ("content", "style")
+PICTURES = [(kind, name) for kind in KINDS for name in samples.names(kind)]
 
 
 def make_styles(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -39,13 +39,13 @@ def test_the_notebook_finds_its_pictures_at_the_root() -> None:
 
 
 def test_there_are_enough_to_choose_from() -> None:
-    assert len(gallery.names("content")) >= 3
-    assert len(gallery.names("style")) >= 4
+    assert len(samples.names("content")) >= 3
+    assert len(samples.names("style")) >= 4
 
 
 @pytest.mark.parametrize(("kind", "name"), PICTURES)
-def test_a_bundled_picture_is_small_and_opens(kind: gallery.Kind, name: str) -> None:
-    file = gallery.path(kind, name)
+def test_a_bundled_picture_is_small_and_opens(kind: samples.Kind, name: str) -> None:
+    file = samples.path(kind, name)
     assert file.stat().st_size < 300_000
     with Image.open(file) as picture:
         pixels = np.asarray(picture.convert("RGB"))
@@ -54,18 +54,18 @@ def test_a_bundled_picture_is_small_and_opens(kind: gallery.Kind, name: str) -> 
 
 
 @pytest.mark.parametrize(("kind", "name"), PICTURES)
-def test_every_picture_is_credited(kind: gallery.Kind, name: str) -> None:
+def test_every_picture_is_credited(kind: samples.Kind, name: str) -> None:
     assert f"| `{name}` |" in (ROOT / "examples/README.md").read_text(encoding="utf-8")
 
 
 def test_a_name_may_leave_out_its_ending() -> None:
-    assert gallery.path("style", "picasso") == gallery.path("style", "picasso.jpg")
+    assert samples.path("style", "picasso") == samples.path("style", "picasso.jpg")
 
 
 @pytest.mark.parametrize("name", ["monet", "", "../content/dancing.jpg", "picasso.png"])
 def test_an_unknown_name_lists_those_there_are(name: str) -> None:
     with pytest.raises(ImageError, match=r"picasso\.jpg") as caught:
-        gallery.path("style", name)
+        samples.path("style", name)
     assert "\n" not in str(caught.value)
 
 
@@ -73,7 +73,7 @@ def test_the_wheel_carries_the_pictures(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         for kind, name in PICTURES:
             packed = archive.read(f"impasto/img/{kind}/{name}")
-            assert packed == gallery.path(kind, name).read_bytes()
+            assert packed == samples.path(kind, name).read_bytes()
 
 
 def test_an_installed_wheel_finds_its_own_pictures(wheel: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_the_script_paints_every_style_and_the_same_again(tmp_path: Path) -> Non
         assert done.returncode == 0, done.stderr
     painted = {file.name: file.read_bytes() for file in (tmp_path / "first").iterdir()}
     again = {file.name: file.read_bytes() for file in (tmp_path / "second").iterdir()}
-    assert sorted(painted) == gallery.names("style")
+    assert sorted(painted) == samples.names("style")
     assert painted == again
     assert len(set(painted.values())) == len(painted)
 
@@ -107,7 +107,7 @@ def test_a_bundled_style_is_what_the_script_paints(tmp_path: Path) -> None:
     assert make_styles("glass", "--size", "192", "--out", str(tmp_path)).returncode == 0
     with (
         Image.open(tmp_path / "glass.jpg") as small,
-        Image.open(gallery.path("style", "glass")) as bundled,
+        Image.open(samples.path("style", "glass")) as bundled,
     ):
         size = (12, 15)
         ours = np.asarray(small.resize(size, Image.Resampling.BOX), np.float32)

@@ -533,7 +533,9 @@ def test_a_conversion_of_16_bits_keeps_them(make_profile, kind):
 def test_from_16_bits_in_a_wide_gamut_to_16_bits_out(tmp_path, make_profile, ending):
     samples = colours(21, 16, 16, dtype=np.uint16)
     picture = images.load(png(samples, 2, profile=make_profile()))
-    again = images.load(images.save(images.to_samples(picture.pixels), tmp_path / f"out.{ending}"))
+    again = images.load(
+        images.save_image(images.to_samples(picture.pixels), tmp_path / f"out.{ending}")
+    )
     assert (again.pixels - picture.pixels).abs().max() < 0.51 / 65535
 
 
@@ -904,7 +906,7 @@ ENDINGS = ["png", "jpg", "jpeg", "webp", "avif", "tif", "tiff", "bmp", "gif", "P
 def test_every_ending_is_written_and_read_back(tmp_path, ending):
     smooth = np.linspace(40, 200, 32 * 24 * 3).reshape(32, 24, 3).astype(np.uint8)
     target = tmp_path / f"picture.{ending}"
-    assert images.save(Image.fromarray(smooth), target) == target
+    assert images.save_image(Image.fromarray(smooth), target) == target
     assert list(tmp_path.iterdir()) == [target]
     picture = images.load(target)
     assert (picture.height_px, picture.width_px) == (32, 24)
@@ -914,7 +916,7 @@ def test_every_ending_is_written_and_read_back(tmp_path, ending):
 
 
 def test_jpeg_keeps_its_colours_sharp():
-    image = Image.open(io.BytesIO(images.encode(Image.new("RGB", (16, 16)), "jpeg")))
+    image = Image.open(io.BytesIO(images.encode_image(Image.new("RGB", (16, 16)), "jpeg")))
     assert [layer[1:3] for layer in image.layer] == [(1, 1)] * 3
     assert max(max(table) for table in image.quantization.values()) < 16
 
@@ -928,7 +930,7 @@ def test_nothing_private_is_copied(tmp_path, ending):
     source.load()
     assert source.getexif()
     source.info["comment"] = b"at home"
-    target = images.save(source, tmp_path / f"out.{ending}")
+    target = images.save_image(source, tmp_path / f"out.{ending}")
     with Image.open(target) as image:
         assert ExifTags.Base.Make not in image.getexif()
         assert not image.getexif().get_ifd(ExifTags.IFD.GPSInfo)
@@ -939,14 +941,14 @@ def test_nothing_private_is_copied(tmp_path, ending):
 @pytest.mark.parametrize("ending", ["png", "webp", "tif", "avif"])
 def test_opacity_is_written(ending):
     image = Image.new("RGBA", (8, 8), (200, 100, 50, 51))
-    picture = images.load(images.encode(image, ending))
+    picture = images.load(images.encode_image(image, ending))
     np.testing.assert_allclose(picture.alpha, 0.2, atol=0.01)
 
 
 @pytest.mark.parametrize("ending", ["jpg", "bmp", "gif"])
 def test_opacity_becomes_white_where_there_is_none(ending):
     image = Image.new("RGBA", (8, 8), (0, 0, 0, 51))
-    picture = images.load(images.encode(image, ending))
+    picture = images.load(images.encode_image(image, ending))
     assert picture.alpha is None
     np.testing.assert_allclose(rgb(picture), 0.8, atol=0.01)
 
@@ -954,10 +956,12 @@ def test_opacity_becomes_white_where_there_is_none(ending):
 @pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif", "avif"])
 def test_metadata_comes_back(tmp_path, ending):
     metadata = {"Software": "impasto 1.0", "recipe": '{"name": "Öl\n", "size": 512}'}
-    target = images.save(Image.new("RGB", (8, 8)), tmp_path / f"a.{ending}", metadata=metadata)
+    target = images.save_image(
+        Image.new("RGB", (8, 8)), tmp_path / f"a.{ending}", metadata=metadata
+    )
     assert images.read_metadata(target) == metadata
     assert images.read_metadata(target.read_bytes()) == metadata
-    assert images.read_metadata(images.encode(Image.new("RGB", (8, 8)), ending)) == {}
+    assert images.read_metadata(images.encode_image(Image.new("RGB", (8, 8)), ending)) == {}
 
 
 def test_metadata_of_others_are_no_recipe():
@@ -969,7 +973,7 @@ def test_metadata_of_others_are_no_recipe():
 
 def test_the_same_picture_gives_the_same_bytes():
     image = Image.fromarray(colours(12))
-    assert images.encode(image, "png") == images.encode(image, "png")
+    assert images.encode_image(image, "png") == images.encode_image(image, "png")
 
 
 @pytest.mark.parametrize(
@@ -990,7 +994,10 @@ def test_outputs_that_cannot_be(tmp_path, name, words):
     (tmp_path / "file.txt").touch()
     os.mkfifo(tmp_path / "pipe.png")
     before = sorted(tmp_path.iterdir())
-    for attempt in (images.check_output, lambda path: images.save(Image.new("RGB", (2, 2)), path)):
+    for attempt in (
+        images.check_output,
+        lambda path: images.save_image(Image.new("RGB", (2, 2)), path),
+    ):
         with pytest.raises(ImageError, match=words) as caught:
             attempt(tmp_path / name)
         assert "\n" not in str(caught.value)
@@ -1016,7 +1023,7 @@ def test_a_picture_too_large_for_its_format(tmp_path):
     with pytest.raises(ImageError, match=r"16383 .*\.png"):
         images.check_output(tmp_path / "a.webp", longest_px=20_000)
     with pytest.raises(ImageError, match="65500"):
-        images.save(Image.new("RGB", (66_000, 1)), tmp_path / "a.jpg")
+        images.save_image(Image.new("RGB", (66_000, 1)), tmp_path / "a.jpg")
     assert not list(tmp_path.iterdir())
 
 
@@ -1030,7 +1037,7 @@ def test_a_full_disk_leaves_the_earlier_file(tmp_path, monkeypatch, failing):
 
     monkeypatch.setattr(*((os, "fsync") if failing == "fsync" else (Path, "replace")), fail)
     with pytest.raises(ImageError, match="No space left"):
-        images.save(Image.new("RGB", (4, 4)), target)
+        images.save_image(Image.new("RGB", (4, 4)), target)
     assert target.read_bytes() == b"earlier"
     assert list(tmp_path.iterdir()) == [target]
 
@@ -1039,7 +1046,7 @@ def test_a_link_stays_a_link_and_permissions_are_the_users(tmp_path):
     (tmp_path / "real").mkdir()
     link = tmp_path / "out.png"
     link.symlink_to(tmp_path / "real" / "picture.png")
-    images.save(Image.new("RGB", (4, 4)), link)
+    images.save_image(Image.new("RGB", (4, 4)), link)
     assert link.is_symlink()
     plain = tmp_path / "plain"
     plain.touch()

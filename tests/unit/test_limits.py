@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import images, limits
+from impasto import images
+from impasto.compute import host
 from impasto.errors import ImageError
+from impasto.images import limits
 
 GIB = 2**30
 
@@ -29,26 +31,26 @@ def jpeg(**options):
     ],
 )
 def test_pictures_that_cannot_be(width, height, words, monkeypatch):
-    monkeypatch.setattr(limits, "free_bytes", lambda: 3 * GIB)
+    monkeypatch.setattr(host, "free_bytes", lambda: 3 * GIB)
     with pytest.raises(ImageError, match=words):
         limits.check_pixels(width, height, "'it'")
 
 
 def test_what_fits_or_is_small_is_let_through(monkeypatch):
     for free in (4 * GIB, None):
-        monkeypatch.setattr(limits, "free_bytes", lambda free=free: free)
+        monkeypatch.setattr(host, "free_bytes", lambda free=free: free)
         limits.check_pixels(12_000, 10_000, "'it'")
-    monkeypatch.setattr(limits, "free_bytes", lambda: 0)
+    monkeypatch.setattr(host, "free_bytes", lambda: 0)
     limits.check_pixels(3000, 3000, "'it'")
 
 
 def test_a_picture_is_refused_from_its_header_where_memory_is_short(tmp_path, monkeypatch):
     path = tmp_path / "large.png"
     Image.new("1", (4000, 3000)).save(path)
-    monkeypatch.setattr(limits, "free_bytes", lambda: GIB // 4)
+    monkeypatch.setattr(host, "free_bytes", lambda: GIB // 4)
     with pytest.raises(ImageError, match=r"large\.png' does not fit in memory"):
         images.load(path)
-    monkeypatch.setattr(limits, "free_bytes", lambda: GIB)
+    monkeypatch.setattr(host, "free_bytes", lambda: GIB)
     assert images.load(path).width_px == 4000
 
 

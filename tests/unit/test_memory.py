@@ -7,9 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto import gallery, memory, prospects, timing
+from impasto import memory, prospects, timing
 from impasto.config.settings import make_runtime
 from impasto.errors import SettingsError
+from impasto.images import samples
 from impasto.memory import Demand, free_bytes, held_bytes
 from impasto.modes import make_job
 from impasto.planning import choose_way, largest_fitting_px
@@ -151,8 +152,8 @@ def test_a_painting_is_planned_without_being_painted(monkeypatch):
     monkeypatch.setattr(timing, "rates", lambda plan, settings: known)
     job = make_job(
         "style_transfer",
-        gallery.path("content", "chelsea"),
-        gallery.path("style", "nocturne"),
+        samples.path("content", "chelsea"),
+        samples.path("style", "nocturne"),
         size=4096,
         memory="3GiB",
     )

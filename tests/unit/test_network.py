@@ -338,9 +338,10 @@ REAL_RESPONSES = {
 
 @pytest.mark.real
 def test_the_real_network_answers_as_recorded(real_network):
-    from impasto import gallery, images
+    from impasto import images
+    from impasto.images import samples
 
-    image = images.resize(images.load(gallery.path("content", "dancing")).pixels, 224, 224)
+    image = images.resize(images.load(samples.path("content", "dancing")).pixels, 224, 224)
     found = real_network.features(image, list(REAL_RESPONSES))
     responses = {name: maps.square().mean().sqrt().item() for name, maps in found.items()}
     assert responses == pytest.approx(REAL_RESPONSES, rel=1e-3)

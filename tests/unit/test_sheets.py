@@ -3,7 +3,7 @@
 import pytest
 from PIL import Image
 
-from impasto.sheets import contact_sheet
+from impasto.images.contact_sheet import contact_sheet
 
 PAPER = (251, 250, 248)
 

@@ -147,7 +147,7 @@ def main() -> None:
         given.steps,
         lambda: times_s.append(time.perf_counter()),
     )
-    images.save(images.to_image(picture), given.output)
+    images.save_image(images.to_image(picture), given.output)
     steps_s = [after - before for before, after in itertools.pairwise(times_s)]
     json.dump({"steps_s": steps_s}, sys.stdout)
 

@@ -79,3 +79,42 @@ def _quota(root: Path) -> int:
         return round(int(allowed) / int(period))
     except (OSError, ValueError):
         return _NEVER
+
+
+def free_bytes(root: Path = Path("/")) -> int | None:
+    """Return the memory that the system, or this container, has left; None where none tells.
+
+    Args:
+        root: where ``proc`` and ``sys`` are.
+    """
+    try:
+        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    facts = dict(line.split(":") for line in lines)
+    available = int(facts["MemAvailable"].split()[0]) * 1024
+    return min([available, *_left_in_cgroups(root)])
+
+
+def _left_in_cgroups(root: Path) -> list[int]:
+    """List what the limits of a container leave, by version 2 or 1 of the interface."""
+    left = []
+    for folder, limit, used, cache in (
+        ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+        (
+            "sys/fs/cgroup/memory",
+            "memory.limit_in_bytes",
+            "memory.usage_in_bytes",
+            "total_inactive_file",
+        ),
+    ):
+        try:
+            allowed = int((root / folder / limit).read_text(encoding="ascii"))
+            taken = int((root / folder / used).read_text(encoding="ascii"))
+            counts = (root / folder / "memory.stat").read_text(encoding="ascii").splitlines()
+        except (OSError, ValueError):  # no such limit, or "max"
+            continue
+        # Files that were read and could be read again are counted as used.
+        reclaimable = int(dict(line.split() for line in counts).get(cache, 0))
+        left.append(max(0, allowed - taken + reclaimable))
+    return left

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from impasto import gallery
 from impasto.config.settings import make_runtime
 from impasto.errors import SettingsError
+from impasto.images import samples
 
 if TYPE_CHECKING:
     from impasto.planning import Plan
@@ -110,8 +110,8 @@ def run(
 
     options = {"--weights": weights, "--iterations": iterations}
     rows = runs.measure_runs(
-        content or gallery.path("content", "chelsea"),
-        style or gallery.path("style", "nocturne"),
+        content or samples.path("content", "chelsea"),
+        style or samples.path("style", "nocturne"),
         _numbers("sizes", sizes, int, at_least=16),
         notebook_steps=notebook_steps,
         options=[

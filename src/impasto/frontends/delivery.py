@@ -75,11 +75,9 @@ class Finish(Options):
         Raises:
             ImageError: as images.check_output does.
         """
-        from impasto import writing
+        from impasto.images.save import check_output
 
-        writing.check_output(
-            output, longest_px=longest_px, bits=self.bits, dpi=self.dpi_of(longest_px)
-        )
+        check_output(output, longest_px=longest_px, bits=self.bits, dpi=self.dpi_of(longest_px))
 
     def encode(self, result: Result, path: Path) -> bytes:
         """Make the bytes of the file ``path``, whose ending names the format.
@@ -146,15 +144,15 @@ class Files:
     """
 
     def __init__(self, delivery: Delivery, longest_px: int) -> None:
-        from impasto import writing
+        from impasto.images.save import check_animation, check_output
 
         self._delivery = delivery
         self._timelapse = None if delivery.timelapse is None else Timelapse()
         delivery.check(delivery.output, longest_px)
         if delivery.save_every is not None:
-            writing.check_output(self._numbered(0))
+            check_output(self._numbered(0))
         if delivery.timelapse is not None:
-            writing.check_animation(delivery.timelapse)
+            check_animation(delivery.timelapse)
             if delivery.timelapse.resolve() == delivery.output.resolve():
                 raise ImageError(
                     f"expected two files, got {str(delivery.output)!r} for the picture and for "
@@ -168,7 +166,7 @@ class Files:
             What the user should be told, if the picture could not be written; painting can
             go on.
         """
-        from impasto import writing
+        from impasto.images.save import write
 
         if self._timelapse is not None:
             self._timelapse.add(step)
@@ -177,7 +175,7 @@ class Files:
             return None
         try:
             path = self._numbered(step.step)
-            writing.write(self._delivery.encode(step.result(), path), path)
+            write(self._delivery.encode(step.result(), path), path)
         except ImageError as error:
             return str(error)
         return None
@@ -215,24 +213,24 @@ def save(data: bytes, output: Path) -> None:
     Raises:
         OutputError: it cannot go where it should; the message says where it is instead.
     """
-    from impasto import writing
+    from impasto.images.save import write
 
     try:
-        writing.write(data, output)
+        write(data, output)
     except ImageError as error:
         raise OutputError(f"{error}; {_rescue(data, output.name)}") from None
 
 
 def _rescue(data: bytes, name: str) -> str:
     """Write a picture where it can be had, and say where."""
-    from impasto import writing
+    from impasto.images.save import write
 
     for folder in _refuges():
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             own = Path(tempfile.mkdtemp(prefix="picture-", dir=folder))
             try:
-                writing.write(data, own / name)
+                write(data, own / name)
             except ImageError:
                 own.rmdir()
                 continue

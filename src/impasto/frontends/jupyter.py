@@ -111,5 +111,5 @@ def _tag(image: Image) -> str:
 
     small = image.copy()
     small.thumbnail((_PICTURE_PX, _PICTURE_PX))
-    data = base64.b64encode(images.encode(small, "jpeg")).decode()
+    data = base64.b64encode(images.encode_image(small, "jpeg")).decode()
     return f'<img width="{_PICTURE_PX}" src="data:image/jpeg;base64,{data}" alt="so far">'

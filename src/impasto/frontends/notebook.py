@@ -9,20 +9,21 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto import gallery, modes
+from impasto import modes
 from impasto.config.settings import MODES, Mode, Settings
 from impasto.errors import Diverged, MissingPackageError, OutOfMemoryError, SettingsError
 from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.jupyter import Live, cell_number, in_notebook
 from impasto.frontends.terminal import Display, make_display
 from impasto.history import load_matplotlib
+from impasto.images import samples
 from impasto.records import ImageSource, Job, Result, Step
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from PIL.Image import Image
 
-    from impasto.images import Picture
+    from impasto.images.picture import Picture
 
 # The words of the notebooks that this call goes back to, and ours.
 _OUR_WORDS = {
@@ -157,8 +158,8 @@ def _load(source: ImageSource) -> Picture:
 
     if isinstance(source, (str, Path)) and not Path(source).exists():
         match Path(source).parts:
-            case ("img", "content" | "style" as kind, file) if file in gallery.names(kind):
-                source = gallery.path(kind, file)
+            case ("img", "content" | "style" as kind, file) if file in samples.names(kind):
+                source = samples.path(kind, file)
     return images.load(source)
 
 

@@ -12,7 +12,7 @@ from impasto.frontends.options import assignments
 from impasto.records import Job, Region
 
 if TYPE_CHECKING:
-    from impasto.images import Picture
+    from impasto.images.picture import Picture
     from impasto.recipe import Input, Recipe, RegionInput
     from impasto.weights import Progress
 

@@ -73,7 +73,7 @@ def paint_sheet(
     from impasto import images, inputs
     from impasto.config.validation import check
     from impasto.frontends.terminal import make_display
-    from impasto.sheets import contact_sheet
+    from impasto.images.contact_sheet import contact_sheet
 
     chosen = {name: options.pop(name) for name in Sheet.model_fields if name in options}
     sheet = check(Sheet, chosen)
@@ -96,7 +96,7 @@ def paint_sheet(
             columns=columns,
             cell_px=sheet.cell,
         )
-        images.save(drawn, sheet.output)
+        images.save_image(drawn, sheet.output)
         display.message(f"{len(cells)} paintings on {str(sheet.output)!r}")
 
 

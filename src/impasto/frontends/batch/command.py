@@ -207,13 +207,13 @@ def _executor(batch: Batch, options: dict[str, Any]) -> Executor:
 
 def _draw(tasks: Sequence[Task], sheet: Path, show: Show) -> bool:
     """Draw the contact sheet of what is there."""
-    from impasto.sheets import contact_sheet
-    from impasto.writing import save
+    from impasto.images.contact_sheet import contact_sheet
+    from impasto.images.save import save_image
 
     labels = [task.output.stem for task in tasks]
     cell_px = min(_CELL_PX, max(task.settings.size for task in tasks))
     try:
-        save(contact_sheet(labels, _pictures(tasks), cell_px=cell_px), sheet)
+        save_image(contact_sheet(labels, _pictures(tasks), cell_px=cell_px), sheet)
     except ImageError as error:
         show.complain(str(error))
         return False
@@ -232,7 +232,7 @@ def _open(path: Path) -> Any:
     import numpy as np
     from PIL import Image
 
-    from impasto.reading import decode
+    from impasto.images.decode import decode
 
     try:
         rgb, _ = decode(path.read_bytes(), path.name)

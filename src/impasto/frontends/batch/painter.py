@@ -14,7 +14,7 @@ from impasto.errors import Diverged, ImageError, ImpastoError
 from impasto.frontends.batch.tasks import Outcome, Source, Task
 
 if TYPE_CHECKING:
-    from impasto.images import Picture
+    from impasto.images.picture import Picture
     from impasto.records import Job, Result, Step
 
 _TOLD_EVERY_S = 0.2

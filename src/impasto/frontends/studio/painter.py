@@ -43,7 +43,7 @@ from impasto.frontends.studio.messages import (
 
 if TYPE_CHECKING:
     from impasto.frontends.studio.sitting import Sitting
-    from impasto.images import Picture
+    from impasto.images.picture import Picture
     from impasto.records import Job
 
 # What these say is of options and pictures; what others say may name the server's files.

@@ -14,8 +14,10 @@ from typing import Any
 
 from PIL import Image
 
-from impasto import encoding, files, reading, recipe
+from impasto import files, recipe
 from impasto.errors import ImageError
+from impasto.images import decode
+from impasto.images.encode import encode_image
 
 _SMALL_PX = 1024
 _LABEL = "the picture"
@@ -36,7 +38,7 @@ def look(path: Path, small: Path, most_pixels: int) -> dict[str, Any]:
     """
     data = path.read_bytes()
     try:
-        width_px, height_px = reading.read_size(BytesIO(data), _LABEL)
+        width_px, height_px = decode.read_size(BytesIO(data), _LABEL)
     except ImageError as error:
         return {"status": _NOT_A_PICTURE, "error": str(error)}
     if width_px * height_px > most_pixels:
@@ -46,8 +48,8 @@ def look(path: Path, small: Path, most_pixels: int) -> dict[str, Any]:
             f"{width_px} x {height_px} pixels; scale it down first",
         }
     try:
-        rgb, _ = reading.decode(data, _LABEL)
-        texts = reading.decode_texts(data, _LABEL)
+        rgb, _ = decode.decode(data, _LABEL)
+        texts = decode.decode_texts(data, _LABEL)
     except ImageError as error:
         return {"status": _DAMAGED, "error": str(error)}
     files.replace(small, _small_copy(rgb))
@@ -61,7 +63,7 @@ def look(path: Path, small: Path, most_pixels: int) -> dict[str, Any]:
 def _small_copy(rgb: Any) -> bytes:
     image = Image.fromarray((rgb * 255 + 0.5).astype("uint8"))
     image.thumbnail((_SMALL_PX, _SMALL_PX))
-    return encoding.encode(image, encoding.FORMATS[".jpg"], _LABEL, metadata={})
+    return encode_image(image, "jpg")
 
 
 def _recipe(text: str | None) -> str | None:

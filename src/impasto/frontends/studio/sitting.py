@@ -12,9 +12,9 @@ from PIL import Image
 
 from impasto import files
 from impasto.checkpoint import Checkpoint, Keeper
-from impasto.encoding import flatten
 from impasto.errors import SettingsError
 from impasto.frontends.studio.messages import End, Ended, Paint, Preview, Progress
+from impasto.images.encode import flatten
 from impasto.pipeline import Painting
 from impasto.records import Result, Step
 

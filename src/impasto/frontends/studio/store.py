@@ -21,10 +21,11 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from impasto import files, gallery
+from impasto import files
 from impasto.errors import ImageError, OutputError
 from impasto.frontends.studio.messages import PictureFile
 from impasto.frontends.studio.works import Picture, Record
+from impasto.images import samples
 
 _LONGEST_NAME = 120
 
@@ -71,7 +72,7 @@ class Store:
         return [
             self._bundled(kind, name)
             for kind in ("style", "content")
-            for name in gallery.names(kind)
+            for name in samples.names(kind)
         ]
 
     def picture(self, picture_id: str) -> Picture | None:
@@ -88,13 +89,13 @@ class Store:
         """Return where a picture lies."""
         if picture.kind == "own":
             return PictureFile(self._pictures / picture.id / "picture", picture.name)
-        return PictureFile(gallery.path(picture.kind, picture.name), picture.name)
+        return PictureFile(samples.path(picture.kind, picture.name), picture.name)
 
     def small_picture(self, picture: Picture) -> Path:
         """Return where its small copy lies."""
         if picture.kind == "own":
             return self._pictures / picture.id / "small.jpg"
-        return gallery.path(picture.kind, picture.name)
+        return samples.path(picture.kind, picture.name)
 
     def keep_picture(self, sha256: str, file: Path, small: Path, seen: dict[str, Any]) -> Picture:
         """Take in a picture that was looked at, with its small copy."""
@@ -107,7 +108,7 @@ class Store:
         return picture
 
     def _bundled(self, kind: Any, name: str) -> Picture:
-        path = gallery.path(kind, name)
+        path = samples.path(kind, name)
         width_px, height_px = _size_px(path)
         return Picture(
             id=f"{kind}.{name.removesuffix('.jpg')}",

@@ -16,39 +16,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.nn import functional
 
-from impasto.arrays import split_array, split_tensor
-from impasto.encoding import Samples
 from impasto.errors import ImageError, ShapeError
-from impasto.profiles import Floats, srgb_profile
-from impasto.reading import READ_FORMATS, check_header, decode, decode_image, decode_texts
-from impasto.writing import (
-    check_animation,
-    check_output,
-    encode,
-    save,
-    save_animation,
-    write,
-)
-
-__all__ = [
-    "READ_FORMATS",
-    "Picture",
-    "check_animation",
-    "check_output",
-    "cover",
-    "encode",
-    "fit",
-    "load",
-    "read_metadata",
-    "resize",
-    "save",
-    "save_animation",
-    "to_image",
-    "to_samples",
-    "write",
-]
+from impasto.images.arrays import split_array, split_tensor
+from impasto.images.decode import check_header, decode, decode_image, decode_texts
+from impasto.images.encode import Samples
+from impasto.images.icc import Floats, srgb_profile
 
 MAX_FILE_BYTES = 4 * 1024**3
 # Rows that are rounded at a time.
@@ -130,7 +103,7 @@ def load(source: Any, *, file_name: str | None = None) -> Picture:
 
 
 def read_metadata(source: str | os.PathLike[str] | bytes) -> dict[str, str]:
-    """Read back the texts that :func:`save` stored with a picture; empty if there are none.
+    """Read back the texts that :func:`impasto.images.save_image` stored; empty if there are none.
 
     Raises:
         ImageError: as :func:`load` does.
@@ -203,59 +176,6 @@ def _picture(
             digest.update(b"" if tensor is None else tensor.numpy().tobytes())
         sha256 = digest.hexdigest()
     return Picture(pixels, opacity, name, sha256)
-
-
-def fit(height_px: int, width_px: int, longest_px: int) -> tuple[int, int]:
-    """Scale a size so that its longest side is ``longest_px``, in the same aspect.
-
-    Returns:
-        Height and width in pixels; the shorter side is rounded, and at least 1.
-    """
-    longest = max(height_px, width_px)
-
-    def scale(side_px: int) -> int:
-        return max(1, (2 * side_px * longest_px + longest) // (2 * longest))
-
-    return scale(height_px), scale(width_px)
-
-
-def resize(pixels: Tensor, height_px: int, width_px: int) -> Tensor:
-    """Resample to another size: bicubic, without aliasing when it shrinks.
-
-    Args:
-        pixels: of shape (B, C, H, W), in [0, 1].
-        height_px: new height in pixels.
-        width_px: new width in pixels.
-
-    Returns:
-        (B, C, height_px, width_px) in [0, 1]; ``pixels`` itself if it has that size.
-    """
-    if pixels.shape[-2:] == (height_px, width_px):
-        return pixels
-    resized = functional.interpolate(
-        pixels, size=(height_px, width_px), mode="bicubic", align_corners=False, antialias=True
-    )
-    return resized.clamp_(0, 1)
-
-
-def cover(pixels: Tensor, height_px: int, width_px: int) -> Tensor:
-    """Fill a size with the middle of a picture, in the picture's own aspect.
-
-    Args:
-        pixels: of shape (B, C, H, W), in [0, 1].
-        height_px: new height in pixels.
-        width_px: new width in pixels.
-
-    Returns:
-        (B, C, height_px, width_px) in [0, 1].
-    """
-    height, width = pixels.shape[-2:]
-    share = min(height / height_px, width / width_px)
-    kept_height = min(height, max(1, round(share * height_px)))
-    kept_width = min(width, max(1, round(share * width_px)))
-    top, left = (height - kept_height) // 2, (width - kept_width) // 2
-    middle = pixels[..., top : top + kept_height, left : left + kept_width]
-    return resize(middle, height_px, width_px)
 
 
 def to_image(pixels: Tensor, alpha: Tensor | None = None) -> Image.Image:

@@ -8,8 +8,8 @@ from impasto.errors import ImageError
 Kind = Literal["content", "style"]
 
 # A wheel carries the pictures inside the package; a checkout has them at its root.
-_IN_WHEEL = Path(__file__).parent / "img"
-_IN_CHECKOUT = Path(__file__).parents[2] / "img"
+_IN_WHEEL = Path(__file__).parents[1] / "img"
+_IN_CHECKOUT = Path(__file__).parents[3] / "img"
 
 
 def names(kind: Kind) -> list[str]:

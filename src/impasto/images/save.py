@@ -10,9 +10,18 @@ from pathlib import Path
 
 from PIL import Image
 
-from impasto import encoding, files
-from impasto.encoding import FORMATS, Samples, check_fit, format_of, unwritable
+from impasto import files
 from impasto.errors import ImageError
+from impasto.images.encode import (
+    FORMATS,
+    Samples,
+    check_fit,
+    encode_image,
+    flatten,
+    format_of,
+    to_palette,
+    unwritable,
+)
 
 _LAST_FRAME_MS = 2000
 
@@ -77,39 +86,7 @@ def check_animation(path: str | os.PathLike[str]) -> Path:
     return check_output(target)
 
 
-def encode(
-    image: Image.Image | Samples,
-    name: str | os.PathLike[str],
-    *,
-    metadata: Mapping[str, str] | None = None,
-    dpi: float | None = None,
-) -> bytes:
-    """Encode a picture as the bytes of a file.
-
-    Nothing of ``image.info`` is copied: no EXIF and no GPS data. Formats without opacity
-    show the picture on white.
-
-    Args:
-        image: an image in sRGB; for 16 bits a sample, in PNG and TIFF, an array of uint16 of
-            shape (H, W, 3) or (H, W, 4).
-        name: the file's name, or its ending alone, such as "png", "jpeg" or "webp".
-        metadata: texts by name, kept in PNG texts or in EXIF's description; GIF and BMP
-            cannot hold them, nor JPEG more than 64 KiB.
-        dpi: the print size, in pixels per inch; GIF cannot hold it.
-
-    Raises:
-        ImageError: an unknown format, or a picture that the format cannot hold.
-    """
-    path = Path(name)
-    if path.suffix:
-        file_format, label = format_of(path), repr(str(path))
-    else:
-        file_format = format_of(Path(f"image.{path.name.lower().lstrip('.')}"))
-        label = f"the {file_format.name} picture"
-    return encoding.encode(image, file_format, label, metadata=metadata or {}, dpi=dpi)
-
-
-def save(
+def save_image(
     image: Image.Image | Samples,
     path: str | os.PathLike[str],
     *,
@@ -118,12 +95,12 @@ def save(
 ) -> Path:
     """Write a picture; an earlier file stays whole until the new one has replaced it.
 
-    Takes what :func:`encode` does.
+    Takes what :func:`encode_image` does.
 
     Raises:
-        ImageError: as :func:`check_output` and :func:`encode` do, or a full disk.
+        ImageError: as :func:`check_output` and :func:`encode_image` do, or a full disk.
     """
-    return write(encode(image, path, metadata=metadata, dpi=dpi), path)
+    return write(encode_image(image, path, metadata=metadata, dpi=dpi), path)
 
 
 def write(data: bytes, path: str | os.PathLike[str]) -> Path:
@@ -151,18 +128,16 @@ def save_animation(
         frame_ms: how long each frame shows, in milliseconds.
 
     Raises:
-        ImageError: no frames, another ending, or as :func:`save` does.
+        ImageError: no frames, another ending, or as :func:`save_image` does.
     """
     target = check_animation(path)
     label = repr(str(target))
-    shown = [encoding.flatten(frame) for frame in frames]
+    shown = [flatten(frame) for frame in frames]
     if not shown:
         raise ImageError(f"no frames for {label}: expected at least one picture; paint first")
     size = shown[-1].size
     check_fit(FORMATS[".gif"], label, longest_px=max(size))
-    first, *rest = [
-        encoding.to_palette(frame.resize(size, Image.Resampling.BICUBIC)) for frame in shown
-    ]
+    first, *rest = [to_palette(frame.resize(size, Image.Resampling.BICUBIC)) for frame in shown]
     stream = BytesIO()
     first.save(
         stream,

@@ -7,8 +7,8 @@ is checked here; Pillow, libvips and libtiff have their own limits inside each f
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
+from impasto.compute.host import free_bytes
 from impasto.errors import ImageError
 
 MAX_PIXELS = 300_000_000
@@ -87,42 +87,3 @@ def count_scans(jpeg: bytes) -> int:
         # Every other segment says how long it is; the scan's own data follow its header.
         place += int.from_bytes(jpeg[place : place + 2], "big")
     return scans
-
-
-def free_bytes(root: Path = Path("/")) -> int | None:
-    """Return the memory that the system, or this container, has left; None where none tells.
-
-    Args:
-        root: where ``proc`` and ``sys`` are.
-    """
-    try:
-        lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
-    except OSError:
-        return None
-    facts = dict(line.split(":") for line in lines)
-    available = int(facts["MemAvailable"].split()[0]) * 1024
-    return min([available, *_left_in_cgroups(root)])
-
-
-def _left_in_cgroups(root: Path) -> list[int]:
-    """List what the limits of a container leave, by version 2 or 1 of the interface."""
-    left = []
-    for folder, limit, used, cache in (
-        ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-        (
-            "sys/fs/cgroup/memory",
-            "memory.limit_in_bytes",
-            "memory.usage_in_bytes",
-            "total_inactive_file",
-        ),
-    ):
-        try:
-            allowed = int((root / folder / limit).read_text(encoding="ascii"))
-            taken = int((root / folder / used).read_text(encoding="ascii"))
-            counts = (root / folder / "memory.stat").read_text(encoding="ascii").splitlines()
-        except (OSError, ValueError):  # no such limit, or "max"
-            continue
-        # Files that were read and could be read again are counted as used.
-        reclaimable = int(dict(line.split() for line in counts).get(cache, 0))
-        left.append(max(0, allowed - taken + reclaimable))
-    return left

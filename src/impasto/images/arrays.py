@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from impasto.errors import ImageError, ShapeError
-from impasto.profiles import Floats, to_unit
+from impasto.images.icc import Floats, to_unit
 
 # Arithmetic in narrow types leaves the range by about this much; such values are clipped.
 _ROUNDING = 1e-4

@@ -7,6 +7,7 @@ libvips writes TIFF.
 from __future__ import annotations
 
 import json
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, PngImagePlugin
 
 from impasto.errors import ImageError
-from impasto.profiles import srgb_profile
+from impasto.images.icc import srgb_profile
 
 Samples = NDArray[np.uint16]
 # What JPEG's density fields hold; the other formats hold more.
@@ -119,27 +120,43 @@ def check_fit(
         )
 
 
-def encode(
+def encode_image(
     image: Image.Image | Samples,
-    file_format: Format,
-    label: str,
+    name: str | os.PathLike[str],
     *,
-    metadata: Mapping[str, str],
+    metadata: Mapping[str, str] | None = None,
     dpi: float | None = None,
 ) -> bytes:
-    """Encode an sRGB picture: 8 bits as an image, 16 as samples of (H, W, 3) or (H, W, 4).
+    """Encode a picture as the bytes of a file.
+
+    Nothing of ``image.info`` is copied: no EXIF and no GPS data. Formats without opacity
+    show the picture on white.
+
+    Args:
+        image: an image in sRGB; for 16 bits a sample, in PNG and TIFF, an array of uint16 of
+            shape (H, W, 3) or (H, W, 4).
+        name: the file's name, or its ending alone, such as "png", "jpeg" or "webp".
+        metadata: texts by name, kept in PNG texts or in EXIF's description; GIF and BMP
+            cannot hold them, nor JPEG more than 64 KiB.
+        dpi: the print size, in pixels per inch; GIF cannot hold it.
 
     Raises:
-        ImageError: a picture that the format cannot hold.
+        ImageError: an unknown format, or a picture that the format cannot hold.
     """
+    path = Path(name)
+    if path.suffix:
+        file_format, label = format_of(path), repr(str(path))
+    else:
+        file_format = format_of(Path(f"image.{path.name.lower().lstrip('.')}"))
+        label = f"the {file_format.name} picture"
     bits, size = (8, image.size) if isinstance(image, Image.Image) else (16, image.shape[:2])
     check_fit(file_format, label, longest_px=max(size), bits=bits, dpi=dpi)
     try:
         if isinstance(image, Image.Image):
-            return _encode_image(image, file_format, metadata, dpi)
+            return _encode_shallow(image, file_format, metadata or {}, dpi)
         if file_format.name == "PNG":
-            return _encode_deep_png(image, metadata, dpi)
-        return _encode_deep_tiff(image, metadata, dpi)
+            return _encode_deep_png(image, metadata or {}, dpi)
+        return _encode_deep_tiff(image, metadata or {}, dpi)
     except (OSError, ValueError, OverflowError, MemoryError) as error:
         raise unwritable(label, error) from None
 
@@ -169,7 +186,7 @@ def unwritable(label: str, error: Exception) -> ImageError:
     )
 
 
-def _encode_image(
+def _encode_shallow(
     image: Image.Image, file_format: Format, metadata: Mapping[str, str], dpi: float | None
 ) -> bytes:
     options: dict[str, Any] = {**file_format.options, "icc_profile": srgb_profile()}

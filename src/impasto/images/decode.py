@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from impasto.errors import ImageError
-from impasto.limits import MAX_PIXELS, check_pixels, check_scans, too_large
-from impasto.profiles import Floats, Space, to_srgb, to_unit
+from impasto.images.icc import Floats, Space, to_srgb, to_unit
+from impasto.images.limits import MAX_PIXELS, check_pixels, check_scans, too_large
 
 READ_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 

@@ -1,0 +1,59 @@
+"""Change the size of a picture."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+
+def fit(height_px: int, width_px: int, longest_px: int) -> tuple[int, int]:
+    """Scale a size so that its longest side is ``longest_px``, in the same aspect.
+
+    Returns:
+        Height and width in pixels; the shorter side is rounded, and at least 1.
+    """
+    longest = max(height_px, width_px)
+
+    def scale(side_px: int) -> int:
+        return max(1, (2 * side_px * longest_px + longest) // (2 * longest))
+
+    return scale(height_px), scale(width_px)
+
+
+def resize(pixels: Tensor, height_px: int, width_px: int) -> Tensor:
+    """Resample to another size: bicubic, without aliasing when it shrinks.
+
+    Args:
+        pixels: of shape (B, C, H, W), in [0, 1].
+        height_px: new height in pixels.
+        width_px: new width in pixels.
+
+    Returns:
+        (B, C, height_px, width_px) in [0, 1]; ``pixels`` itself if it has that size.
+    """
+    if pixels.shape[-2:] == (height_px, width_px):
+        return pixels
+    resized = functional.interpolate(
+        pixels, size=(height_px, width_px), mode="bicubic", align_corners=False, antialias=True
+    )
+    return resized.clamp_(0, 1)
+
+
+def cover(pixels: Tensor, height_px: int, width_px: int) -> Tensor:
+    """Fill a size with the middle of a picture, in the picture's own aspect.
+
+    Args:
+        pixels: of shape (B, C, H, W), in [0, 1].
+        height_px: new height in pixels.
+        width_px: new width in pixels.
+
+    Returns:
+        (B, C, height_px, width_px) in [0, 1].
+    """
+    height, width = pixels.shape[-2:]
+    share = min(height / height_px, width / width_px)
+    kept_height = min(height, max(1, round(share * height_px)))
+    kept_width = min(width, max(1, round(share * width_px)))
+    top, left = (height - kept_height) // 2, (width - kept_width) // 2
+    middle = pixels[..., top : top + kept_height, left : left + kept_width]
+    return resize(middle, height_px, width_px)

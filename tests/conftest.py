@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from impasto import modes, network, pipeline, weightfiles, weights
+from impasto import modes, network, pipeline, weights
 from impasto.config.networks import architecture
+from impasto.weights import formats
 
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)
@@ -46,10 +47,10 @@ def weights_file(tmp_path_factory):
         name: torch.randn(shape, generator=generator) * math.sqrt(2 / (9 * shape[1]))
         if name.endswith("weight")
         else 0.1 * torch.randn(shape, generator=generator)
-        for name, shape in weightfiles.shapes("vgg16").items()
+        for name, shape in formats.shapes("vgg16").items()
     }
     path = tmp_path_factory.mktemp("weights") / "seeded.safetensors"
-    path.write_bytes(weightfiles.encode(tensors))
+    path.write_bytes(formats.encode(tensors))
     return path
 
 

@@ -12,7 +12,7 @@ from impasto.errors import Diverged
 from impasto.pipeline import iterate
 from impasto.records import ImageSource, Job, Result, Step
 from impasto.reuse import Reuse
-from impasto.weights import Progress
+from impasto.weights.download import Progress
 
 
 def style_transfer(

@@ -16,7 +16,7 @@ from impasto.pyramid import Scale
 from impasto.recipe import Change, Decisions, Precision, Recipe
 from impasto.records import Job
 from impasto.reuse import Reuse
-from impasto.weights import Progress
+from impasto.weights.download import Progress
 
 _PRECISIONS: dict[torch.dtype, Precision] = {
     torch.float32: "fp32",

@@ -30,7 +30,7 @@ from impasto.recipe import Decisions
 from impasto.records import Job, Result, Step
 from impasto.reuse import Reuse
 from impasto.stage import Showing, Stage
-from impasto.weights import Progress
+from impasto.weights.download import Progress
 
 
 def iterate(

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from impasto import weightfiles
+from impasto.weights import formats
 
 TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "out.png")
 
@@ -218,8 +218,8 @@ def test_a_folder_that_may_not_be_written_to(refuse, folder, quick):
 
 
 def test_a_weights_file_of_another_network(refuse, folder):
-    few = {name: torch.zeros(4, 3, 3, 3) for name in weightfiles.shapes("vgg16")}
-    (folder / "few.safetensors").write_bytes(weightfiles.encode(few))
+    few = {name: torch.zeros(4, 3, 3, 3) for name in formats.shapes("vgg16")}
+    (folder / "few.safetensors").write_bytes(formats.encode(few))
     message = refuse(*TRANSFER, "--weights", "few.safetensors")
     assert "'few.safetensors' does not hold the weights of vgg16" in message
 

@@ -29,11 +29,12 @@ with atheris.instrument_imports(include=["impasto", "PIL", "pickletools"]):
         TiffImagePlugin,
     )
 
-    from impasto import recipe, weightfiles
+    from impasto import recipe
     from impasto.config import settings, validation
     from impasto.errors import CheckpointError, ImageError, SettingsError, WeightsError
     from impasto.frontends.options import assignments
     from impasto.images import decode, encode, icc, limits
+    from impasto.weights import formats
 
 # A small header may ask for a large picture, which takes seconds and teaches nothing.
 limits.MAX_PIXELS = decode.MAX_PIXELS = 2**18
@@ -90,13 +91,13 @@ def options(data):
 
 
 def weights(data):
-    weightfiles.is_sealed(data)
+    formats.is_sealed(data)
     path = SCRATCH / "weights"
     path.write_bytes(data)
     for act in (
-        lambda: weightfiles.read(path, "vgg16"),
-        lambda: weightfiles.parse(data, "vgg16", "'it'"),
-        lambda: weightfiles.from_jax(data, "vgg16"),
+        lambda: formats.read(path, "vgg16"),
+        lambda: formats.parse(data, "vgg16", "'it'"),
+        lambda: formats.from_jax(data, "vgg16"),
     ):
         try:
             act()
@@ -190,7 +191,7 @@ def seeds(target):
         # Alone: the imports of torch as a whole would take a minute to instrument.
         Unpickler.load = atheris.instrument_func(Unpickler.load)
         few = {"conv1_1.weight": torch.zeros(2, 3, 3, 3), "conv1_1.bias": torch.zeros(2)}
-        yield weightfiles.encode(few)
+        yield formats.encode(few)
         for zipped in (True, False):
             stream = io.BytesIO()
             torch.save({"state_dict": few}, stream, _use_new_zipfile_serialization=zipped)

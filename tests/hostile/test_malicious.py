@@ -16,10 +16,11 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from impasto import checkpoint, recipe, weightfiles
+from impasto import checkpoint, recipe
 from impasto.config.settings import Settings
 from impasto.errors import CheckpointError, ImageError, WeightsError
 from impasto.recipe import Decisions, Input, Inputs, Recipe, Versions
+from impasto.weights import formats
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits by /proc")
 
@@ -59,7 +60,7 @@ def saved(path, found, **options):
 
 def refusal(path):
     with pytest.raises(WeightsError) as caught:
-        weightfiles.read(path, "vgg16")
+        formats.read(path, "vgg16")
     assert str(caught.value).isprintable()
     assert len(str(caught.value)) < 1000
     return str(caught.value)
@@ -83,7 +84,7 @@ def test_no_pickle_runs_code(tmp_path, way, protocol):
     path.write_bytes(pickle.dumps(calls(tmp_path / "ran")[way], protocol))
     refusal(path)
     with pytest.raises(WeightsError, match="it asks for"):
-        weightfiles.from_jax(path.read_bytes(), "vgg16")
+        formats.from_jax(path.read_bytes(), "vgg16")
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -200,7 +201,7 @@ def test_no_weights_file_fills_the_memory_or_never_ends(tmp_path):
         (folder / name).write_bytes(data)
     with (folder / "vast").open("wb") as file:
         file.write(header(b"{}"))
-        file.truncate(weightfiles.MAX_FILE_BYTES + 1)
+        file.truncate(formats.MAX_FILE_BYTES + 1)
     command = [sys.executable, "-W", "error", "-c", READER, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder)
     lines = done.stdout.splitlines()
@@ -240,7 +241,7 @@ def test_a_source_archive_is_never_unpacked_to_files(tmp_path):
         names = tar.getnames()
     for name in names:
         with pytest.raises(WeightsError) as caught:
-            weightfiles.unpack(path, name, "0" * 64)
+            formats.unpack(path, name, "0" * 64)
         assert str(caught.value).isprintable()
     assert list(tmp_path.iterdir()) == [path]
 

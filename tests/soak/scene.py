@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from impasto import weightfiles
+from impasto.weights import formats
 
 
 def make_weights(path: Path, network: str = "vgg16") -> None:
@@ -19,9 +19,9 @@ def make_weights(path: Path, network: str = "vgg16") -> None:
         name: torch.randn(shape, generator=generator) * math.sqrt(2 / (9 * shape[1]))
         if name.endswith("weight")
         else 0.1 * torch.randn(shape, generator=generator)
-        for name, shape in weightfiles.shapes(network).items()
+        for name, shape in formats.shapes(network).items()
     }
-    path.write_bytes(weightfiles.encode(tensors))
+    path.write_bytes(formats.encode(tensors))
 
 
 def make_pictures(folder: Path) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from impasto import downloads
 from impasto.errors import WeightsError
+from impasto.weights import download as download_module
 
 FILE = bytes(range(256)) * 4000
 SHA256 = hashlib.sha256(FILE).hexdigest()
@@ -100,7 +100,7 @@ def partial(tmp_path):
 
 def download(server, partial, *, progress=lambda *report: None, **options):
     options = {"timeout_s": 10.0, "pause_s": 0.0, **options}
-    downloads.over_http(server.url, partial, sha256=SHA256, progress=progress, **options)
+    download_module.over_http(server.url, partial, sha256=SHA256, progress=progress, **options)
 
 
 def failure(server, partial, **options):
@@ -290,9 +290,9 @@ def index(tmp_path, monkeypatch):
 
 def by_pip(folder, archive, sha256=None, progress=lambda *report: None):
     folder.mkdir()
-    sha256 = sha256 or downloads.sha256_of(archive)
+    sha256 = sha256 or download_module.sha256_of(archive)
     size_bytes = archive.stat().st_size
-    return downloads.by_pip("weights_fake==1.0", sha256, folder, size_bytes, progress)
+    return download_module.by_pip("weights_fake==1.0", sha256, folder, size_bytes, progress)
 
 
 def test_pip_brings_an_archive_and_says_nothing(index, tmp_path, capfd):
@@ -342,8 +342,8 @@ def test_a_python_without_pip_borrows_one(index, tmp_path):
         "sha256, size = sys.argv[2], int(sys.argv[3])\n"
         "print(downloads.by_pip('weights_fake==1.0', sha256, folder, size, lambda *report: None))"
     )
-    source = Path(downloads.__file__).parents[1]
-    arguments = [tmp_path / "work", downloads.sha256_of(archive), archive.stat().st_size]
+    source = Path(download_module.__file__).parents[1]
+    arguments = [tmp_path / "work", download_module.sha256_of(archive), archive.stat().st_size]
     done = subprocess.run(
         [python, "-c", program, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(source)},

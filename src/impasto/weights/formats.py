@@ -10,9 +10,9 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto import pickles
 from impasto.config.networks import CONVOLUTIONS_PER_BLOCK, architecture
 from impasto.errors import WeightsError, one_line
+from impasto.weights import pickle_scan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -144,7 +144,7 @@ def from_jax(pickled: bytes, network: str) -> dict[str, Tensor]:
     label = "the downloaded checkpoint"
     convolutions = [layer.name for layer in architecture(network) if layer.kind == "conv"]
     try:
-        tree = pickles.load_arrays(pickled)[f"{network.upper()}_0"]
+        tree = pickle_scan.load_arrays(pickled)[f"{network.upper()}_0"]
         arrays: dict[str, Any] = {}
         for place, name in enumerate(convolutions):
             arrays[f"{name}.weight"] = tree[f"Conv_{place}"]["kernel"].transpose(3, 2, 0, 1)
@@ -166,7 +166,7 @@ def heads_from_jax(pickled: bytes) -> dict[str, Tensor]:
     import torch
 
     try:
-        tree = pickles.load_arrays(pickled)
+        tree = pickle_scan.load_arrays(pickled)
         return {
             layer: torch.tensor(tree[f"NetLinLayer_{place}"]["Conv_0"]["kernel"].reshape(-1))
             for place, layer in enumerate(HEAD_LAYERS)
@@ -210,7 +210,7 @@ def _read_torch(path: Path, label: str) -> dict[str, Any]:
     import torch
 
     try:
-        pickles.check_file(path)
+        pickle_scan.check_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about how the file was pickled
             found = torch.load(path, map_location="cpu", weights_only=True)

@@ -16,10 +16,11 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from impasto import downloads, files, weightfiles
-from impasto.downloads import Progress
+from impasto import files
 from impasto.errors import SettingsError, WeightsError
-from impasto.sources import HEADS_FILE, HEADS_SHA256, SOURCES, Source
+from impasto.weights import download, formats
+from impasto.weights.download import Progress
+from impasto.weights.registry import HEADS_FILE, HEADS_SHA256, SOURCES, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -78,12 +79,12 @@ def load(
     source = _source(name)
     given = _given(name, file)
     if given is not None:
-        return weightfiles.read(given, name)
+        return formats.read(given, name)
     path = _cached(name)
     data = _read(path)
     if data is None or not _is_good(source, data):
         data = fetch(name, offline=offline, progress=progress).read_bytes()
-    return weightfiles.parse(data, name, repr(str(path)))
+    return formats.parse(data, name, repr(str(path)))
 
 
 def load_heads(*, offline: bool = False, progress: Progress | None = None) -> dict[str, Tensor]:
@@ -110,7 +111,7 @@ def load_heads(*, offline: bool = False, progress: Progress | None = None) -> di
         data = _read(path)
     if data is None or hashlib.sha256(data).hexdigest() != HEADS_SHA256:
         raise _missing("vgg16", f"{HEADS_FILE} could not be kept beside it")
-    return weightfiles.parse_heads(data, repr(str(path)))
+    return formats.parse_heads(data, repr(str(path)))
 
 
 def fetch(
@@ -148,7 +149,7 @@ def fetch(
         # Another process may have fetched them while this one waited.
         if force or verify(name) != "good":
             try:
-                data = weightfiles.encode(source.tensors(name, path.parent, report))
+                data = formats.encode(source.tensors(name, path.parent, report))
             except WeightsError as error:
                 raise _missing(name, str(error)) from None
             if not _is_good(source, data):
@@ -156,7 +157,7 @@ def fetch(
             try:
                 files.replace(path, data)
             except OSError as error:
-                raise downloads.unwritable(path, error) from None
+                raise download.unwritable(path, error) from None
             source.tidy(path.parent)
     return path
 
@@ -189,7 +190,7 @@ def sha256(name: str = "vgg16", *, file: str | Path | None = None) -> str | None
     given = _given(name, file)
     path = given or _cached(name)
     try:
-        return downloads.sha256_of(path)
+        return download.sha256_of(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         if given is None:
             return None
@@ -202,7 +203,7 @@ def listing() -> tuple[Listed, ...]:
     """List the networks, where their weights come from, and whether they are cached."""
     listed = []
     for name, source in SOURCES.items():
-        parameters = sum(prod(shape) for shape in weightfiles.shapes(name).values())
+        parameters = sum(prod(shape) for shape in formats.shapes(name).values())
         path = _cached(name)
         listed.append(
             Listed(
@@ -268,7 +269,7 @@ def _read(path: Path) -> bytes | None:
 
 def _is_good(source: Source, data: bytes) -> bool:
     if source.cached_sha256 is None:
-        return weightfiles.is_sealed(data)
+        return formats.is_sealed(data)
     return hashlib.sha256(data).hexdigest() == source.cached_sha256
 
 
@@ -286,7 +287,7 @@ def _alone(path: Path, report: Progress) -> Iterator[None]:
             report(f"waiting for another process that fetches {path.name}", 0, None)
             lock.acquire()
     except OSError as error:
-        raise downloads.unwritable(path, error) from None
+        raise download.unwritable(path, error) from None
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from impasto import images, inputs, measures, modes, network, weights
+from impasto import images, inputs, measures, models, modes, weights
 from impasto.compute.host import keep_pages
 from impasto.config.presets import PRESETS
 from impasto.images import samples
@@ -89,7 +89,7 @@ class Painter:
     def __init__(self) -> None:
         self._reuse = Reuse()
         self._heads = weights.load_heads()
-        self._judge = network.load("vgg16")
+        self._judge = models.load("vgg16")
 
     def paint(self, page: Page, job: Job, path: Path) -> dict[str, Any]:
         """Paint ``job``, write it to ``path`` and its figures beside it."""

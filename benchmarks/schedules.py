@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import images, inputs, modes, network, planning
+from impasto import images, inputs, models, modes, planning
 from impasto.bench import machine
 from impasto.compute.host import keep_pages
 from impasto.images import colour
@@ -203,7 +203,7 @@ class Painting:
     def _judge(self, image: Tensor) -> float:
         return self.judge.evaluate(image.clamp(0, 1)).values()["total"]
 
-    def _objective(self, net: network.Network, scale: Scale) -> Objective:
+    def _objective(self, net: models.Network, scale: Scale) -> Objective:
         assert self.given.content is not None
         content = images.resize(self.given.content.pixels, scale.height_px, scale.width_px)
         styles = [
@@ -231,9 +231,9 @@ class Painting:
             content, colour.colours([style.pixels for style in self.given.styles], shares)
         )
 
-    def _load(self, dtype: torch.dtype) -> network.Network:
+    def _load(self, dtype: torch.dtype) -> models.Network:
         settings, runtime = self.given.settings, self.job.runtime
-        return network.load(
+        return models.load(
             settings.network,
             weights=runtime.weights,
             dtype=dtype,

@@ -32,7 +32,7 @@ from matplotlib_inline.backend_inline import set_matplotlib_formats
 from PIL import Image, ImageSequence
 
 import impasto
-from impasto import images, losses, main, network
+from impasto import images, losses, main, models
 from impasto.images import samples
 
 set_matplotlib_formats("jpeg", pil_kwargs={"quality": 82})
@@ -64,7 +64,7 @@ def row(pictures, width=12):
 # few places only.
 
 # %%
-vgg = network.load("vgg16")
+vgg = models.load("vgg16")
 
 
 def pixels_of(path, size=ROW_SIZE):

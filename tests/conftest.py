@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from impasto import modes, network, pipeline, weights
+from impasto import models, modes, pipeline, weights
 from impasto.config.networks import architecture
 from impasto.weights import formats
 
@@ -59,7 +59,7 @@ def small_network(small_parameters):
     """``small_network(name, dtype=, pooling=, padding=, device=)``: a VGG of few channels."""
 
     def make(name="vgg16", *, dtype=torch.float64, **options):
-        return network.Network(small_parameters[name], name, dtype=dtype, **options)
+        return models.Network(small_parameters[name], name, dtype=dtype, **options)
 
     return make
 
@@ -111,7 +111,7 @@ def picture():
 @pytest.fixture(scope="session")
 def real_network():
     """VGG-16 with its real weights, from wherever this machine keeps them; never fetched here."""
-    return network.load("vgg16", offline=True)
+    return models.load("vgg16", offline=True)
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def job_of(small_network, picture, monkeypatch):
     def load(name, *, dtype, pooling, padding, device, **_):
         return small_network(name, dtype=dtype, pooling=pooling, padding=padding, device=device)
 
-    monkeypatch.setattr(network, "load", load)
+    monkeypatch.setattr(models, "load", load)
     monkeypatch.setattr(weights, "sha256", lambda *_, **__: "0" * 64)
 
     def make(mode="style_transfer", *, painting=2, **options):

@@ -13,7 +13,7 @@ from torch import Tensor
 from impasto import canvas, outset, steering
 from impasto.descent import Descent, Iterate, State
 from impasto.memory import BASE_BYTES, give_back, is_out_of_memory
-from impasto.network import Network
+from impasto.models.vgg import Network
 from impasto.objective import Evaluation, Objective
 from impasto.preparation import Preparation
 from impasto.recipe import Budget, Change

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from impasto import images, losses
 from impasto.images import colour
-from impasto.network import Network
+from impasto.models.vgg import Network
 
 # Layers between those that the defaults optimise.
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")

@@ -21,7 +21,7 @@ from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import Settings
 from impasto.errors import SettingsError
 from impasto.memory import settle
-from impasto.network import Network
+from impasto.models.vgg import Network
 from impasto.styles import STATISTICS
 from impasto.targets import Targets, add, core_features, split
 from impasto.terms import View, make_terms

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import torch
 
-from impasto import calibration, network, planning, recipe, weights
+from impasto import calibration, models, planning, recipe, weights
 from impasto.config.settings import Runtime, Settings, make_runtime
 from impasto.inputs import Inputs
 from impasto.memory import Demand
-from impasto.network import Network
+from impasto.models.vgg import Network
 from impasto.planning import Plan, Way
 from impasto.pyramid import Scale
 from impasto.recipe import Change, Decisions, Precision, Recipe
@@ -31,7 +31,7 @@ def load_network(job: Job, plan: Plan, progress: Progress | None, reuse: Reuse) 
     return reuse.recall(
         "network",
         (name, file, plan.dtype, settings.pooling, settings.border, plan.device),
-        lambda: network.load(
+        lambda: models.load(
             name,
             weights=file,
             dtype=plan.dtype,

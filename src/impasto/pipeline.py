@@ -22,7 +22,7 @@ from impasto.descent import Iterate
 from impasto.errors import Diverged, OutOfMemoryError
 from impasto.inputs import Inputs
 from impasto.memory import is_out_of_memory
-from impasto.network import Network
+from impasto.models.vgg import Network
 from impasto.planning import Plan, Way, make_plan
 from impasto.preparation import Preparation
 from impasto.pyramid import Scale

@@ -15,7 +15,7 @@ from impasto.images import colour
 from impasto.images.colour import Colours
 from impasto.images.picture import Picture
 from impasto.inputs import Inputs
-from impasto.network import Network
+from impasto.models.vgg import Network
 from impasto.planning import Way
 from impasto.pyramid import Scale
 from impasto.regions import Area

@@ -13,7 +13,7 @@ from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.networks import check_layer
 from impasto.config.settings import Settings
 from impasto.memory import give_back
-from impasto.network import Network
+from impasto.models.vgg import Network
 from impasto.styles import STATISTICS
 from impasto.tiles import Tile, geometry
 

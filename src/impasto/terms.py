@@ -16,7 +16,7 @@ from torch import Tensor
 from impasto import losses
 from impasto.config.networks import check_layer
 from impasto.config.settings import Settings
-from impasto.network import Network
+from impasto.models.vgg import Network
 from impasto.styles import STATISTICS
 from impasto.targets import LayerWeights, RegionTarget, Targets, core_features
 from impasto.tiles import Tile

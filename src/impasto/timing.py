@@ -23,7 +23,7 @@ from impasto import files
 from impasto.config.settings import Settings
 from impasto.costs import are_enough, forward_flop, step_flop
 from impasto.memory import Demand
-from impasto.network import Network
+from impasto.models.vgg import Network
 from impasto.objective import Objective
 from impasto.optimise import Lbfgs
 from impasto.planning import Plan, Way

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from impasto.config.networks import architecture, deepest
 from impasto.config.settings import Settings
-from impasto.network import Network
+from impasto.models.vgg import Network
 from impasto.planning import Plan
 
 

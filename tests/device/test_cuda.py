@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from impasto import checkpoint, operations, pipeline
+from impasto import checkpoint, pipeline
 from impasto.compute.cuda_graph import Recording
 from impasto.config.settings import make_settings
 from impasto.metric import Metric
+from impasto.models import pooling as pooling_module
 from impasto.objective import Objective
 from impasto.targets import Targets, content_targets, style_targets
 
@@ -165,18 +166,18 @@ def test_our_kernels_pool_as_the_processor_does(dtype, size):
     # Few values: the largest of four is often among them twice.
     features = torch.randint(0, 4, (2, 24, *size), generator=generator).to(dtype)
     features = features.contiguous(memory_format=torch.channels_last)
-    pooled = operations.pool(features, "max")
+    pooled = pooling_module.pool(features, "max")
     gradient = torch.randn(pooled.shape, generator=generator).to(dtype)
-    wanted = operations.pool_backward(gradient, features, pooled, "max")
-    assert operations._kernels_for(features.to(CUDA)) is not None
-    found = operations.pool(features.to(CUDA), "max")
+    wanted = pooling_module.pool_backward(gradient, features, pooled, "max")
+    assert pooling_module._kernels_for(features.to(CUDA)) is not None
+    found = pooling_module.pool(features.to(CUDA), "max")
     assert found.cpu().equal(pooled)
-    back = operations.pool_backward(gradient.to(CUDA), features.to(CUDA), found, "max")
+    back = pooling_module.pool_backward(gradient.to(CUDA), features.to(CUDA), found, "max")
     assert back.cpu().equal(wanted)
 
 
 def test_without_triton_the_built_in_operations_do_it(monkeypatch, objective_on, picture):
     image = picture(45, 58, seed=8).to(CUDA)
     wanted = objective_on(CUDA).evaluate(image).gradient
-    monkeypatch.setattr(operations, "_kernels", lambda device: None)
+    monkeypatch.setattr(pooling_module, "_kernels", lambda device: None)
     torch.testing.assert_close(objective_on(CUDA).evaluate(image).gradient, wanted)

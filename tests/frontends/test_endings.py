@@ -20,7 +20,7 @@ import impasto.network
 def load(*arguments, **options):
     print("loading", flush=True)
     time.sleep(60)
-impasto.network.load = load
+impasto.models.load = load
 """
 # As it makes or writes the picture, it says so and takes its time.
 SLOW = """
@@ -38,7 +38,7 @@ FAULTY = """
 import impasto.network
 def load(*arguments, **options):
     raise {error}
-impasto.network.load = load
+impasto.models.load = load
 """
 
 

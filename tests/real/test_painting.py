@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 import impasto
-from impasto import calibration, images, inputs, measures, modes, network, optimise
+from impasto import calibration, images, inputs, measures, models, modes, optimise
 from impasto.images import samples
 from impasto.reuse import Reuse
 
@@ -19,7 +19,7 @@ OPTIONS = {"size": 112, "coarsest": 80, "iterations": 40, "offline": True}
 
 @pytest.fixture(scope="module")
 def vgg():
-    return network.load("vgg16", padding="replicate", offline=True)
+    return models.load("vgg16", padding="replicate", offline=True)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_the_same_strength_is_the_same_balance_for_styles_that_pull_unlike():
         job = modes.make_job(
             "style_transfer", PHOTOGRAPH, samples.path("style", name), offline=True
         )
-        net = network.load("vgg16", padding="replicate", offline=True)
+        net = models.load("vgg16", padding="replicate", offline=True)
         balances[name] = calibration.measure(inputs.read(job), net, Reuse())
     alphas = {name: balance.weights(0.5)[0] for name, balance in balances.items()}
     assert alphas["glass"] > 1.5 * alphas["nocturne"]

@@ -6,10 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from impasto import network, operations
+from impasto import models
 from impasto.config.networks import architecture
 from impasto.errors import SettingsError, ShapeError, WeightsError
-from impasto.network import Network
+from impasto.models.pooling import pool, pool_backward
+from impasto.models.vgg import Network
 
 NETWORKS = ["vgg16", "vgg19"]
 VARIANTS = [("max", "zeros"), ("average", "zeros"), ("max", "replicate"), ("average", "replicate")]
@@ -178,8 +179,8 @@ def test_equal_maxima_send_their_gradient_to_the_first():
     pooled = F.max_pool2d(leaf, 2)
     slope = torch.rand(pooled.shape, dtype=torch.float64, generator=generator)
     (expected,) = torch.autograd.grad(pooled, leaf, slope)
-    assert operations.pool(features, "max").equal(pooled)
-    assert operations.pool_backward(slope, features, pooled.detach(), "max").equal(expected)
+    assert pool(features, "max").equal(pooled)
+    assert pool_backward(slope, features, pooled.detach(), "max").equal(expected)
 
 
 def test_a_replicated_border_shows_no_frame_on_a_flat_picture(small_network):
@@ -349,7 +350,7 @@ def test_the_real_network_answers_as_recorded(real_network):
 
 @pytest.mark.real
 def test_loading_gives_the_network_asked_for(real_network):
-    again = network.load(
+    again = models.load(
         "vgg16", dtype=torch.bfloat16, pooling="average", padding="replicate", offline=True
     )
     assert (again.name, again.dtype) == ("vgg16", torch.bfloat16)

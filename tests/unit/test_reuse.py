@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from impasto import modes, network, preparation
+from impasto import models, modes, preparation
 from impasto.config.settings import Settings
 from impasto.reuse import Reuse
 
@@ -24,7 +24,7 @@ def made(monkeypatch):
 
         monkeypatch.setattr(module, name, call)
 
-    counted(network, "load")
+    counted(models, "load")
     counted(preparation, "style_targets")
     return calls
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from impasto import images
 from impasto.config.networks import architecture
 from impasto.config.settings import Settings
-from impasto.convolutions import MEAN, STD
+from impasto.models.conv import MEAN, STD
 from impasto.planning import Plan
 from impasto.trials import seeded_parameters, seeded_picture
 

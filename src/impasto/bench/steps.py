@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from impasto.bench import machine, reference
 from impasto.config.networks import architecture, deepest
 from impasto.config.settings import Settings
-from impasto.network import Network
+from impasto.models.vgg import Network
 from impasto.objective import Objective
 from impasto.planning import Plan
 from impasto.targets import Targets, content_targets, style_targets

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import operations
 from impasto import weights as weights_module
 from impasto.config.networks import Layer, architecture, check_layer, deepest
-from impasto.convolutions import Convolutions
 from impasto.errors import ShapeError, WeightsError
+from impasto.models.conv import Convolutions
+from impasto.models.pooling import pool, pool_backward, rectify_backward
 
 
 class Network:
@@ -146,7 +146,7 @@ class _Features(torch.autograd.Function):
                 wanted = layers[place - 1].name in found
                 features = kept[layer.name] = features.relu() if wanted else features
             else:
-                features = kept[layer.name] = operations.pool(features, network.pooling)
+                features = kept[layer.name] = pool(features, network.pooling)
             if layer.name in names:
                 found[layer.name] = features
             if not keep:
@@ -178,7 +178,7 @@ class _Features(torch.autograd.Function):
                 continue
             if layer.kind == "relu":
                 if not rectified:
-                    gradient = operations.rectify_backward(gradient, kept[layer.name], owned)
+                    gradient = rectify_backward(gradient, kept[layer.name], owned)
                 rectified = False
             elif layer.kind == "conv":
                 # What the layer before was given is added on the way.
@@ -192,10 +192,8 @@ class _Features(torch.autograd.Function):
                 if rectified:
                     # A maximum passes the rectifier if and only if the pixel it came from
                     # does: a quarter of the work.
-                    gradient = operations.rectify_backward(gradient, kept[layer.name], owned)
-                gradient = operations.pool_backward(
-                    gradient, kept[before], kept[layer.name], network.pooling
-                )
+                    gradient = rectify_backward(gradient, kept[layer.name], owned)
+                gradient = pool_backward(gradient, kept[before], kept[layer.name], network.pooling)
             owned = True
         return (None if gradient is None else gradient.to(ctx.image_dtype)), None, None, None
 

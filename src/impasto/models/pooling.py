@@ -94,14 +94,14 @@ def _kernels(device: torch.device) -> ModuleType | None:
     It needs the system's compiler of C, the first time, and not every system has one.
     """
     try:
-        from impasto import kernels
+        from impasto.models import triton_pooling
 
-        kernels.max_pool(torch.zeros(1, 16, 2, 2, device=device))
+        triton_pooling.max_pool(torch.zeros(1, 16, 2, 2, device=device))
     except torch.OutOfMemoryError:
         raise
     except Exception:  # a compiler's errors are of any kind
         return None
-    return kernels
+    return triton_pooling
 
 
 def _quarters(features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -1,0 +1,2 @@
+from .vgg import Network as Network
+from .vgg import load as load

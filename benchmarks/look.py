@@ -22,7 +22,7 @@ from impasto.compute.host import keep_pages
 from impasto.config.presets import PRESETS
 from impasto.images import samples
 from impasto.images.contact_sheet import contact_sheet
-from impasto.records import Job
+from impasto.job.job import Job
 from impasto.reuse import Reuse
 
 BUNDLED = (

@@ -24,7 +24,7 @@ from impasto import files
 from impasto.config.validation import Options
 from impasto.descent import Iterate, State
 from impasto.errors import CheckpointError, one_line
-from impasto.recipe import Recipe
+from impasto.job.recipe import Recipe
 
 FORMAT: Literal[1] = 1
 _METADATA = "impasto"

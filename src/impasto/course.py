@@ -12,12 +12,12 @@ from torch import Tensor
 
 from impasto import canvas, outset, steering
 from impasto.descent import Descent, Iterate, State
+from impasto.job.job import Job
+from impasto.job.recipe import Budget, Change
 from impasto.memory import BASE_BYTES, give_back, is_out_of_memory
 from impasto.models.vgg import Network
 from impasto.objective import Evaluation, Objective
 from impasto.preparation import Preparation
-from impasto.recipe import Budget, Change
-from impasto.records import Job
 from impasto.reuse import Reuse
 from impasto.stage import Stage
 from impasto.targets import Targets

@@ -16,8 +16,8 @@ from impasto.config.settings import Mode, Settings
 from impasto.errors import ImageError, SettingsError
 from impasto.images import colour
 from impasto.images.picture import Picture
+from impasto.job.job import ImageSource, Job, Region
 from impasto.pyramid import Scale
-from impasto.records import ImageSource, Job, Region
 from impasto.regions import Area
 
 

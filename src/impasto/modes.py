@@ -9,8 +9,9 @@ from typing import Any
 from impasto.checkpoint import Checkpoint, Keeper
 from impasto.config.settings import Mode, Runtime, Settings, make_runtime, make_settings
 from impasto.errors import Diverged
+from impasto.job.job import ImageSource, Job
+from impasto.job.result import Result, Step
 from impasto.pipeline import iterate
-from impasto.records import ImageSource, Job, Result, Step
 from impasto.reuse import Reuse
 from impasto.weights.download import Progress
 

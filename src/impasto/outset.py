@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import torch
 
-from impasto import calibration, models, planning, recipe, weights
+from impasto import calibration, models, planning, weights
 from impasto.config.settings import Runtime, Settings, make_runtime
 from impasto.inputs import Inputs
+from impasto.job import recipe
+from impasto.job.job import Job
+from impasto.job.recipe import Change, Decisions, Precision, Recipe
 from impasto.memory import Demand
 from impasto.models.vgg import Network
 from impasto.planning import Plan, Way
 from impasto.pyramid import Scale
-from impasto.recipe import Change, Decisions, Precision, Recipe
-from impasto.records import Job
 from impasto.reuse import Reuse
 from impasto.weights.download import Progress
 

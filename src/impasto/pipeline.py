@@ -21,13 +21,14 @@ from impasto.course import Course
 from impasto.descent import Iterate
 from impasto.errors import Diverged, OutOfMemoryError
 from impasto.inputs import Inputs
+from impasto.job.job import Job
+from impasto.job.recipe import Decisions
+from impasto.job.result import Result, Step
 from impasto.memory import is_out_of_memory
 from impasto.models.vgg import Network
 from impasto.planning import Plan, Way, make_plan
 from impasto.preparation import Preparation
 from impasto.pyramid import Scale
-from impasto.recipe import Decisions
-from impasto.records import Job, Result, Step
 from impasto.reuse import Reuse
 from impasto.stage import Showing, Stage
 from impasto.weights.download import Progress

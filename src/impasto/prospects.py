@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 
 from impasto import images, inputs, outset, timing
+from impasto.job.job import Job
 from impasto.planning import Way, choose_way, make_plan, shortage
 from impasto.pyramid import Scale
-from impasto.records import Job
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from torch import Tensor
 from impasto import images
 from impasto.errors import ImageError, SettingsError
 from impasto.images.picture import Picture
-from impasto.records import ImageSource, Region
+from impasto.job.job import ImageSource, Region
 
 # A colon parts the files of a region; after a lone letter it belongs to a drive's name.
 _COLON = re.compile(r"(?<![\s:][A-Za-z])(?<!^[A-Za-z]):|(?<=[A-Za-z]):(?![\\/])")

@@ -13,13 +13,13 @@ import impasto
 from impasto import canvas, images, outset
 from impasto.config.settings import Settings
 from impasto.descent import Descent, Iterate, State
-from impasto.history import History
 from impasto.images import colour
 from impasto.inputs import Inputs
+from impasto.job.history import History
+from impasto.job.recipe import Decisions, Recipe
+from impasto.job.result import Result, Step
 from impasto.planning import Plan, Way
 from impasto.pyramid import Scale
-from impasto.recipe import Decisions, Recipe
-from impasto.records import Result, Step
 
 # Where a coarser size was painted before, longer waves are settled, and steps that favoured them
 # would tint whole corners. Measured in docs/speed.md.

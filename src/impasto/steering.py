@@ -9,8 +9,8 @@ from impasto import inputs
 from impasto.config.settings import Settings, overlay
 from impasto.config.validation import check
 from impasto.errors import SettingsError
-from impasto.recipe import Decisions
-from impasto.records import Job
+from impasto.job.job import Job
+from impasto.job.recipe import Decisions
 
 
 def steerable() -> tuple[str, ...]:

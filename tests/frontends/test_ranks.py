@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import recipe
+from impasto.job import recipe
 
 if os.name != "posix":
     pytest.skip("signals are for POSIX systems", allow_module_level=True)

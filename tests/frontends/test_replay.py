@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import images, modes, recipe
+from impasto import images, modes
+from impasto.job import recipe
 from impasto.pipeline import iterate
 
 TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "out.png")

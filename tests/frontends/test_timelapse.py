@@ -8,7 +8,7 @@ from PIL import Image
 
 from impasto.errors import ImageError
 from impasto.frontends.timelapse import Timelapse
-from impasto.records import Step
+from impasto.job.result import Step
 
 
 def step(number, size=(40, 30)):

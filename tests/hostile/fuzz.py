@@ -29,11 +29,11 @@ with atheris.instrument_imports(include=["impasto", "PIL", "pickletools"]):
         TiffImagePlugin,
     )
 
-    from impasto import recipe
     from impasto.config import settings, validation
     from impasto.errors import CheckpointError, ImageError, SettingsError, WeightsError
     from impasto.frontends.options import assignments
     from impasto.images import decode, encode, icc, limits
+    from impasto.job import recipe
     from impasto.weights import formats
 
 # A small header may ask for a large picture, which takes seconds and teaches nothing.

@@ -16,10 +16,11 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from impasto import checkpoint, recipe
+from impasto import checkpoint
 from impasto.config.settings import Settings
 from impasto.errors import CheckpointError, ImageError, WeightsError
-from impasto.recipe import Decisions, Input, Inputs, Recipe, Versions
+from impasto.job import recipe
+from impasto.job.recipe import Decisions, Input, Inputs, Recipe, Versions
 from impasto.weights import formats
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits by /proc")

@@ -33,8 +33,9 @@ from impasto.config.initialization import STARTS
 from impasto.config.networks import architecture
 from impasto.config.settings import MODES, Runtime, Settings
 from impasto.errors import Diverged, ImageError, SettingsError
-from impasto.history import History
-from impasto.records import Job, Result
+from impasto.job.history import History
+from impasto.job.job import Job
+from impasto.job.result import Result
 
 # Bounds that keep a painting quick; whatever is not here is drawn between its own.
 QUICK = {

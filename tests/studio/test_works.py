@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import recipe
+from impasto.job import recipe
 
 ENDLESS = {"iterations": 100_000}
 

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from impasto import calibration, images, inputs, modes, recipe
+from impasto import calibration, images, inputs, modes
 from impasto.calibration import Balance, balanced, measure
 from impasto.config.settings import Settings
 from impasto.errors import SettingsError
+from impasto.job import recipe
 from impasto.reuse import Reuse
 
 LAYERS = {"style_layers": "relu1_1,relu3_1", "content_layers": "relu2_2"}

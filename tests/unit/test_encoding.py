@@ -11,8 +11,8 @@ from PIL import ExifTags, Image
 from impasto import images
 from impasto.config.settings import Settings
 from impasto.errors import ImageError, SettingsError
-from impasto.history import History
-from impasto.records import Result
+from impasto.job.history import History
+from impasto.job.result import Result
 
 # Adobe RGB (1998) as Debian's package of colour profiles has it.
 ADOBE_PROFILE = Path("/usr/share/color/icc/ghostscript/a98.icc")

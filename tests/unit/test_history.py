@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from impasto.errors import MissingPackageError
-from impasto.history import History
+from impasto.job.history import History
 
 ROWS = [
     {"scale": 0, "size_px": 32, "step": 1, "time_s": 0.1, "style:relu1_1": 5.0, "total": 8.0},

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, PngImagePlugin
 
-from impasto import images, recipe
+from impasto import images
 from impasto.config.settings import Settings
 from impasto.errors import ImageError
-from impasto.history import History
-from impasto.recipe import Decisions, Input, Inputs, Recipe, Versions
-from impasto.records import Result
+from impasto.job import recipe
+from impasto.job.history import History
+from impasto.job.recipe import Decisions, Input, Inputs, Recipe, Versions
+from impasto.job.result import Result
 
 MADE = Recipe(
     mode="style_transfer",

@@ -10,7 +10,8 @@ from PIL import Image
 
 from impasto.config.settings import Runtime, Settings
 from impasto.errors import ImageError
-from impasto.records import Job, Result, Step
+from impasto.job.job import Job
+from impasto.job.result import Result, Step
 
 
 @pytest.fixture

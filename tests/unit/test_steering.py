@@ -8,7 +8,7 @@ import torch
 from impasto import calibration, outset, pipeline
 from impasto.config.settings import make_settings
 from impasto.errors import SettingsError
-from impasto.recipe import Change
+from impasto.job.recipe import Change
 from impasto.steering import check_change, needs_targets, steerable
 
 CHANGES = {

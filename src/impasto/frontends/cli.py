@@ -25,7 +25,8 @@ from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.options import add_modes, with_options
 from impasto.frontends.studio.command import add_studio
 from impasto.frontends.terminal import Display, make_display
-from impasto.records import Job, Result, Step
+from impasto.job.job import Job
+from impasto.job.result import Result, Step
 
 app = typer.Typer(
     help="Repaint a photograph in the manner of a painting.",
@@ -75,7 +76,7 @@ def show_recipe(
     picture: Annotated[str, typer.Argument(metavar="PICTURE", help="What impasto painted.")],
 ) -> None:
     """Print as JSON how PICTURE was made."""
-    from impasto import recipe
+    from impasto.job import recipe
 
     typer.echo(recipe.read(picture).text(indent=2))
 
@@ -116,8 +117,8 @@ def replay_picture(
     **options: Any,
 ) -> None:
     """Paint PICTURE again, by the recipe in it, from the same pictures."""
-    from impasto import recipe
     from impasto.frontends import replay
+    from impasto.job import recipe
 
     made = recipe.read(picture)
     delivery = _take_delivery(options)

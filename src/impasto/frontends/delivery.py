@@ -14,7 +14,7 @@ from impasto import files
 from impasto.config.validation import Options
 from impasto.errors import ImageError, OutputError
 from impasto.frontends.timelapse import Timelapse
-from impasto.records import Result, Step
+from impasto.job.result import Result, Step
 
 if TYPE_CHECKING:
     from impasto.checkpoint import Keeper

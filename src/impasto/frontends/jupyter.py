@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from impasto.frontends.terminal import Display, told
-from impasto.records import Result, Step
+from impasto.job.result import Result, Step
 
 if TYPE_CHECKING:
     from PIL.Image import Image

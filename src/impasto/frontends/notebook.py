@@ -15,9 +15,10 @@ from impasto.errors import Diverged, MissingPackageError, OutOfMemoryError, Sett
 from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.jupyter import Live, cell_number, in_notebook
 from impasto.frontends.terminal import Display, make_display
-from impasto.history import load_matplotlib
 from impasto.images import samples
-from impasto.records import ImageSource, Job, Result, Step
+from impasto.job.history import load_matplotlib
+from impasto.job.job import ImageSource, Job
+from impasto.job.result import Result, Step
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,11 +9,11 @@ from impasto.config.settings import BESIDE_FEATURES, Runtime, Settings, overlay
 from impasto.config.validation import check
 from impasto.errors import SettingsError
 from impasto.frontends.options import assignments
-from impasto.records import Job, Region
+from impasto.job.job import Job, Region
 
 if TYPE_CHECKING:
     from impasto.images.picture import Picture
-    from impasto.recipe import Input, Recipe, RegionInput
+    from impasto.job.recipe import Input, Recipe, RegionInput
     from impasto.weights.download import Progress
 
 
@@ -86,7 +86,7 @@ def make_job(
 
 def differences(recipe: Recipe) -> str | None:
     """Say what runs here in another version than painted the picture; None if all is the same."""
-    from impasto.recipe import versions
+    from impasto.job.recipe import versions
 
     then, now = recipe.versions.model_dump(), versions().model_dump()
     changed = [

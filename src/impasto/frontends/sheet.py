@@ -20,7 +20,7 @@ from impasto.frontends.options import with_options
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from impasto.records import Job
+    from impasto.job.job import Job
 
 # More than this is a batch, and no sheet to look at.
 _MOST_PICTURES = 400

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from impasto.records import Result, Step
+from impasto.job.result import Result, Step
 
 # Columns of the terminal that it takes to show the loss too, and each of its terms.
 _ROOM_FOR_LOSS = 60

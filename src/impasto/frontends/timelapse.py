@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from impasto.records import Step
+from impasto.job.result import Step
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -15,7 +15,8 @@ from impasto.frontends.batch.tasks import Outcome, Source, Task
 
 if TYPE_CHECKING:
     from impasto.images.picture import Picture
-    from impasto.records import Job, Result, Step
+    from impasto.job.job import Job
+    from impasto.job.result import Result, Step
 
 _TOLD_EVERY_S = 0.2
 
@@ -82,7 +83,7 @@ class Painter:
             )
 
     def _job(self, task: Task, shipped: Mapping[str, bytes]) -> Job:
-        from impasto.records import Job, Region
+        from impasto.job.job import Job, Region
 
         pictures = {
             source.sha256: self._pictures.get(source.sha256) or _load(source, shipped)

@@ -44,7 +44,7 @@ from impasto.frontends.studio.messages import (
 if TYPE_CHECKING:
     from impasto.frontends.studio.sitting import Sitting
     from impasto.images.picture import Picture
-    from impasto.records import Job
+    from impasto.job.job import Job
 
 # What these say is of options and pictures; what others say may name the server's files.
 _FOR_EVERYBODY = (SettingsError, ImageError, ShapeError, Diverged, OutOfMemoryError)
@@ -204,7 +204,7 @@ class _Painter:
 
     def _job(self, commission: Commission) -> Job:
         from impasto import modes
-        from impasto.records import Region
+        from impasto.job.job import Region
 
         start: dict[str, Any] = {}
         if commission.start is not None:

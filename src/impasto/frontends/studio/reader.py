@@ -14,10 +14,11 @@ from typing import Any
 
 from PIL import Image
 
-from impasto import files, recipe
+from impasto import files
 from impasto.errors import ImageError
 from impasto.images import decode
 from impasto.images.encode import encode_image
+from impasto.job import recipe
 
 _SMALL_PX = 1024
 _LABEL = "the picture"

@@ -15,8 +15,8 @@ from impasto.checkpoint import Checkpoint, Keeper
 from impasto.errors import SettingsError
 from impasto.frontends.studio.messages import End, Ended, Paint, Preview, Progress
 from impasto.images.encode import flatten
+from impasto.job.result import Result, Step
 from impasto.pipeline import Painting
-from impasto.records import Result, Step
 
 # Progress is told at most this often, and pictures take at most this share of the time.
 _TELL_EVERY_S = 0.12

@@ -1,0 +1,1 @@
+"""What goes into a painting and what comes out."""

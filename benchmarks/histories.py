@@ -17,7 +17,7 @@ from torch import Tensor
 
 from impasto import images, modes
 from impasto.compute.host import keep_pages
-from impasto.objective import Objective
+from impasto.losses.objective import Objective
 from impasto.optimise import Adam, Lbfgs, Optimiser
 
 _STEPS = (10, 20, 30, 50)

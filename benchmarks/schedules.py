@@ -29,10 +29,10 @@ from impasto.bench import machine
 from impasto.compute.host import keep_pages
 from impasto.images import colour
 from impasto.inputs import Inputs
-from impasto.objective import Objective
+from impasto.losses.objective import Objective
+from impasto.losses.targets import Targets, content_targets, style_shares, style_targets
 from impasto.optimise import _FIRST_MOVE, _LONGEST_MOVE
 from impasto.pyramid import Scale, scales
-from impasto.targets import Targets, content_targets, style_shares, style_targets
 
 
 @dataclass(frozen=True)

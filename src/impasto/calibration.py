@@ -22,8 +22,8 @@ import torch
 from impasto.config.settings import BESIDE_FEATURES, FORMULA_WEIGHTS, Settings
 from impasto.images.resample import fit
 from impasto.inputs import Inputs
+from impasto.losses.objective import Objective
 from impasto.models.vgg import Network
-from impasto.objective import Objective
 from impasto.planning import Way
 from impasto.preparation import Preparation
 from impasto.pyramid import Scale

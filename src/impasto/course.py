@@ -14,13 +14,13 @@ from impasto import canvas, outset, steering
 from impasto.descent import Descent, Iterate, State
 from impasto.job.job import Job
 from impasto.job.recipe import Budget, Change
+from impasto.losses.objective import Evaluation, Objective
+from impasto.losses.targets import Targets
 from impasto.memory import BASE_BYTES, give_back, is_out_of_memory
 from impasto.models.vgg import Network
-from impasto.objective import Evaluation, Objective
 from impasto.preparation import Preparation
 from impasto.reuse import Reuse
 from impasto.stage import Stage
-from impasto.targets import Targets
 
 # Where memory ran out, the next try may take this much of what the last was meant to take,
 # beside what the process itself takes.

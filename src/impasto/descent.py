@@ -18,7 +18,7 @@ from torch import Tensor
 from impasto import moments
 from impasto.config.settings import Settings
 from impasto.errors import Diverged
-from impasto.objective import Evaluation
+from impasto.losses.objective import Evaluation
 from impasto.optimise import make_optimiser
 
 # A loss this many times the best so far has left the valley, unless it is this small beside

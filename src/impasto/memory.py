@@ -14,7 +14,7 @@ import torch
 
 from impasto.compute import host
 from impasto.config.networks import architecture, check_layer, deepest
-from impasto.tiles import geometry
+from impasto.losses.tiling import geometry
 
 _MIB = 2**20
 # A process with torch and the network, in float32 too where strength is measured, before the

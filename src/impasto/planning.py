@@ -14,8 +14,8 @@ from impasto.compute.distributed import ALONE, Ranks, current
 from impasto.config.settings import Runtime
 from impasto.costs import are_enough, step_flop
 from impasto.errors import SettingsError
+from impasto.losses.tiling import geometry
 from impasto.memory import Demand, free_bytes, held_bytes
-from impasto.tiles import geometry
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # How much of what is free a painting may take, if the user does not say.

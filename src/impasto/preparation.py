@@ -15,12 +15,7 @@ from impasto.images import colour
 from impasto.images.colour import Colours
 from impasto.images.picture import Picture
 from impasto.inputs import Inputs
-from impasto.models.vgg import Network
-from impasto.planning import Way
-from impasto.pyramid import Scale
-from impasto.regions import Area
-from impasto.reuse import Reuse
-from impasto.targets import (
+from impasto.losses.targets import (
     RegionTarget,
     Targets,
     content_targets,
@@ -28,6 +23,11 @@ from impasto.targets import (
     style_statistics,
     style_targets,
 )
+from impasto.models.vgg import Network
+from impasto.planning import Way
+from impasto.pyramid import Scale
+from impasto.regions import Area
+from impasto.reuse import Reuse
 
 # What the statistics of a style do not depend on, but through the pictures shown to the network.
 _BESIDE_STYLE = BESIDE_FEATURES | {

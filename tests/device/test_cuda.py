@@ -6,10 +6,10 @@ import torch
 from impasto import checkpoint, pipeline
 from impasto.compute.cuda_graph import Recording
 from impasto.config.settings import make_settings
+from impasto.losses.objective import Objective
+from impasto.losses.targets import Targets, content_targets, style_targets
 from impasto.metric import Metric
 from impasto.models import pooling as pooling_module
-from impasto.objective import Objective
-from impasto.targets import Targets, content_targets, style_targets
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

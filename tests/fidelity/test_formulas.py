@@ -14,8 +14,8 @@ import torch
 
 from impasto import losses
 from impasto.config.settings import make_settings
-from impasto.objective import Objective
-from impasto.targets import Targets, content_targets, style_targets
+from impasto.losses.objective import Objective
+from impasto.losses.targets import Targets, content_targets, style_targets
 
 CONTENT_LAYERS = {"relu2_2": 1.0, "conv3_1": 3.0}
 STYLE_LAYERS = {"relu1_1": 4.0, "conv2_1": 2.0, "relu3_1": 1.0, "pool3": 1.0}

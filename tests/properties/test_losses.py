@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from impasto import losses
-from impasto.statistics import gram_sum
+from impasto.losses.statistics import gram_sum
 
 quick = settings(deadline=None, max_examples=60)
 numbers = st.floats(-100, 100, width=32)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from impasto.config.networks import architecture
 from impasto.config.settings import make_settings
-from impasto.objective import Objective
-from impasto.targets import Targets, content_targets, style_targets
+from impasto.losses.objective import Objective
+from impasto.losses.targets import Targets, content_targets, style_targets
 
 NAMES = [layer.name for layer in architecture("vgg16")]
 # pool4's features stand 16 pixels apart; smaller pictures than that have none.

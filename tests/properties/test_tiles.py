@@ -11,15 +11,15 @@ from impasto import images
 from impasto.config.networks import architecture, check_layer
 from impasto.config.settings import Settings, make_settings
 from impasto.images import samples
-from impasto.objective import Objective
-from impasto.targets import (
+from impasto.losses.objective import Objective
+from impasto.losses.targets import (
     RegionTarget,
     Targets,
     content_targets,
     style_statistics,
     style_targets,
 )
-from impasto.tiles import geometry
+from impasto.losses.tiling import geometry
 
 # Read from the settings, so that a choice or a term that is added to them is tried here too.
 CHOICES = {

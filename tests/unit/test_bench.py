@@ -7,10 +7,10 @@ from impasto import trials
 from impasto.bench import reference, steps
 from impasto.bench.steps import step_gflop
 from impasto.config.settings import Settings
+from impasto.losses.objective import Objective
+from impasto.losses.targets import Targets, style_targets
 from impasto.models.vgg import Network
-from impasto.objective import Objective
 from impasto.planning import Plan
-from impasto.targets import Targets, style_targets
 
 CPU = torch.device("cpu")
 

@@ -7,8 +7,8 @@ import torch
 
 from impasto.config.settings import make_settings
 from impasto.errors import SettingsError
-from impasto.objective import Objective
-from impasto.targets import Targets, content_targets, style_shares, style_targets
+from impasto.losses.objective import Objective
+from impasto.losses.targets import Targets, content_targets, style_shares, style_targets
 
 LAYERS = {
     "content_layers": "relu2_2,conv3_1=2",

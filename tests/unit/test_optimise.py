@@ -13,9 +13,9 @@ from impasto import memory, moments, optimise
 from impasto.config.settings import make_settings
 from impasto.descent import Descent, State
 from impasto.errors import Diverged
+from impasto.losses.objective import Evaluation
 from impasto.memory import Demand
 from impasto.metric import Metric
-from impasto.objective import Evaluation
 from impasto.optimise import Adam, Lbfgs, make_optimiser
 
 SHAPE = (1, 3, 4, 4)

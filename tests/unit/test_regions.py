@@ -8,8 +8,8 @@ from impasto import images, regions
 from impasto.config.settings import make_settings
 from impasto.errors import ImageError, SettingsError
 from impasto.job.job import Region
-from impasto.objective import Objective
-from impasto.targets import RegionTarget, Targets, style_statistics, style_targets
+from impasto.losses.objective import Objective
+from impasto.losses.targets import RegionTarget, Targets, style_statistics, style_targets
 
 LAYERS = {"style_layers": "relu1_1,relu2_1,relu3_1", "alpha": 0, "total_variation": 0}
 

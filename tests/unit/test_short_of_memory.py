@@ -7,7 +7,7 @@ import torch
 
 from impasto import checkpoint, pipeline
 from impasto.errors import OutOfMemoryError
-from impasto.objective import Objective
+from impasto.losses.objective import Objective
 from impasto.preparation import Preparation
 
 ERRORS = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"),

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from impasto.statistics import gram_sum
+from impasto.losses.statistics import gram_sum
 
 
 def seeded(*shape, seed=0, dtype=torch.float64):

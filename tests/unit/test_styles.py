@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from impasto import losses, styles
-from impasto.statistics import gram_sum, moment_sum
-from impasto.styles import STATISTICS, mean_and_covariance
+from impasto import losses
+from impasto.losses import style
+from impasto.losses.statistics import gram_sum, moment_sum
+from impasto.losses.style import STATISTICS, mean_and_covariance
 
 
 def seeded(*shape, seed=0, dtype=torch.float64):
@@ -91,7 +92,7 @@ def independent(first, second, floor):
 
 def test_moments_are_compared_by_the_distance_between_gaussians():
     first, second = seeded(1, 4, 9, 8), 1 + 2 * seeded(1, 4, 6, 7, seed=1)
-    distance = styles.Moments(per_position("moments", second))
+    distance = style.Moments(per_position("moments", second))
     found = distance(per_position("moments", first))
     assert found.item() == pytest.approx(independent(first, second, 1e-3).item(), rel=1e-10)
 
@@ -113,7 +114,7 @@ def test_the_distance_is_finite_where_a_cloud_is_flat():
     target = per_position("moments", seeded(1, 6, 2, 2).relu())
     flat = per_position("moments", torch.zeros(1, 6, 3, 3, dtype=torch.float64))
     flat.requires_grad_()
-    loss = styles.Moments(target)(flat)
+    loss = style.Moments(target)(flat)
     (gradient,) = torch.autograd.grad(loss, flat)
     assert loss > 0
     assert gradient.isfinite().all()

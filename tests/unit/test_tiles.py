@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from impasto.config.networks import architecture
-from impasto.tiles import geometry
+from impasto.losses.tiling import geometry
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import torch
 from impasto import vectors
 from impasto.config.settings import make_settings
 from impasto.descent import Descent, State
-from impasto.objective import Evaluation
+from impasto.losses.objective import Evaluation
 from impasto.optimise import Lbfgs
 from impasto.vectors import Vector
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from impasto.bench import machine, reference
 from impasto.config.networks import architecture, deepest
 from impasto.config.settings import Settings
+from impasto.losses.objective import Objective
+from impasto.losses.targets import Targets, content_targets, style_targets
 from impasto.models.vgg import Network
-from impasto.objective import Objective
 from impasto.planning import Plan
-from impasto.targets import Targets, content_targets, style_targets
 from impasto.trials import fastest_s, seeded_network, seeded_parameters, seeded_picture
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from impasto.errors import ShapeError
-from impasto.statistics import gram_sum
+from impasto.losses.statistics import gram_sum
 
 
 def content_loss(F: Tensor, P: Tensor) -> Tensor:

@@ -20,12 +20,12 @@ from impasto.compute.cuda_graph import Recording
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import Settings
 from impasto.errors import SettingsError
+from impasto.losses.style import STATISTICS
+from impasto.losses.targets import Targets, add, core_features, split
+from impasto.losses.terms import View, make_terms
+from impasto.losses.tiling import Tile
 from impasto.memory import settle
 from impasto.models.vgg import Network
-from impasto.styles import STATISTICS
-from impasto.targets import Targets, add, core_features, split
-from impasto.terms import View, make_terms
-from impasto.tiles import Tile
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from impasto import losses
-from impasto.statistics import gram_sum, moment_sum
+from impasto.losses.statistics import gram_sum, moment_sum
 
 Sum = Callable[[Tensor, Tensor | None], Tensor]
 # This much of a painting's mean variance is added to every direction of the clouds compared.

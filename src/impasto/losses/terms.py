@@ -16,10 +16,10 @@ from torch import Tensor
 from impasto import losses
 from impasto.config.networks import check_layer
 from impasto.config.settings import Settings
+from impasto.losses.style import STATISTICS
+from impasto.losses.targets import LayerWeights, RegionTarget, Targets, core_features
+from impasto.losses.tiling import Tile
 from impasto.models.vgg import Network
-from impasto.styles import STATISTICS
-from impasto.targets import LayerWeights, RegionTarget, Targets, core_features
-from impasto.tiles import Tile
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from torch.nn import functional
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.networks import check_layer
 from impasto.config.settings import Settings
+from impasto.losses.style import STATISTICS
+from impasto.losses.tiling import Tile, geometry
 from impasto.memory import give_back
 from impasto.models.vgg import Network
-from impasto.styles import STATISTICS
-from impasto.tiles import Tile, geometry
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,8 @@
+"""What is minimised: statistics of features, losses between them, and the objective.
+
+`__init__.pyi` lists the names that are loaded on first use.
+"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

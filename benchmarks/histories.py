@@ -18,7 +18,9 @@ from torch import Tensor
 from impasto import images, modes
 from impasto.compute.host import keep_pages
 from impasto.losses.objective import Objective
-from impasto.optimise import Adam, Lbfgs, Optimiser
+from impasto.optim.adam import Adam
+from impasto.optim.base import Optimiser
+from impasto.optim.lbfgs import Lbfgs
 
 _STEPS = (10, 20, 30, 50)
 _NARROW = {"float16": torch.float16, "bfloat16": torch.bfloat16}

@@ -31,7 +31,7 @@ from impasto.images import colour
 from impasto.inputs import Inputs
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_shares, style_targets
-from impasto.optimise import _FIRST_MOVE, _LONGEST_MOVE
+from impasto.optim.lbfgs import _FIRST_MOVE, _LONGEST_MOVE
 from impasto.pyramid import Scale, scales
 
 

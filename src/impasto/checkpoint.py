@@ -22,9 +22,9 @@ from torch import Tensor
 
 from impasto import files
 from impasto.config.validation import Options
-from impasto.descent import Iterate, State
 from impasto.errors import CheckpointError, one_line
 from impasto.job.recipe import Recipe
+from impasto.optim.minimizer import Iterate, State
 
 FORMAT: Literal[1] = 1
 _METADATA = "impasto"

@@ -18,7 +18,6 @@ from impasto import canvas, inputs, outset, steering
 from impasto.checkpoint import Checkpoint, misfit
 from impasto.config.settings import Settings
 from impasto.course import Course
-from impasto.descent import Iterate
 from impasto.errors import Diverged, OutOfMemoryError
 from impasto.inputs import Inputs
 from impasto.job.job import Job
@@ -26,6 +25,7 @@ from impasto.job.recipe import Decisions
 from impasto.job.result import Result, Step
 from impasto.memory import is_out_of_memory
 from impasto.models.vgg import Network
+from impasto.optim.minimizer import Iterate
 from impasto.planning import Plan, Way, make_plan
 from impasto.preparation import Preparation
 from impasto.pyramid import Scale

@@ -12,12 +12,12 @@ from torch import Tensor
 import impasto
 from impasto import canvas, images, outset
 from impasto.config.settings import Settings
-from impasto.descent import Descent, Iterate, State
 from impasto.images import colour
 from impasto.inputs import Inputs
 from impasto.job.history import History
 from impasto.job.recipe import Decisions, Recipe
 from impasto.job.result import Result, Step
+from impasto.optim.minimizer import Descent, Iterate, State
 from impasto.planning import Plan, Way
 from impasto.pyramid import Scale
 

@@ -26,7 +26,7 @@ from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_targets
 from impasto.memory import Demand
 from impasto.models.vgg import Network
-from impasto.optimise import Lbfgs
+from impasto.optim.lbfgs import Lbfgs
 from impasto.planning import Plan, Way
 from impasto.trials import fastest_s, seeded_network, seeded_parameters, seeded_picture
 

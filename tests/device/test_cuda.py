@@ -8,8 +8,8 @@ from impasto.compute.cuda_graph import Recording
 from impasto.config.settings import make_settings
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_targets
-from impasto.metric import Metric
 from impasto.models import pooling as pooling_module
+from impasto.optim.preconditioner import Metric
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")

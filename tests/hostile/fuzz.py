@@ -171,7 +171,7 @@ def seeds(target):
 
         with atheris.instrument_imports(include=["impasto"]):
             from impasto import checkpoint
-            from impasto.descent import Iterate, State
+            from impasto.optim.minimizer import Iterate, State
 
         image = torch.zeros(1, 3, 4, 5)
         best = Iterate(image + 1, {"total": 1.0})

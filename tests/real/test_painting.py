@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 
 import impasto
-from impasto import calibration, images, inputs, measures, models, modes, optimise
+from impasto import calibration, images, inputs, measures, models, modes
 from impasto.images import samples
+from impasto.optim import adam, registry
 from impasto.reuse import Reuse
 
 pytestmark = pytest.mark.real
@@ -118,7 +119,7 @@ def test_a_painting_may_start_from_a_finished_one(repainted):
 def test_adam_descends_too():
     result = impasto.style_transfer(PHOTOGRAPH, PAINTING, optimiser="adam", **OPTIONS)
     assert result.history[-1]["total"] < 0.5 * result.history[0]["total"]
-    assert isinstance(optimise.make_optimiser(result.settings), optimise.Adam)
+    assert isinstance(registry.make_optimiser(result.settings), adam.Adam)
 
 
 def test_more_strength_is_nearer_to_the_style_and_further_from_the_content(vgg):

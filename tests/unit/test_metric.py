@@ -5,9 +5,10 @@ import math
 import pytest
 import torch
 
-from impasto import optimise, pipeline, vectors
-from impasto.metric import Metric
-from impasto.vectors import Vector
+from impasto import pipeline
+from impasto.optim import compressed, lbfgs
+from impasto.optim.compressed import Vector
+from impasto.optim.preconditioner import Metric
 
 
 @pytest.mark.parametrize(("cycles", "weight"), [(1, 16.0), (2, 8.0), (8, 2.0), (16, 1.0)])
@@ -59,7 +60,7 @@ def test_by_blocks_it_is_what_it_is_at_once(monkeypatch, size):
         return found, Metric(shape).square(Vector(values, torch.float64))
 
     at_once = weighed()
-    monkeypatch.setattr(vectors, "_PIECE", 20)
+    monkeypatch.setattr(compressed, "_PIECE", 20)
     torch.testing.assert_close(weighed(), at_once)
 
 
@@ -70,7 +71,7 @@ def test_only_the_coarsest_size_favours_the_longest_waves(job_of, monkeypatch):
         made[max(shape[-2:])] = longest_px
         return Metric(shape, longest_px)
 
-    monkeypatch.setattr(optimise, "Metric", make)
+    monkeypatch.setattr(lbfgs, "Metric", make)
     for _ in pipeline.iterate(job_of(margin=0)):
         pass
     assert made == {32: None, 48: 32}

@@ -8,15 +8,18 @@ import re
 import pytest
 import torch
 
-from impasto import descent as descents
-from impasto import memory, moments, optimise
+from impasto import memory, moments
 from impasto.config.settings import make_settings
-from impasto.descent import Descent, State
 from impasto.errors import Diverged
 from impasto.losses.objective import Evaluation
 from impasto.memory import Demand
-from impasto.metric import Metric
-from impasto.optimise import Adam, Lbfgs, make_optimiser
+from impasto.optim import lbfgs as lbfgs_module
+from impasto.optim import minimizer as descents
+from impasto.optim.adam import Adam
+from impasto.optim.lbfgs import Lbfgs
+from impasto.optim.minimizer import Descent, State
+from impasto.optim.preconditioner import Metric
+from impasto.optim.registry import make_optimiser
 
 SHAPE = (1, 3, 4, 4)
 PIXELS = math.prod(SHAPE)
@@ -411,7 +414,7 @@ def test_what_makes_plain_lbfgs_explode_is_gone_back_from(monkeypatch):
     assert (best.image - bottom).abs().max() < 1e-3
     # The same without guards: it leaps, and never comes back.
     monkeypatch.setattr(descents, "_EXPLODED", math.inf)
-    monkeypatch.setattr(optimise, "_LONGEST_MOVE", math.inf)
+    monkeypatch.setattr(lbfgs_module, "_LONGEST_MOVE", math.inf)
     run(watched, START, 60, options())
     assert max(found.total.item() for found in seen[60:]) > 1e50
     assert seen[-1].total > 1e6

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from impasto import vectors
 from impasto.config.settings import make_settings
-from impasto.descent import Descent, State
 from impasto.losses.objective import Evaluation
-from impasto.optimise import Lbfgs
-from impasto.vectors import Vector
+from impasto.optim import compressed
+from impasto.optim.compressed import Vector
+from impasto.optim.lbfgs import Lbfgs
+from impasto.optim.minimizer import Descent, State
 
 ROUNDING = {torch.float64: 1e-15, torch.float32: 1e-7, torch.float16: 2**-11, torch.bfloat16: 2**-8}
 TYPES = pytest.mark.parametrize("dtype", ROUNDING)
@@ -17,7 +17,7 @@ MAGNITUDES = pytest.mark.parametrize("magnitude", [1e-12, 1.0, 1e12])
 
 @pytest.fixture(autouse=True)
 def _short_pieces(monkeypatch):
-    monkeypatch.setattr(vectors, "_PIECE", 7)
+    monkeypatch.setattr(compressed, "_PIECE", 7)
 
 
 def seeded(count, seed=0, magnitude=1.0):

@@ -19,7 +19,7 @@ from impasto import moments
 from impasto.config.settings import Settings
 from impasto.errors import Diverged
 from impasto.losses.objective import Evaluation
-from impasto.optimise import make_optimiser
+from impasto.optim.registry import make_optimiser
 
 # A loss this many times the best so far has left the valley, unless it is this small beside
 # the first: around a bottom of zero any wobble is many times the best.

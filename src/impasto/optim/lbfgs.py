@@ -9,48 +9,20 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from impasto.config.settings import Settings
-from impasto.metric import Metric
-from impasto.vectors import Vector
+from impasto.optim.base import _number
+from impasto.optim.compressed import Vector
+from impasto.optim.preconditioner import Metric
 
 # The first step of L-BFGS has no curvature to go by: it moves the pixels by this much,
 # root mean square, of their range [0, 1].
 _FIRST_MOVE = 0.01
 # No step moves them further than this: a quadratic model is not trusted that far.
 _LONGEST_MOVE = 0.25
-
-
-class Optimiser(Protocol):
-    """Proposes the next image from this one and its gradient."""
-
-    def propose(self, image: Tensor, gradient: Tensor) -> Tensor:
-        """Return the next image, of the same shape.
-
-        Args:
-            image: the one proposed last, unless nothing is remembered; it is left alone.
-            gradient: contiguous; it is overwritten, and may be returned.
-        """
-
-    def restart(self) -> None:
-        """Forget what was learnt and take smaller steps from now on."""
-
-    def turn(self, settings: Settings) -> None:
-        """Make ready for the gradient of another objective; what was learnt helps there too."""
-
-    def remembered(self) -> dict[str, Tensor]:
-        """Return all that is remembered, by name; the tensors are its own."""
-
-    def remember(self, found: Mapping[str, Tensor]) -> None:
-        """Go by what :meth:`remembered` has returned, of tensors of the same kind.
-
-        Raises:
-            ValueError: it is not that.
-        """
 
 
 class Lbfgs:
@@ -176,67 +148,3 @@ class Lbfgs:
             g /= rho * metric.square(y)
         for (s, y, rho), a in zip(self._pairs, reversed(along), strict=True):
             s.add_to(g, torch.addcmul(a, rho, y.dot(g), value=-1))
-
-
-class Adam:
-    """Adam (Kingma and Ba, 2015), torch's own."""
-
-    def __init__(self, learning_rate: float) -> None:
-        self._learning_rate, self._scale = learning_rate, 1.0
-        self._image: Tensor | None = None
-
-    def propose(self, image: Tensor, gradient: Tensor) -> Tensor:
-        """Return the next image, in the gradient's memory."""
-        if self._image is None:
-            self._image = image.clone()
-            self._adam = torch.optim.Adam([self._image], lr=self._learning_rate * self._scale)
-        self._image.copy_(image)
-        self._image.grad = gradient
-        self._adam.step()
-        self._image.grad = None
-        return gradient.copy_(self._image)
-
-    def restart(self) -> None:
-        """Forget the moments, and take steps half as long."""
-        self._scale /= 2
-        self._image = None
-
-    def turn(self, settings: Settings) -> None:
-        """Keep the moments: those of the objective before soon fade."""
-        self._learning_rate = settings.learning_rate
-        if self._image is not None:
-            self._adam.param_groups[0]["lr"] = self._learning_rate * self._scale
-
-    def remembered(self) -> dict[str, Tensor]:
-        """Return the moments, the number of steps and the scale."""
-        found = {"scale": torch.tensor(self._scale, dtype=torch.float64)}
-        if self._image is not None:
-            found |= self._adam.state[self._image]
-        return found
-
-    def remember(self, found: Mapping[str, Tensor]) -> None:
-        """Go by these moments, number of steps and scale."""
-        self._scale, self._image = _number(found, "scale"), None
-        state = {name: tensor for name, tensor in found.items() if name != "scale"}
-        if state:
-            if state.keys() != {"step", "exp_avg", "exp_avg_sq"}:
-                raise ValueError(f"{', '.join(state)}: expected step, exp_avg and exp_avg_sq")
-            self._image = torch.empty_like(state["exp_avg"])
-            self._adam = torch.optim.Adam([self._image], lr=self._learning_rate * self._scale)
-            self._adam.state[self._image] = state
-
-
-def _number(found: Mapping[str, Tensor], name: str) -> float:
-    value = float(found[name])
-    if not 0 < value <= 1:
-        raise ValueError(f"{name}: expected a number above 0 and at most 1, got {value}")
-    return value
-
-
-def make_optimiser(
-    settings: Settings, history_dtype: torch.dtype | None = None, longest_px: int | None = None
-) -> Optimiser:
-    """Build the optimiser that ``settings`` name; the rest is for L-BFGS, as it says there."""
-    if settings.optimiser == "adam":
-        return Adam(settings.learning_rate)
-    return Lbfgs(settings.history, history_dtype, longest_px)

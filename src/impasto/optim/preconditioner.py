@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from impasto.vectors import Vector, entries_at_once
+from impasto.optim.compressed import Vector, entries_at_once
 
 # The highest frequency there is, in cycles a pixel: there the metric is 1.
 _HIGHEST = 0.5

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import images, inputs, models, modes, planning
+from impasto import images, inputs, models, modes
 from impasto.bench import machine
 from impasto.compute.host import keep_pages
 from impasto.images import colour
@@ -32,6 +32,7 @@ from impasto.inputs import Inputs
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_shares, style_targets
 from impasto.optim.lbfgs import _FIRST_MOVE, _LONGEST_MOVE
+from impasto.planning.plan import make_plan
 from impasto.pyramid import Scale, scales
 
 
@@ -158,7 +159,7 @@ class Painting:
     def __init__(self, content: str, style: str, size: int, **options: Any) -> None:
         self.job = modes.make_job("style_transfer", content, style, size=size, **options)
         self.given: Inputs = inputs.read(self.job)
-        self.plan = planning.make_plan(self.job.runtime)
+        self.plan = make_plan(self.job.runtime)
         self.network = self._load(self.plan.dtype)
         self.judge = self._objective(self._load(torch.float32), self.given.scales[-1])
 

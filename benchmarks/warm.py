@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from impasto.bench import machine
+from impasto.compute.device import choose_device
 from impasto.images import samples
 from impasto.modes import make_job, paint
-from impasto.planning import choose_device
 from impasto.reuse import Reuse
 
 KEPT = ("network", "weights_sha256")

@@ -24,7 +24,7 @@ from impasto.images.resample import fit
 from impasto.inputs import Inputs
 from impasto.losses.objective import Objective
 from impasto.models.vgg import Network
-from impasto.planning import Way
+from impasto.planning.plan import Way
 from impasto.preparation import Preparation
 from impasto.pyramid import Scale
 from impasto.reuse import Reuse

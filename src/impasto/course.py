@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from impasto import canvas, outset, steering
+from impasto.compute.allocator import give_back, is_out_of_memory
 from impasto.job.job import Job
 from impasto.job.recipe import Budget, Change
 from impasto.losses.objective import Evaluation, Objective
 from impasto.losses.targets import Targets
-from impasto.memory import BASE_BYTES, give_back, is_out_of_memory
 from impasto.models.vgg import Network
 from impasto.optim.minimizer import Descent, Iterate, State
+from impasto.planning.memory_model import BASE_BYTES
 from impasto.preparation import Preparation
 from impasto.reuse import Reuse
 from impasto.stage import Stage

@@ -6,15 +6,16 @@ from dataclasses import replace
 
 import torch
 
-from impasto import calibration, models, planning, weights
+from impasto import calibration, models, weights
 from impasto.config.settings import Runtime, Settings, make_runtime
 from impasto.inputs import Inputs
 from impasto.job import recipe
 from impasto.job.job import Job
 from impasto.job.recipe import Change, Decisions, Precision, Recipe
-from impasto.memory import Demand
 from impasto.models.vgg import Network
-from impasto.planning import Plan, Way
+from impasto.planning import plan as plan_module
+from impasto.planning.memory_model import Demand
+from impasto.planning.plan import Plan, Way
 from impasto.pyramid import Scale
 from impasto.reuse import Reuse
 from impasto.weights.download import Progress
@@ -71,7 +72,9 @@ def obeying(runtime: Runtime, decisions: Decisions | None) -> Runtime:
 def choose_way(given: Inputs, plan: Plan, scale: Scale) -> Way:
     """Make a size fit into the memory that there is."""
     history = given.settings.history
-    return planning.choose_way(_demand(given, plan, scale), history, plan.memory_bytes, plan.ranks)
+    return plan_module.choose_way(
+        _demand(given, plan, scale), history, plan.memory_bytes, plan.ranks
+    )
 
 
 def choose_ways(given: Inputs, plan: Plan) -> list[Way]:
@@ -89,7 +92,7 @@ def shortage(given: Inputs, plan: Plan) -> list[str]:
     finest = given.scales[-1]
     way = choose_way(given, plan, finest)
     demand, history = _demand(given, plan, finest), given.settings.history
-    told = planning.shortage(demand, way, history, plan.memory_bytes)
+    told = plan_module.shortage(demand, way, history, plan.memory_bytes)
     return [told] if told else []
 
 

@@ -16,6 +16,7 @@ import torch
 
 from impasto import canvas, inputs, outset, steering
 from impasto.checkpoint import Checkpoint, misfit
+from impasto.compute.allocator import is_out_of_memory
 from impasto.config.settings import Settings
 from impasto.course import Course
 from impasto.errors import Diverged, OutOfMemoryError
@@ -23,10 +24,9 @@ from impasto.inputs import Inputs
 from impasto.job.job import Job
 from impasto.job.recipe import Decisions
 from impasto.job.result import Result, Step
-from impasto.memory import is_out_of_memory
 from impasto.models.vgg import Network
 from impasto.optim.minimizer import Iterate
-from impasto.planning import Plan, Way, make_plan
+from impasto.planning.plan import Plan, Way, make_plan
 from impasto.preparation import Preparation
 from impasto.pyramid import Scale
 from impasto.reuse import Reuse

@@ -24,7 +24,7 @@ from impasto.losses.targets import (
     style_targets,
 )
 from impasto.models.vgg import Network
-from impasto.planning import Way
+from impasto.planning.plan import Way
 from impasto.pyramid import Scale
 from impasto.regions import Area
 from impasto.reuse import Reuse

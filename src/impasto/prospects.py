@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
-from impasto import images, inputs, outset, timing
+from impasto import images, inputs, outset
 from impasto.job.job import Job
-from impasto.planning import Way, choose_way, make_plan, shortage
+from impasto.planning import throughput
+from impasto.planning.plan import Way, choose_way, make_plan, shortage
 from impasto.pyramid import Scale
 
 
@@ -45,7 +46,7 @@ def preview(job: Job) -> list[Prospect]:
     given = inputs.read(job)
     if job.runtime.threads is not None:
         torch.set_num_threads(job.runtime.threads)
-    rates = timing.rates(plan, given.settings)
+    rates = throughput.rates(plan, given.settings)
     found = []
     history = given.settings.history
     for scale, demand in zip(given.scales, outset.demands(given, plan), strict=True):

@@ -18,7 +18,7 @@ from impasto.job.history import History
 from impasto.job.recipe import Decisions, Recipe
 from impasto.job.result import Result, Step
 from impasto.optim.minimizer import Descent, Iterate, State
-from impasto.planning import Plan, Way
+from impasto.planning.plan import Plan, Way
 from impasto.pyramid import Scale
 
 # Where a coarser size was painted before, longer waves are settled, and steps that favoured them

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from impasto import timing
-from impasto.timing import Rates
+from impasto.planning import throughput
+from impasto.planning.throughput import Rates
 
 
 @pytest.fixture(autouse=True)
@@ -14,7 +14,7 @@ def _known_machine(monkeypatch):
     known = Rates(
         forward_flop=1e12, backward_flop=5e11, overhead_s=0.01, vector_s=1e-8, in_tiles=1.0
     )
-    monkeypatch.setattr(timing, "measure", lambda plan, settings: known)
+    monkeypatch.setattr(throughput, "measure", lambda plan, settings: known)
 
 
 def rows_of(outcome):

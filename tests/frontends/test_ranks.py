@@ -21,7 +21,7 @@ SMALL = """
 import datetime
 import impasto.distributed
 import impasto.planning
-impasto.planning._SMALLEST_TILE_PX = 24
+impasto.planning.plan._SMALLEST_TILE_PX = 24
 impasto.compute.distributed._PATIENCE = datetime.timedelta(seconds=5)
 """
 WORDS = (

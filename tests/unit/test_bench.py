@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from impasto import trials
 from impasto.bench import reference, steps
 from impasto.bench.steps import step_gflop
 from impasto.config.settings import Settings
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, style_targets
 from impasto.models.vgg import Network
-from impasto.planning import Plan
+from impasto.planning import synthetic
+from impasto.planning.plan import Plan
 
 CPU = torch.device("cpu")
 
@@ -28,8 +28,8 @@ def test_a_step_of_the_default_layers_at_512_pixels_is_301_gflop():
 
 def test_the_plain_network_is_the_network_by_hand():
     layers = ["conv1_2", "pool1", "relu2_1"]
-    parameters = trials.seeded_parameters("vgg16", layers)
-    image = trials.seeded_picture(20, 24, seed=1)
+    parameters = synthetic.seeded_parameters("vgg16", layers)
+    image = synthetic.seeded_picture(20, 24, seed=1)
     plain = reference.plain_features(parameters, "vgg16", image, layers)
     ours = Network(parameters, "vgg16").features(image, layers)
     for name in layers:
@@ -40,8 +40,8 @@ def test_the_plain_step_descends_what_ours_does():
     # Of style at one layer alone, two weights give parallel gradients.
     settings = Settings(alpha=0, style_layers="relu1_1", content_layers="relu1_1")
     settings = settings.model_copy(update={"padding": "zeros", "total_variation": 0})
-    parameters = trials.seeded_parameters("vgg16", ["relu1_1"])
-    style, image = (trials.seeded_picture(16, 16, seed) for seed in (1, 2))
+    parameters = synthetic.seeded_parameters("vgg16", ["relu1_1"])
+    style, image = (synthetic.seeded_picture(16, 16, seed) for seed in (1, 2))
     plain = reference.PlainStep(parameters, Plan(CPU, torch.float32), settings, 16)
     plain._P = reference.plain_features(parameters, "vgg16", image, ["relu1_1"])
     network = Network(parameters, "vgg16")
@@ -52,7 +52,7 @@ def test_the_plain_step_descends_what_ours_does():
 
 
 def test_the_notebook_paints():
-    content, style = (trials.seeded_picture(16, 16, seed) for seed in (1, 2))
+    content, style = (synthetic.seeded_picture(16, 16, seed) for seed in (1, 2))
     counted = []
     picture = reference.notebook(content, style, 3, lambda: counted.append(1))
     assert len(counted) == 3

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from impasto import costs
 from impasto.compute.distributed import ALONE, Ranks, current, joined
-from impasto.memory import Demand
-from impasto.planning import choose_way
+from impasto.planning import flops
+from impasto.planning.memory_model import Demand
+from impasto.planning.plan import choose_way
 
 
 @given(items=st.lists(st.integers()), count=st.integers(1, 9))
@@ -49,13 +49,13 @@ def test_a_large_picture_is_shared_and_a_small_one_is_not(count):
     )
     assert large.ranks is ranks
     assert (small.ranks, small.tile_px) == (ALONE, None)
-    whole = sum(costs.step_flop(demand(2048), None, True))
+    whole = sum(flops.step_flop(demand(2048), None, True))
     shared = sum(
-        costs.step_flop(demand(2048), large.tile_px, True, tiles_kept=large.tiles_kept, ranks=ranks)
+        flops.step_flop(demand(2048), large.tile_px, True, tiles_kept=large.tiles_kept, ranks=ranks)
     )
     assert shared < 1.6 * whole / count
 
 
 def test_every_rank_has_a_tile_or_none_shares():
-    few = costs.step_flop(demand(300), 256, True, ranks=Ranks(0, 64))
-    assert few == costs.step_flop(demand(300), 256, True)
+    few = flops.step_flop(demand(300), 256, True, ranks=Ranks(0, 64))
+    assert few == flops.step_flop(demand(300), 256, True)

@@ -7,14 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto import memory, prospects, timing
+from impasto import prospects
+from impasto.compute import allocator
+from impasto.compute.allocator import free_bytes, held_bytes
 from impasto.config.settings import make_runtime
 from impasto.errors import SettingsError
 from impasto.images import samples
-from impasto.memory import Demand, free_bytes, held_bytes
 from impasto.modes import make_job
-from impasto.planning import choose_way, largest_fitting_px
-from impasto.timing import Rates
+from impasto.planning import throughput
+from impasto.planning.memory_model import Demand
+from impasto.planning.plan import choose_way, largest_fitting_px
+from impasto.planning.throughput import Rates
 
 CPU = torch.device("cpu")
 GIB = 2**30
@@ -149,7 +152,7 @@ def test_adam_takes_less_than_a_history_of_twenty():
 
 def test_a_painting_is_planned_without_being_painted(monkeypatch):
     known = Rates(forward_flop=1e12, backward_flop=1e12, overhead_s=0.0, vector_s=0.0, in_tiles=1.0)
-    monkeypatch.setattr(timing, "rates", lambda plan, settings: known)
+    monkeypatch.setattr(throughput, "rates", lambda plan, settings: known)
     job = make_job(
         "style_transfer",
         samples.path("content", "chelsea"),
@@ -183,7 +186,7 @@ def test_where_no_one_tells_the_process_holds_nothing(tmp_path):
 )
 def test_holes_are_given_back_where_nearly_all_is_held(memory_bytes, expected, monkeypatch):
     given_back = []
-    monkeypatch.setattr(memory, "held_bytes", lambda device: 1000)
-    monkeypatch.setattr(memory, "give_back", given_back.append)
-    memory.settle(CPU, memory_bytes)
+    monkeypatch.setattr(allocator, "held_bytes", lambda device: 1000)
+    monkeypatch.setattr(allocator, "give_back", given_back.append)
+    allocator.settle(CPU, memory_bytes)
     assert len(given_back) == expected

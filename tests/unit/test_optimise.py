@@ -8,11 +8,10 @@ import re
 import pytest
 import torch
 
-from impasto import memory, moments
+from impasto import moments
 from impasto.config.settings import make_settings
 from impasto.errors import Diverged
 from impasto.losses.objective import Evaluation
-from impasto.memory import Demand
 from impasto.optim import lbfgs as lbfgs_module
 from impasto.optim import minimizer as descents
 from impasto.optim.adam import Adam
@@ -20,6 +19,8 @@ from impasto.optim.lbfgs import Lbfgs
 from impasto.optim.minimizer import Descent, State
 from impasto.optim.preconditioner import Metric
 from impasto.optim.registry import make_optimiser
+from impasto.planning import memory_model
+from impasto.planning.memory_model import Demand
 
 SHAPE = (1, 3, 4, 4)
 PIXELS = math.prod(SHAPE)
@@ -513,4 +514,4 @@ def test_no_more_is_held_than_the_prediction_of_memory_counts(optimiser, history
     needed = Demand(*shape[-2:], ["relu1_1"], [], "vgg16", torch.float32, optimiser, 9)
     remembered, _ = needed._optimiser_bytes(3, history_dtype)
     # The start is held by this test, beside the best image and the one evaluated.
-    assert max(held) <= memory._IMAGES + 1 + remembered / memory._WIDE_BYTES + 0.01
+    assert max(held) <= memory_model._IMAGES + 1 + remembered / memory_model._WIDE_BYTES + 0.01

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from impasto.compute.device import has_native_bfloat16
 from impasto.config.settings import make_runtime
 from impasto.errors import SettingsError
-from impasto.planning import has_native_bfloat16, make_plan
+from impasto.planning.plan import make_plan
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda:0")
 

@@ -5,7 +5,7 @@ import torch
 
 from impasto import images, inputs, modes
 from impasto.errors import SettingsError
-from impasto.planning import Way
+from impasto.planning.plan import Way
 from impasto.preparation import Preparation
 from impasto.reuse import Reuse
 

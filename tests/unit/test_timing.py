@@ -6,13 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from impasto import timing
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import make_settings
-from impasto.costs import forward_flop
-from impasto.memory import Demand
-from impasto.planning import Plan, Way
-from impasto.timing import Rates
+from impasto.planning import throughput
+from impasto.planning.flops import forward_flop
+from impasto.planning.memory_model import Demand
+from impasto.planning.plan import Plan, Way
+from impasto.planning.throughput import Rates
 
 RATES = Rates(forward_flop=2e9, backward_flop=1e9, overhead_s=0.01, vector_s=1e-8, in_tiles=1.0)
 PLAN = Plan(torch.device("cpu"), torch.float32)
@@ -69,21 +69,21 @@ def test_a_longer_history_takes_longer_until_the_steps_end():
 @pytest.fixture
 def _in_a_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
-    monkeypatch.setattr(timing, "_LEAST_PX", 64)
-    monkeypatch.setattr(timing, "_MOST_PX", 96)
-    monkeypatch.setattr(timing, "_SMALL_PX", 32)
+    monkeypatch.setattr(throughput, "_LEAST_PX", 64)
+    monkeypatch.setattr(throughput, "_MOST_PX", 96)
+    monkeypatch.setattr(throughput, "_SMALL_PX", 32)
 
 
 @pytest.mark.usefixtures("_in_a_folder")
 def test_rates_are_measured_once_and_kept(tmp_path, monkeypatch):
-    found = timing.rates(PLAN, SHALLOW)
+    found = throughput.rates(PLAN, SHALLOW)
     assert min(found.forward_flop, found.backward_flop, found.vector_s) > 0
-    monkeypatch.setattr(timing, "measure", None)
-    assert timing.rates(PLAN, SHALLOW) == found
+    monkeypatch.setattr(throughput, "measure", None)
+    assert throughput.rates(PLAN, SHALLOW) == found
     # Weights and sizes make no difference to a step's time; layers do.
-    assert timing.rates(PLAN, make_settings(SHALLOW, beta=7, size=99)) == found
+    assert throughput.rates(PLAN, make_settings(SHALLOW, beta=7, size=99)) == found
     with pytest.raises(TypeError):
-        timing.rates(PLAN, make_settings(SHALLOW, style_layers="relu1_2"))
+        throughput.rates(PLAN, make_settings(SHALLOW, style_layers="relu1_2"))
     (kept,) = json.loads((tmp_path / "calibration.json").read_text()).values()
     assert kept["forward_flop"] == found.forward_flop
 
@@ -92,6 +92,6 @@ def test_rates_are_measured_once_and_kept(tmp_path, monkeypatch):
 @pytest.mark.parametrize("damage", [b"", b"[]", b"{", b'{"a": 1}', b"\xff"])
 def test_a_damaged_cache_is_measured_anew(damage, tmp_path):
     (tmp_path / "calibration.json").write_bytes(damage)
-    found = timing.rates(PLAN, SHALLOW)
+    found = throughput.rates(PLAN, SHALLOW)
     assert found.forward_flop > 0
-    assert timing.rates(PLAN, SHALLOW) == found
+    assert throughput.rates(PLAN, SHALLOW) == found

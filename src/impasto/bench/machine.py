@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 import impasto
-from impasto.planning import Plan
-from impasto.trials import fastest_s
+from impasto.planning.plan import Plan
+from impasto.planning.synthetic import fastest_s
 
 # Square products, of which the best is the peak: small ones suit the caches, large ones
 # the cores.

@@ -21,8 +21,8 @@ from impasto import images
 from impasto.config.networks import architecture
 from impasto.config.settings import Settings
 from impasto.models.conv import MEAN, STD
-from impasto.planning import Plan
-from impasto.trials import seeded_parameters, seeded_picture
+from impasto.planning.plan import Plan
+from impasto.planning.synthetic import seeded_parameters, seeded_picture
 
 # The notebook's numbers.
 _STYLE_LAYERS = [

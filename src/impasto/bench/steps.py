@@ -12,8 +12,8 @@ from impasto.config.settings import Settings
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_targets
 from impasto.models.vgg import Network
-from impasto.planning import Plan
-from impasto.trials import fastest_s, seeded_network, seeded_parameters, seeded_picture
+from impasto.planning.plan import Plan
+from impasto.planning.synthetic import fastest_s, seeded_network, seeded_parameters, seeded_picture
 
 
 @dataclass(frozen=True)

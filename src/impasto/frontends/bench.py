@@ -15,7 +15,7 @@ from impasto.errors import SettingsError
 from impasto.images import samples
 
 if TYPE_CHECKING:
-    from impasto.planning import Plan
+    from impasto.planning.plan import Plan
 
 app = typer.Typer(
     help="Measure this machine: a step, a whole painting, growth with the picture.",
@@ -126,7 +126,8 @@ def run(
 
 def _plans(device: str, precisions: str | None) -> dict[str, Plan]:
     """Read the names of precisions; what is native is taken if none is named."""
-    from impasto.planning import choose_device, has_native_bfloat16, make_plan
+    from impasto.compute.device import choose_device, has_native_bfloat16
+    from impasto.planning.plan import make_plan
 
     if precisions is None:
         native = has_native_bfloat16(choose_device(make_runtime(device=device).device))

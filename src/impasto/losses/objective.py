@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from impasto.compute.allocator import settle
 from impasto.compute.cuda_graph import Recording
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import Settings
@@ -24,7 +25,6 @@ from impasto.losses.style import STATISTICS
 from impasto.losses.targets import Targets, add, core_features, split
 from impasto.losses.terms import View, make_terms
 from impasto.losses.tiling import Tile
-from impasto.memory import settle
 from impasto.models.vgg import Network
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from impasto.compute.allocator import give_back
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.networks import check_layer
 from impasto.config.settings import Settings
 from impasto.losses.style import STATISTICS
 from impasto.losses.tiling import Tile, geometry
-from impasto.memory import give_back
 from impasto.models.vgg import Network
 
 

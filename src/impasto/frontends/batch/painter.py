@@ -107,7 +107,7 @@ class Painter:
         """Decide what the task leaves open and several processes on a machine must share."""
         import torch
 
-        from impasto.planning import make_plan
+        from impasto.planning.plan import make_plan
 
         decided: dict[str, object] = {}
         runtime, share = task.runtime, self._memory_share

@@ -104,13 +104,14 @@ class _Painter:
         """Load what the first painting needs, and see how fast it goes here."""
         from PIL import Image
 
-        from impasto import modes, planning
+        from impasto import modes
+        from impasto.compute.device import choose_device
 
         grey = Image.new("RGB", (128, 128), (120, 110, 100))
         options = self._runtime | {"size": 128, "coarsest": 128, "iterations": 4}
         job = modes.make_job("style_transfer", grey, [grey], **options)
         modes.paint(job, self._pace.measure, progress=self._fetching, reuse=self._reuse)
-        return str(planning.choose_device(job.runtime.device))
+        return str(choose_device(job.runtime.device))
 
     def _fetching(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
         share = f" ({100 * done_bytes // total_bytes} %)" if total_bytes else ""

@@ -21,14 +21,14 @@ import torch
 import impasto
 from impasto import files
 from impasto.config.settings import Settings
-from impasto.costs import are_enough, forward_flop, step_flop
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_targets
-from impasto.memory import Demand
 from impasto.models.vgg import Network
 from impasto.optim.lbfgs import Lbfgs
-from impasto.planning import Plan, Way
-from impasto.trials import fastest_s, seeded_network, seeded_parameters, seeded_picture
+from impasto.planning.flops import are_enough, forward_flop, step_flop
+from impasto.planning.memory_model import Demand
+from impasto.planning.plan import Plan, Way
+from impasto.planning.synthetic import fastest_s, seeded_network, seeded_parameters, seeded_picture
 
 # The two sizes that are timed: one that is nearly all overhead, and one of about this time.
 _SMALL_PX, _LARGE_S = 96, 0.5

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.networks import architecture, deepest
-from impasto.memory import Demand
+from impasto.planning.memory_model import Demand
 
 
 def step_flop(

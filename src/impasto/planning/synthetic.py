@@ -15,7 +15,7 @@ from torch import Tensor
 from impasto.config.networks import architecture, deepest
 from impasto.config.settings import Settings
 from impasto.models.vgg import Network
-from impasto.planning import Plan
+from impasto.planning.plan import Plan
 
 
 def seeded_parameters(network: str, layers: Sequence[str]) -> dict[str, Tensor]:

@@ -1,0 +1,1 @@
+"""What a painting takes: memory, arithmetic and time, predicted from sizes."""

@@ -17,13 +17,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from impasto import images, inputs, measures, models, modes, weights
+from impasto import images, measures, models, modes, weights
 from impasto.compute.host import keep_pages
 from impasto.config.presets import PRESETS
+from impasto.engine import inputs
+from impasto.engine.cache import Reuse
 from impasto.images import samples
 from impasto.images.contact_sheet import contact_sheet
 from impasto.job.job import Job
-from impasto.reuse import Reuse
 
 BUNDLED = (
     ("chelsea", "nocturne"),

@@ -24,16 +24,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import images, inputs, models, modes
+from impasto import images, models, modes
 from impasto.bench import machine
 from impasto.compute.host import keep_pages
+from impasto.engine import inputs
+from impasto.engine.inputs import Inputs
+from impasto.engine.pyramid import Scale, scales
 from impasto.images import colour
-from impasto.inputs import Inputs
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_shares, style_targets
 from impasto.optim.lbfgs import _FIRST_MOVE, _LONGEST_MOVE
 from impasto.planning.plan import make_plan
-from impasto.pyramid import Scale, scales
 
 
 @dataclass(frozen=True)

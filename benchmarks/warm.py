@@ -18,9 +18,9 @@ from typing import Any
 
 from impasto.bench import machine
 from impasto.compute.device import choose_device
+from impasto.engine.cache import Reuse
 from impasto.images import samples
 from impasto.modes import make_job, paint
-from impasto.reuse import Reuse
 
 KEPT = ("network", "weights_sha256")
 

@@ -6,8 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from impasto import models, modes, pipeline, weights
+from impasto import models, modes, weights
 from impasto.config.networks import architecture
+from impasto.engine.painting import iterate
 from impasto.weights import formats
 
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
@@ -142,7 +143,7 @@ def paint():
     """``paint(job, **options)``: all Steps of a job, and its Result."""
 
     def run(job, **options):
-        painting, steps = pipeline.iterate(job, **options), []
+        painting, steps = iterate(job, **options), []
         while True:
             try:
                 steps.append(next(painting))

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from impasto.checkpoint import Checkpoint, Keeper
 from impasto.config.settings import Mode, Runtime, Settings, make_runtime, make_settings
+from impasto.engine.cache import Reuse
+from impasto.engine.checkpoint import Checkpoint, Keeper
+from impasto.engine.painting import iterate
 from impasto.errors import Diverged
 from impasto.job.job import ImageSource, Job
 from impasto.job.result import Result, Step
-from impasto.pipeline import iterate
-from impasto.reuse import Reuse
 from impasto.weights.download import Progress
 
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from impasto import checkpoint, pipeline
 from impasto.compute.cuda_graph import Recording
 from impasto.config.settings import make_settings
+from impasto.engine import checkpoint
+from impasto.engine.painting import iterate
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_targets
 from impasto.models import pooling as pooling_module
@@ -133,7 +134,7 @@ def test_a_painting_is_the_processors(mode, optimiser, job_of, paint):
 def test_it_goes_on_from_a_checkpoint_to_the_same_picture(job_of, tmp_path, paint):
     job = job_of(device="cuda")
     _, whole = paint(job)
-    painting = pipeline.iterate(job)
+    painting = iterate(job)
     for _ in range(5):
         next(painting)
     checkpoint.write(painting.checkpoint(), tmp_path / "kept")
@@ -144,7 +145,7 @@ def test_it_goes_on_from_a_checkpoint_to_the_same_picture(job_of, tmp_path, pain
 
 def test_where_the_device_runs_out_of_memory_it_goes_on_in_tiles(job_of):
     job = job_of(size=1600, coarsest=1600, iterations=4, device="cuda")
-    painting = pipeline.iterate(job)
+    painting = iterate(job)
     torch.cuda.reset_peak_memory_stats()
     next(painting)
     torch.cuda.empty_cache()

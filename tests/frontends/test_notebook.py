@@ -12,7 +12,8 @@ from nbclient import NotebookClient
 from PIL import Image
 
 import impasto
-from impasto import images, inputs, main
+from impasto import images, main
+from impasto.engine import inputs
 from impasto.errors import ImageError, SettingsError
 from impasto.images import samples
 

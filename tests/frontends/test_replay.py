@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from impasto import images, modes
+from impasto.engine.painting import iterate
 from impasto.job import recipe
-from impasto.pipeline import iterate
 
 TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "out.png")
 AGAIN = ("replay", "out.png", "--content", "photograph.png", "--style", "painting.png",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import impasto as package
-from impasto import checkpoint, modes
+from impasto import modes
+from impasto.engine import checkpoint
 from impasto.errors import CheckpointError
 
 TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "out.png")

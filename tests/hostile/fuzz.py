@@ -106,7 +106,7 @@ def weights(data):
 
 
 def checkpoints(data):
-    from impasto import checkpoint
+    from impasto.engine import checkpoint
 
     path = SCRATCH / "checkpoint"
     path.write_bytes(data)
@@ -170,7 +170,7 @@ def seeds(target):
         import torch
 
         with atheris.instrument_imports(include=["impasto"]):
-            from impasto import checkpoint
+            from impasto.engine import checkpoint
             from impasto.optim.minimizer import Iterate, State
 
         image = torch.zeros(1, 3, 4, 5)

@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image, PngImagePlugin
 
-from impasto import checkpoint
 from impasto.config.settings import Settings
+from impasto.engine import checkpoint
 from impasto.errors import CheckpointError, ImageError, WeightsError
 from impasto.job import recipe
 from impasto.job.recipe import Decisions, Input, Inputs, Recipe, Versions

@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from impasto.config.settings import make_settings
-from impasto.pyramid import scales
+from impasto.engine.pyramid import scales
 
 sides = st.integers(1, 20_000)
 layouts = st.fixed_dictionaries(

@@ -6,10 +6,12 @@ import torch
 import torch.nn.functional as F
 
 import impasto
-from impasto import calibration, images, inputs, measures, models, modes
+from impasto import images, measures, models, modes
+from impasto.engine import inputs
+from impasto.engine.cache import Reuse
+from impasto.engine.strength import measure
 from impasto.images import samples
 from impasto.optim import adam, registry
-from impasto.reuse import Reuse
 
 pytestmark = pytest.mark.real
 
@@ -145,7 +147,7 @@ def test_the_same_strength_is_the_same_balance_for_styles_that_pull_unlike():
             "style_transfer", PHOTOGRAPH, samples.path("style", name), offline=True
         )
         net = models.load("vgg16", padding="replicate", offline=True)
-        balances[name] = calibration.measure(inputs.read(job), net, Reuse())
+        balances[name] = measure(inputs.read(job), net, Reuse())
     alphas = {name: balance.weights(0.5)[0] for name, balance in balances.items()}
     assert alphas["glass"] > 1.5 * alphas["nocturne"]
     assert alphas["glass"] > 5

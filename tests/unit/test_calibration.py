@@ -5,12 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from impasto import calibration, images, inputs, modes
-from impasto.calibration import Balance, balanced, measure
+from impasto import images, modes
 from impasto.config.settings import Settings
+from impasto.engine import inputs
+from impasto.engine import strength as strength_module
+from impasto.engine.cache import Reuse
+from impasto.engine.strength import Balance, balanced, measure
 from impasto.errors import SettingsError
 from impasto.job import recipe
-from impasto.reuse import Reuse
 
 LAYERS = {"style_layers": "relu1_1,relu3_1", "content_layers": "relu2_2"}
 
@@ -46,7 +48,7 @@ def measured(small_network, job):
 def test_the_balance_is_measured_once_for_a_pair(small_network, job, monkeypatch):
     net, reuse = small_network(dtype=torch.float32, padding="replicate"), Reuse()
     one = measure(inputs.read(job(strength=0.2)), net, reuse)
-    monkeypatch.delattr(calibration, "Objective")
+    monkeypatch.delattr(strength_module, "Objective")
     assert measure(inputs.read(job(strength=0.8, size=36)), net, reuse) is one
     with pytest.raises(NameError):
         measure(inputs.read(job(style=3)), net, reuse)
@@ -65,7 +67,7 @@ def test_the_weights_undo_the_sizes_of_the_gradients():
     alpha, beta = Balance(content=3.0, style=0.2).weights(0.4)
     other_alpha, other_beta = Balance(content=6.0, style=0.05).weights(0.4)
     assert alpha * 3.0 / (beta * 0.2) == pytest.approx(other_alpha * 6.0 / (other_beta * 0.05))
-    assert alpha * 3.0 / (beta * 0.2) == pytest.approx(calibration.ratio(0.4))
+    assert alpha * 3.0 / (beta * 0.2) == pytest.approx(strength_module.ratio(0.4))
 
 
 def test_the_balance_is_the_same_for_every_size_optimiser_and_seed(measured):
@@ -111,7 +113,7 @@ def test_what_was_decided_stands_in_the_recipe_and_is_obeyed(job, monkeypatch):
     assert decided.alpha > 0 < decided.beta
     assert first.recipe.settings.strength == 0.7
     assert first.recipe.settings.alpha is None
-    monkeypatch.delattr(calibration, "measure")
+    monkeypatch.delattr(strength_module, "measure")
     again = replace(job(strength=0.7), decisions=decided)
     assert torch.equal(modes.paint(again).pixels, first.pixels)
 

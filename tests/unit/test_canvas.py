@@ -2,8 +2,8 @@
 
 import torch
 
-from impasto import canvas
-from impasto.pyramid import Scale
+from impasto.engine import canvas
+from impasto.engine.pyramid import Scale
 
 
 def waves(height, width):

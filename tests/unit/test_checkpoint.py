@@ -9,14 +9,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from impasto import checkpoint, pipeline
-from impasto.checkpoint import Keeper
+from impasto.engine import checkpoint
+from impasto.engine.checkpoint import Keeper
+from impasto.engine.painting import iterate
 from impasto.errors import CheckpointError
 
 
 def kept_after(job, steps, path):
     """Paint so many steps, and write and read a checkpoint there."""
-    painting = pipeline.iterate(job)
+    painting = iterate(job)
     for _ in range(steps):
         next(painting)
     checkpoint.write(painting.checkpoint(), path)
@@ -56,14 +57,14 @@ def test_in_tiles_too(job_of, path, paint):
 
 def test_what_was_steered_stays_steered(job_of, path):
     job = job_of()
-    painting = pipeline.iterate(job)
+    painting = iterate(job)
     next(painting)
     painting.send({"beta": 1e3, "style_layers": {"relu2_1": 1}})
     next(painting)
     kept = painting.checkpoint()
     checkpoint.write(kept, path)
     rest = list(painting)
-    resumed = pipeline.iterate(job, resume=checkpoint.read(path))
+    resumed = iterate(job, resume=checkpoint.read(path))
     assert resumed.settings.beta == 1e3
     again = list(resumed)
     assert again[-1].result().pixels.equal(rest[-1].result().pixels)
@@ -76,7 +77,7 @@ def test_a_painting_interrupted_in_the_middle_of_a_step_is_kept_as_after_the_las
     job = job_of()
     _, result = paint(job)
     for part in ("evaluate", "record", "move"):
-        painting = pipeline.iterate(job)
+        painting = iterate(job)
         for _ in range(4):
             next(painting)
         place, name = {
@@ -103,7 +104,7 @@ def interrupt(*_):
 
 
 def test_before_the_first_step_there_is_nothing_to_keep(job_of, path):
-    painting = pipeline.iterate(job_of())
+    painting = iterate(job_of())
     assert painting.checkpoint() is None
     Keeper(path).save(painting.checkpoint)
     assert not path.exists()
@@ -236,7 +237,7 @@ def test_a_keeper_keeps_every_so_often_and_seldom_where_writing_is_slow(job_of, 
 
 
 def test_a_keeper_that_never_keeps_writes_nothing(job_of, path):
-    painting = pipeline.iterate(job_of())
+    painting = iterate(job_of())
     next(painting)
     keeper = Keeper(path, None)
     keeper.step(painting.checkpoint)

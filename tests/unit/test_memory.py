@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto import prospects
 from impasto.compute import allocator
 from impasto.compute.allocator import free_bytes, held_bytes
 from impasto.config.settings import make_runtime
+from impasto.engine.estimate import estimate
 from impasto.errors import SettingsError
 from impasto.images import samples
 from impasto.modes import make_job
@@ -160,7 +160,7 @@ def test_a_painting_is_planned_without_being_painted(monkeypatch):
         size=4096,
         memory="3GiB",
     )
-    first, *_, last = prospects.preview(job)
+    first, *_, last = estimate(job)
     assert (first.way.tile_px, last.scale.longest_px) == (None, 4096)
     assert last.way.tile_px is not None
     assert first.step_s < last.step_s < last.time_s

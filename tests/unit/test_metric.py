@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from impasto import pipeline
+from impasto.engine import painting
 from impasto.optim import compressed, lbfgs
 from impasto.optim.compressed import Vector
 from impasto.optim.preconditioner import Metric
@@ -72,6 +72,6 @@ def test_only_the_coarsest_size_favours_the_longest_waves(job_of, monkeypatch):
         return Metric(shape, longest_px)
 
     monkeypatch.setattr(lbfgs, "Metric", make)
-    for _ in pipeline.iterate(job_of(margin=0)):
+    for _ in painting.iterate(job_of(margin=0)):
         pass
     assert made == {32: None, 48: 32}

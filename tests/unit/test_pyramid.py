@@ -3,8 +3,8 @@
 import pytest
 
 from impasto.config.settings import make_settings
+from impasto.engine.pyramid import Scale, scales
 from impasto.errors import ImageError
-from impasto.pyramid import Scale, scales
 
 
 def sizes(*args, **options):

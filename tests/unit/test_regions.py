@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from impasto import images, regions
+from impasto import images
 from impasto.config.settings import make_settings
+from impasto.engine import regions
 from impasto.errors import ImageError, SettingsError
 from impasto.job.job import Region
 from impasto.losses.objective import Objective

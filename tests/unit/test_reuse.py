@@ -5,9 +5,10 @@ from functools import partial
 import pytest
 import torch
 
-from impasto import models, modes, preparation
+from impasto import models, modes
 from impasto.config.settings import Settings
-from impasto.reuse import Reuse
+from impasto.engine import scale_setup
+from impasto.engine.cache import Reuse
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def made(monkeypatch):
         monkeypatch.setattr(module, name, call)
 
     counted(models, "load")
-    counted(preparation, "style_targets")
+    counted(scale_setup, "style_targets")
     return calls
 
 

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from impasto import checkpoint, pipeline
+from impasto.engine import checkpoint
+from impasto.engine.painting import iterate
+from impasto.engine.scale_setup import Preparation
 from impasto.errors import OutOfMemoryError
 from impasto.losses.objective import Objective
-from impasto.preparation import Preparation
 
 ERRORS = [MemoryError(), torch.OutOfMemoryError("CUDA out of memory"),
           RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to")]  # fmt: skip
@@ -59,7 +60,7 @@ def test_obeying_what_was_decided_paints_the_same_without_running_out(job_of, ru
 def test_a_checkpoint_from_after_it_goes_on_as_narrow(job_of, run_out, tmp_path, paint):
     run_out(Objective, "evaluate", 3)
     job = job_of(history=8)
-    painting = pipeline.iterate(job)
+    painting = iterate(job)
     for _ in range(6):
         next(painting)
     checkpoint.write(painting.checkpoint(), tmp_path / "kept")
@@ -79,7 +80,7 @@ def test_targets_that_do_not_fit_are_made_in_a_narrower_way(job_of, run_out, pai
 
 def test_where_nothing_narrower_is_left_it_ends(job_of, run_out):
     run_out(Objective, "evaluate", *range(5, 100))
-    painting = pipeline.iterate(job_of())
+    painting = iterate(job_of())
     for _ in range(4):
         step = next(painting)
     with pytest.raises(OutOfMemoryError, match="of 40 x 48 pixels to fit in memory"):

@@ -5,11 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from impasto import calibration, outset, pipeline
 from impasto.config.settings import make_settings
+from impasto.engine import setup, strength
+from impasto.engine.painting import iterate
+from impasto.engine.steering import check_change, needs_targets, steerable
 from impasto.errors import SettingsError
 from impasto.job.recipe import Change
-from impasto.steering import check_change, needs_targets, steerable
 
 CHANGES = {
     "content_layers": {"relu3_1": 1.0, "relu4_2": 2.0},
@@ -38,7 +39,7 @@ def test_the_settings_say_which_of_them_may_change():
 
 @pytest.mark.parametrize(("name", "value"), CHANGES.items())
 def test_a_change_is_made_between_two_steps_and_written_down(job_of, name, value):
-    painting = pipeline.iterate(job_of(optimiser="adam"))
+    painting = iterate(job_of(optimiser="adam"))
     steps = [next(painting) for _ in range(3)]
     steps.append(painting.send({name: value}))
     assert [step.step for step in steps] == [1, 2, 3, 4]
@@ -53,7 +54,7 @@ def test_a_change_is_made_between_two_steps_and_written_down(job_of, name, value
 
 def test_the_changed_objective_is_the_one_that_such_settings_have(job_of):
     change = {name: value for name, value in CHANGES.items() if name != "strength"}
-    steered, other = pipeline.iterate(job_of()), pipeline.iterate(job_of(**change))
+    steered, other = iterate(job_of()), iterate(job_of(**change))
     next(other)
     for _ in range(4):
         first = next(steered)
@@ -73,7 +74,7 @@ def test_the_changed_objective_is_the_one_that_such_settings_have(job_of):
 
 
 def test_a_painting_gets_better_at_what_it_was_steered_to(job_of):
-    painting = pipeline.iterate(job_of(iterations=60, coarsest=48))
+    painting = iterate(job_of(iterations=60, coarsest=48))
     for _ in range(20):
         next(painting)
     totals = [painting.send({"beta": 1e6}).losses["total"]]
@@ -85,7 +86,7 @@ def test_a_painting_gets_better_at_what_it_was_steered_to(job_of):
 @pytest.mark.parametrize("mode", ["style_transfer", "content", "style"])
 def test_obeying_its_decisions_repeats_a_steered_painting(job_of, mode):
     change = {"beta": 1e3} if mode == "style" else {"alpha": 3.0, "total_variation": None}
-    painting = pipeline.iterate(job_of(mode))
+    painting = iterate(job_of(mode))
     next(painting)
     painting.send(change)
     for _ in range(6):
@@ -93,11 +94,11 @@ def test_obeying_its_decisions_repeats_a_steered_painting(job_of, mode):
     painting.send({"total_variation": 5})
     result = finish(painting)
     job = job_of(mode)
-    again = finish(pipeline.iterate(replace(job, decisions=result.recipe.decisions)))
+    again = finish(iterate(replace(job, decisions=result.recipe.decisions)))
     assert [change.after for change in result.recipe.decisions.changes] == [1, 8]
     assert again.pixels.equal(result.pixels)
     assert again.recipe == result.recipe
-    assert not finish(pipeline.iterate(job)).pixels.equal(result.pixels)
+    assert not finish(iterate(job)).pixels.equal(result.pixels)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_obeying_its_decisions_repeats_a_steered_painting(job_of, mode):
     ],
 )
 def test_a_change_that_cannot_be_is_refused_and_the_painting_goes_on(job_of, mode, change, told):
-    painting, untouched = pipeline.iterate(job_of(mode)), pipeline.iterate(job_of(mode))
+    painting, untouched = iterate(job_of(mode)), iterate(job_of(mode))
     next(painting)
     with pytest.raises(SettingsError, match=told):
         painting.send(change)
@@ -123,26 +124,26 @@ def test_a_change_that_cannot_be_is_refused_and_the_painting_goes_on(job_of, mod
 
 
 def test_a_change_before_the_first_step_is_a_change_all_the_same(job_of):
-    painting = pipeline.iterate(job_of())
+    painting = iterate(job_of())
     with pytest.raises(SettingsError):
         painting.send({"beta": -1})
     painting.send({"beta": 7})
     result = finish(painting)
     assert result.recipe.decisions.changes == (Change(after=0, settings={"beta": 7.0}),)
-    assert result.pixels.equal(finish(pipeline.iterate(job_of(beta=7))).pixels)
+    assert result.pixels.equal(finish(iterate(job_of(beta=7))).pixels)
 
 
 def test_a_change_to_what_is_already_so_changes_nothing(job_of):
-    painting = pipeline.iterate(job_of())
+    painting = iterate(job_of())
     next(painting)
     painting.send({"beta": painting.settings.beta})
     result = finish(painting)
     assert result.recipe.decisions.changes == ()
-    assert result.pixels.equal(finish(pipeline.iterate(job_of())).pixels)
+    assert result.pixels.equal(finish(iterate(job_of())).pixels)
 
 
 def test_layers_that_come_and_go_leave_gaps_in_the_history(job_of):
-    painting = pipeline.iterate(job_of())
+    painting = iterate(job_of())
     next(painting)
     painting.send({"style_layers": {"relu2_1": 1}})
     history = finish(painting).history
@@ -154,7 +155,7 @@ def test_layers_that_come_and_go_leave_gaps_in_the_history(job_of):
 
 
 def test_what_strength_comes_to_is_measured_once_and_written_down(job_of, monkeypatch):
-    painting = pipeline.iterate(job_of(strength=0.5))
+    painting = iterate(job_of(strength=0.5))
     next(painting)
     painting.send({"strength": 0.9})
     result = finish(painting)
@@ -162,14 +163,14 @@ def test_what_strength_comes_to_is_measured_once_and_written_down(job_of, monkey
     (change,) = decisions.changes
     assert change.alpha < decisions.alpha
     assert (change.beta, change.settings) == (decisions.beta, {"strength": 0.9})
-    monkeypatch.setattr(calibration, "measure", None)
-    again = finish(pipeline.iterate(replace(job_of(strength=0.5), decisions=decisions)))
+    monkeypatch.setattr(strength, "measure", None)
+    again = finish(iterate(replace(job_of(strength=0.5), decisions=decisions)))
     assert again.pixels.equal(result.pixels)
     assert again.recipe == result.recipe
 
 
 def test_where_one_weight_takes_the_place_of_strength_the_other_stays(job_of):
-    painting = pipeline.iterate(job_of(strength=0.5))
+    painting = iterate(job_of(strength=0.5))
     next(painting)
     alpha = painting._course.stage.used.alpha
     painting.send({"beta": 7.0})
@@ -179,7 +180,7 @@ def test_where_one_weight_takes_the_place_of_strength_the_other_stays(job_of):
 
 
 def test_targets_are_kept_where_only_weights_change(job_of):
-    painting = pipeline.iterate(job_of())
+    painting = iterate(job_of())
     next(painting)
     before = painting._course._targets[1]
     painting.send({"beta": 1.0, "style_layers": dict.fromkeys(painting.settings.style_layers, 1.0)})
@@ -196,7 +197,7 @@ def test_what_a_weight_of_zero_left_out_is_made_when_it_counts_again():
 
 
 def test_a_painting_can_be_closed(job_of):
-    painting = pipeline.iterate(job_of())
+    painting = iterate(job_of())
     next(painting)
     painting.close()
     with pytest.raises(StopIteration):
@@ -207,4 +208,4 @@ def test_a_check_alone_changes_nothing(job_of):
     job = job_of()
     settings = check_change(job, job.settings, {"beta": 3})
     assert (settings.beta, job.settings.beta) == (3, 5e4)
-    assert outset.obeying(job.runtime, None) is job.runtime
+    assert setup.obeying(job.runtime, None) is job.runtime

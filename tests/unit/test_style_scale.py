@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from impasto import images, inputs, modes
+from impasto import images, modes
+from impasto.engine import inputs
+from impasto.engine.cache import Reuse
+from impasto.engine.scale_setup import Preparation
 from impasto.errors import SettingsError
 from impasto.planning.plan import Way
-from impasto.preparation import Preparation
-from impasto.reuse import Reuse
 
 WHOLE = Way(None, 1, None, keep_content=True, peak_bytes=0)
 

@@ -1,7 +1,7 @@
 """Presets as data: what each changes from the defaults, and where it comes from.
 
 Where a paper's weights belong to a network of another scale of activations, a preset leaves
-them out: strength sets the balance from what is measured (see ``impasto.calibration``).
+them out: strength sets the balance from what is measured (see ``impasto.engine.strength``).
 """
 
 from dataclasses import dataclass, field

@@ -17,7 +17,7 @@ from impasto.frontends.timelapse import Timelapse
 from impasto.job.result import Result, Step
 
 if TYPE_CHECKING:
-    from impasto.checkpoint import Keeper
+    from impasto.engine.checkpoint import Keeper
 
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 _UNITS_PER_INCH = {"mm": 25.4, "cm": 2.54, "in": 1.0}
@@ -130,7 +130,7 @@ class Delivery(Finish):
 
     def keeper(self, tell: Callable[[str], object]) -> Keeper:
         """Return what keeps the painting's state, beside the output."""
-        from impasto.checkpoint import Keeper
+        from impasto.engine.checkpoint import Keeper
 
         path = self.output.with_name(f".{self.output.name}.checkpoint")
         return Keeper(path, _seconds(self.checkpoint_every), tell)

@@ -146,7 +146,8 @@ def _is_noise(source: ImageSource) -> bool:
 
 def _noise(model: Picture | None, settings: Settings) -> Picture:
     """Return seeded noise as large as the result, in the shape of ``model`` or square."""
-    from impasto import images, inputs
+    from impasto import images
+    from impasto.engine import inputs
 
     shape = (1, 1) if model is None else (model.height_px, model.width_px)
     pixels = inputs.noise(*images.fit(*shape, settings.size), settings.seed)
@@ -238,7 +239,8 @@ def _show(job: Job, result: Result, display: Display) -> Result:
 
 def _panels(job: Job, result: Result) -> list[tuple[str, Image]]:
     """Pair each picture with its title."""
-    from impasto import images, inputs
+    from impasto import images
+    from impasto.engine import inputs
 
     first, *others = _pictures(job)
     if first is None and job.settings.start in (None, "noise"):

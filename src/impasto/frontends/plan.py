@@ -14,7 +14,7 @@ from impasto.frontends.options import add_modes
 from impasto.frontends.terminal import clock
 
 if TYPE_CHECKING:
-    from impasto.prospects import Prospect
+    from impasto.engine.estimate import ScaleEstimate
 
 
 class Showing(Options):
@@ -34,11 +34,12 @@ app = typer.Typer(
 
 
 def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
-    from impasto import modes, prospects
+    from impasto import modes
+    from impasto.engine.estimate import estimate
 
     json_lines = options.pop("json_lines", False)
     job = modes.make_job(mode, content, styles, **options)
-    found = prospects.preview(job)
+    found = estimate(job)
     rows = [_row(prospect) for prospect in found]
     total = {
         "time_s": sum(prospect.time_s for prospect in found),
@@ -57,7 +58,7 @@ def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list
             typer.echo(told)
 
 
-def _row(prospect: Prospect) -> dict[str, Any]:
+def _row(prospect: ScaleEstimate) -> dict[str, Any]:
     scale, way = prospect.scale, prospect.way
     return {
         "width_px": scale.width_px,

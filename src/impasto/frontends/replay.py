@@ -119,7 +119,7 @@ def _regions(
     needed: Sequence[RegionInput], words: Sequence[str], other_inputs: bool
 ) -> tuple[Region, ...]:
     """Load the pictures of the recipe's regions."""
-    from impasto.regions import parse
+    from impasto.engine.regions import parse
 
     given = parse(words)
     if len(given) != len(needed):

@@ -70,8 +70,9 @@ def paint_sheet(
     **options: Any,
 ) -> None:
     """Paint each CONTENT with each style under each value, and show all on one sheet."""
-    from impasto import images, inputs
+    from impasto import images
     from impasto.config.validation import check
+    from impasto.engine import inputs
     from impasto.frontends.terminal import make_display
     from impasto.images.contact_sheet import contact_sheet
 
@@ -146,7 +147,7 @@ def _cells(
 def _paint(cells: Sequence[_Cell], cell_px: int, display: Any) -> Iterator[Image]:
     """Paint one after another; what one has loaded and measured serves the next."""
     from impasto import modes
-    from impasto.reuse import Reuse
+    from impasto.engine.cache import Reuse
 
     reuse = Reuse()
     for place, cell in enumerate(cells, start=1):

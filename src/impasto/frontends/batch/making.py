@@ -137,7 +137,7 @@ class _Maker:
         )
 
     def _regions(self, words: Sequence[str], folder: Path) -> list[tuple[Source, ...]]:
-        from impasto.regions import parse
+        from impasto.engine.regions import parse
 
         return [
             tuple(

@@ -33,7 +33,7 @@ class Painter:
     def __init__(self, threads: int, *, place: int = 0, memory_share: float = 1.0) -> None:
         keep_pages()
         os.environ["OMP_NUM_THREADS"] = str(threads)
-        from impasto.reuse import Reuse
+        from impasto.engine.cache import Reuse
 
         settle()
         self._threads, self._place, self._memory_share = threads, place, memory_share

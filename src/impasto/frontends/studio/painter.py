@@ -73,8 +73,8 @@ def main(connection: Connection, runtime: dict[str, Any]) -> None:
 
 class _Painter:
     def __init__(self, connection: Connection, runtime: dict[str, Any]) -> None:
+        from impasto.engine.cache import Reuse
         from impasto.frontends.studio.sitting import Pace
-        from impasto.reuse import Reuse
 
         self._connection, self._runtime = connection, runtime
         self._reuse, self._pace = Reuse(), Pace()
@@ -134,7 +134,7 @@ class _Painter:
 
     def _sit(self, sitting: Sitting) -> Ended:
         """Paint until the painting is done or somebody ends it."""
-        from impasto.pipeline import iterate
+        from impasto.engine.painting import iterate
 
         job = self._job(sitting.order.commission)
         sitting.begin(iterate(job, reuse=self._reuse, resume=sitting.kept()))
@@ -184,18 +184,18 @@ class _Painter:
         raise AssertionError(f"unknown question {question!r}")
 
     def _plan(self, commission: Commission) -> dict[str, Any]:
-        from impasto import pipeline
+        from impasto.engine.estimate import estimate
 
         rows: list[dict[str, Any]] = [
             {
-                "width_px": scale.width_px,
-                "height_px": scale.height_px,
-                "iterations": scale.iterations,
-                "tile_px": way.tile_px,
-                "peak_bytes": way.peak_bytes,
-                "time_s": self._pace.time_s(scale.width_px, scale.height_px, scale.iterations),
+                "width_px": size.scale.width_px,
+                "height_px": size.scale.height_px,
+                "iterations": size.scale.iterations,
+                "tile_px": size.way.tile_px,
+                "peak_bytes": size.way.peak_bytes,
+                "time_s": size.time_s,
             }
-            for scale, way in pipeline.preview(self._job(commission))
+            for size in estimate(self._job(commission))
         ]
         return {
             "sizes": rows,

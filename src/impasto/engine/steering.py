@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from impasto import inputs
 from impasto.config.settings import Settings, overlay
 from impasto.config.validation import check
+from impasto.engine import defaults
 from impasto.errors import SettingsError
 from impasto.job.job import Job
 from impasto.job.recipe import Decisions
@@ -42,7 +42,7 @@ def check_change(job: Job, settings: Settings, change: Mapping[str, Any]) -> Set
                 "begin another painting for it"
             )
     changed = check(Settings, overlay(settings.model_dump(), dict(change)))
-    return inputs.complete(job, changed)
+    return defaults.complete(job, changed)
 
 
 def steered(job: Job, settings: Settings, decisions: Decisions) -> Settings:

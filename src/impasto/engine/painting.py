@@ -14,23 +14,23 @@ from typing import Any
 
 import torch
 
-from impasto import canvas, inputs, outset, steering
-from impasto.checkpoint import Checkpoint, misfit
 from impasto.compute.allocator import is_out_of_memory
 from impasto.config.settings import Settings
-from impasto.course import Course
+from impasto.engine import canvas, defaults, inputs, setup, steering
+from impasto.engine.cache import Reuse
+from impasto.engine.checkpoint import Checkpoint, misfit
+from impasto.engine.inputs import Inputs
+from impasto.engine.reporting import Showing
+from impasto.engine.scale_loop import Course
+from impasto.engine.scale_setup import Preparation
+from impasto.engine.snapshot import Stage
 from impasto.errors import Diverged, OutOfMemoryError
-from impasto.inputs import Inputs
 from impasto.job.job import Job
 from impasto.job.recipe import Decisions
 from impasto.job.result import Result, Step
 from impasto.models.vgg import Network
 from impasto.optim.minimizer import Iterate
-from impasto.planning.plan import Plan, Way, make_plan
-from impasto.preparation import Preparation
-from impasto.pyramid import Scale
-from impasto.reuse import Reuse
-from impasto.stage import Showing, Stage
+from impasto.planning.plan import Plan, make_plan
 from impasto.weights.download import Progress
 
 
@@ -63,18 +63,6 @@ def iterate(
     return Painting(job, progress, reuse or Reuse(), resume)
 
 
-def preview(job: Job) -> list[tuple[Scale, Way]]:
-    """Say how ``job`` would be painted, without painting it: each size, and its way.
-
-    Raises:
-        SettingsError: as ``iterate`` does.
-        ImageError: as ``iterate`` does.
-    """
-    plan = make_plan(job.runtime)
-    given = inputs.read(job)
-    return list(zip(given.scales, outset.choose_ways(given, plan), strict=True))
-
-
 class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
     """A job under way: a generator of Steps that can be steered.
 
@@ -101,7 +89,7 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         """What it is painted with at this moment."""
         if self._course is not None:
             return self._course.stage.given.settings
-        settings = inputs.complete(self._job, self._job.settings)
+        settings = defaults.complete(self._job, self._job.settings)
         if self._resume is not None:
             settings = steering.steered(self._job, settings, self._resume.recipe.decisions)
         return settings
@@ -175,7 +163,7 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
 
     def _paint(self) -> Generator[Step, None, Result]:
         job = self._job
-        runtime = outset.obeying(job.runtime, job.decisions)
+        runtime = setup.obeying(job.runtime, job.decisions)
         plan = make_plan(runtime)
         given = inputs.read(job)
         if job.decisions is not None:
@@ -196,10 +184,10 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
 
     def _begin(self, given: Inputs, plan: Plan) -> Course:
         job, reuse = self._job, self._reuse
-        network = outset.load_network(job, plan, self._progress, reuse)
-        used = outset.weigh(job, given, plan, reuse, job.decisions)
-        made = outset.write_recipe(job, given, used, plan, reuse)
-        self._showing = Showing(made, notes=[*given.notes, *outset.shortage(given, plan)])
+        network = setup.load_network(job, plan, self._progress, reuse)
+        used = setup.weigh(job, given, plan, reuse, job.decisions)
+        made = setup.write_recipe(job, given, used, plan, reuse)
+        self._showing = Showing(made, notes=[*given.notes, *setup.shortage(given, plan)])
         if self._resume is not None:
             return self._go_on(given, plan, network, self._resume)
         scale = given.scales[0]
@@ -215,7 +203,7 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         job, decisions = self._job, kept.recipe.decisions
         given = replace(given, settings=steering.steered(job, given.settings, decisions))
         latest = decisions.changes[-1] if decisions.changes else decisions
-        used = outset.weigh(job, given, plan, self._reuse, latest)
+        used = setup.weigh(job, given, plan, self._reuse, latest)
         memory = [decisions.memory, *(budget.memory for budget in decisions.budgets)][-1]
         state = kept.state.to(plan.device)
         stage = Stage(
@@ -237,7 +225,7 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         self._showing.rows, self._before_s = [*kept.rows], kept.time_s
         asked = replace(plan, memory_bytes=job.runtime.memory)
         decided = (None, memory, decisions.memory)
-        if asked.memory_bytes and outset.had_to_fit(given, asked) not in decided:
+        if asked.memory_bytes and setup.had_to_fit(given, asked) not in decided:
             course.fit(asked.memory_bytes, "asked to fit into other memory")
         return course
 

@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import torch
 
-from impasto import calibration, models, weights
+from impasto import models, weights
 from impasto.config.settings import Runtime, Settings, make_runtime
-from impasto.inputs import Inputs
+from impasto.engine import strength
+from impasto.engine.cache import Reuse
+from impasto.engine.inputs import Inputs
+from impasto.engine.pyramid import Scale
 from impasto.job import recipe
 from impasto.job.job import Job
 from impasto.job.recipe import Change, Decisions, Precision, Recipe
@@ -16,8 +19,6 @@ from impasto.models.vgg import Network
 from impasto.planning import plan as plan_module
 from impasto.planning.memory_model import Demand
 from impasto.planning.plan import Plan, Way
-from impasto.pyramid import Scale
-from impasto.reuse import Reuse
 from impasto.weights.download import Progress
 
 _PRECISIONS: dict[torch.dtype, Precision] = {
@@ -52,12 +53,12 @@ def weigh(
     """Put alpha and beta in the place of strength: as decided before, or as measured now."""
     settings = given.settings
     if not settings.strength:
-        return calibration.balanced(settings)
+        return strength.balanced(settings)
     if decided is not None and decided.alpha is not None and decided.beta is not None:
         weights = {"strength": None, "alpha": decided.alpha, "beta": decided.beta}
         return settings.model_copy(update=weights)
     net = load_network(job, replace(plan, dtype=torch.float32), None, reuse)
-    return calibration.balanced(settings, calibration.measure(given, net, reuse))
+    return strength.balanced(settings, strength.measure(given, net, reuse))
 
 
 def obeying(runtime: Runtime, decisions: Decisions | None) -> Runtime:
@@ -97,7 +98,7 @@ def shortage(given: Inputs, plan: Plan) -> list[str]:
 
 
 def _demand(given: Inputs, plan: Plan, scale: Scale) -> Demand:
-    settings = calibration.balanced(given.settings)
+    settings = strength.balanced(given.settings)
     content = list(settings.content_layers) if given.content and settings.alpha else []
     style = list(settings.style_layers) if given.styles and settings.beta else []
     return Demand(

@@ -9,12 +9,16 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from impasto import canvas, images, inputs, regions
+from impasto import images
 from impasto.config.settings import BESIDE_FEATURES, Settings
+from impasto.engine import canvas, inputs, regions
+from impasto.engine.cache import Reuse
+from impasto.engine.inputs import Inputs
+from impasto.engine.pyramid import Scale
+from impasto.engine.regions import Area
 from impasto.images import colour
 from impasto.images.colour import Colours
 from impasto.images.picture import Picture
-from impasto.inputs import Inputs
 from impasto.losses.targets import (
     RegionTarget,
     Targets,
@@ -25,9 +29,6 @@ from impasto.losses.targets import (
 )
 from impasto.models.vgg import Network
 from impasto.planning.plan import Way
-from impasto.pyramid import Scale
-from impasto.regions import Area
-from impasto.reuse import Reuse
 
 # What the statistics of a style do not depend on, but through the pictures shown to the network.
 _BESIDE_STYLE = BESIDE_FEATURES | {

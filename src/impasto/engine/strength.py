@@ -20,14 +20,14 @@ from dataclasses import dataclass, replace
 import torch
 
 from impasto.config.settings import BESIDE_FEATURES, FORMULA_WEIGHTS, Settings
+from impasto.engine.cache import Reuse
+from impasto.engine.inputs import Inputs
+from impasto.engine.pyramid import Scale
+from impasto.engine.scale_setup import Preparation
 from impasto.images.resample import fit
-from impasto.inputs import Inputs
 from impasto.losses.objective import Objective
 from impasto.models.vgg import Network
 from impasto.planning.plan import Way
-from impasto.preparation import Preparation
-from impasto.pyramid import Scale
-from impasto.reuse import Reuse
 
 # The longest side at which gradients are measured, and the noise there, in pixel values.
 _LONGEST_PX = 128
@@ -107,7 +107,7 @@ def balanced(settings: Settings, balance: Balance | None = None) -> Settings:
     """Put alpha and beta in the place of strength.
 
     Args:
-        settings: complete, as :func:`impasto.inputs.read` leaves them.
+        settings: complete, as :func:`impasto.engine.inputs.read` leaves them.
         balance: as measured; without it, only which of the two terms counts is right.
     """
     if settings.strength is None:

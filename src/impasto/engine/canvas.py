@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto import images
+from impasto.engine.pyramid import Scale
 from impasto.images.picture import Picture
-from impasto.pyramid import Scale
 
 # Bicubic resampling looks no further than this, in pixels of the smaller size.
 _REACH_PX = 4

@@ -10,8 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import canvas, outset, steering
 from impasto.compute.allocator import give_back, is_out_of_memory
+from impasto.engine import canvas, setup, steering
+from impasto.engine.cache import Reuse
+from impasto.engine.scale_setup import Preparation
+from impasto.engine.snapshot import Stage
 from impasto.job.job import Job
 from impasto.job.recipe import Budget, Change
 from impasto.losses.objective import Evaluation, Objective
@@ -19,9 +22,6 @@ from impasto.losses.targets import Targets
 from impasto.models.vgg import Network
 from impasto.optim.minimizer import Descent, Iterate, State
 from impasto.planning.memory_model import BASE_BYTES
-from impasto.preparation import Preparation
-from impasto.reuse import Reuse
-from impasto.stage import Stage
 
 # Where memory ran out, the next try may take this much of what the last was meant to take,
 # beside what the process itself takes.
@@ -108,7 +108,7 @@ class Course:
         if settings == stage.given.settings:
             return
         given = replace(stage.given, settings=settings)
-        used = outset.weigh(self._job, given, stage.plan, self._reuse, decided)
+        used = setup.weigh(self._job, given, stage.plan, self._reuse, decided)
         made = Change(
             after=stage.done,
             settings=settings.model_dump(mode="json", include=set(change)),
@@ -118,7 +118,7 @@ class Course:
         memory = stage.decisions.memory
         if not stage.decisions.budgets:
             # Other layers may not fit where those before did.
-            memory = memory or outset.had_to_fit(given, stage.plan)
+            memory = memory or setup.had_to_fit(given, stage.plan)
         decisions = stage.decisions.model_copy(
             update={"changes": (*stage.decisions.changes, made), "memory": memory}
         )

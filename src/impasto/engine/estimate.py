@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 import torch
 
-from impasto import images, inputs, outset
+from impasto import images
+from impasto.engine import inputs, setup
+from impasto.engine.pyramid import Scale
 from impasto.job.job import Job
 from impasto.planning import throughput
 from impasto.planning.plan import Way, choose_way, make_plan, shortage
-from impasto.pyramid import Scale
 
 
 @dataclass(frozen=True)
-class Prospect:
+class ScaleEstimate:
     """How one size would be painted.
 
     Attributes:
@@ -33,7 +34,7 @@ class Prospect:
     shortage: str | None
 
 
-def preview(job: Job) -> list[Prospect]:
+def estimate(job: Job) -> list[ScaleEstimate]:
     """Say how ``job`` would be painted, without painting it.
 
     What a step takes on this machine is measured on first need, in a few seconds.
@@ -49,7 +50,7 @@ def preview(job: Job) -> list[Prospect]:
     rates = throughput.rates(plan, given.settings)
     found = []
     history = given.settings.history
-    for scale, demand in zip(given.scales, outset.demands(given, plan), strict=True):
+    for scale, demand in zip(given.scales, setup.demands(given, plan), strict=True):
         way = choose_way(demand, history, plan.memory_bytes, plan.ranks)
         step_s = rates.step_s(demand, way)
         targets_s = rates.targets_s(
@@ -67,5 +68,5 @@ def preview(job: Job) -> list[Prospect]:
         )
         time_s = scale.iterations * step_s + targets_s
         short = shortage(demand, way, history, plan.memory_bytes)
-        found.append(Prospect(scale, way, step_s, time_s, short))
+        found.append(ScaleEstimate(scale, way, step_s, time_s, short))
     return found

@@ -1,0 +1,1 @@
+"""The painting itself: from a job to a result, size by size."""

@@ -1,0 +1,132 @@
+"""What each mode minimises, and how settings that were left open are filled in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from impasto.config.networks import deepest
+from impasto.config.settings import Mode, Settings
+from impasto.errors import SettingsError
+from impasto.job.job import Job
+
+
+@dataclass(frozen=True)
+class Terms:
+    """A mode as data: which terms are minimised, and from what by default."""
+
+    content: bool
+    style: bool
+    start: str
+
+    @property
+    def both(self) -> bool:
+        """Whether a photograph and a painting are in play."""
+        return self.content and self.style
+
+
+MODE_TERMS: dict[Mode, Terms] = {
+    "style_transfer": Terms(content=True, style=True, start="matched"),
+    "content": Terms(content=True, style=False, start="noise"),
+    "style": Terms(content=False, style=True, start="noise"),
+}
+
+
+# Style holds the pixels together by itself. Content alone does so near the image; from deeper
+# layers noise comes back, and what would calm it blurs a picture rebuilt from shallow ones.
+_SMOOTHNESS_WITH_STYLE = 8500.0
+
+
+_DEFAULT_STRENGTH = 0.5
+
+
+# The strength from which the painting starts wholly in the style's colours.
+_WHOLLY_MATCHED = 0.5
+
+
+_SMOOTHNESS_BY_BLOCK = {1: 20.0, 2: 200.0, 3: 1000.0, 4: 2000.0, 5: 6000.0}
+
+
+def complete(job: Job, settings: Settings) -> Settings:
+    """Fill in what ``settings`` leave to the mode of ``job``, and check them against it.
+
+    Raises:
+        SettingsError: options that contradict each other, the mode or the number of pictures.
+    """
+    terms = MODE_TERMS[job.mode]
+    left_open: dict[str, str | float] = {}
+    strength = settings.strength
+    if strength is None:
+        by_strength = terms.both and settings.normalisation == "position"
+        if by_strength and settings.alpha is None and settings.beta is None:
+            strength = left_open["strength"] = _DEFAULT_STRENGTH
+        else:
+            left_open["alpha"], left_open["beta"] = settings.weights
+    if settings.start is None:
+        left_open["start"] = _default_start(terms, 1.0 if strength is None else strength)
+    if settings.total_variation is None:
+        block = deepest(list(settings.content_layers), settings.network).block
+        smoothness = _SMOOTHNESS_WITH_STYLE if terms.style else _SMOOTHNESS_BY_BLOCK[block]
+        left_open["total_variation"] = smoothness
+    settings = settings.model_copy(update=left_open)
+    _check_terms(job.mode, settings)
+    _check_counts(job, settings)
+    return settings
+
+
+def _check_terms(mode: Mode, settings: Settings) -> None:
+    """Refuse what leaves nothing to minimise, or a photograph no room."""
+    terms = MODE_TERMS[mode]
+    weights = {
+        name: getattr(settings, name)
+        for name, minimised in (("alpha", terms.content), ("beta", terms.style))
+        if minimised
+    }
+    if settings.strength is not None and not terms.both:
+        raise SettingsError(
+            f"strength: expected none in {mode} mode, where nothing is weighed against another, "
+            f"got {settings.strength:g}; leave it out"
+        )
+    if settings.colour != "free" and not terms.both:
+        raise SettingsError(
+            f"colour: expected free in {mode} mode, where a photograph and a painting do not "
+            f"meet, got {settings.colour!r}; leave it out"
+        )
+    if settings.strength is None and not any(weights.values()):
+        raise SettingsError(
+            f"{' and '.join(weights)}: expected a weight above 0 in {mode} mode, got 0; raise it"
+        )
+    if settings.seamless and mode != "style":
+        raise SettingsError(
+            f"seamless: expected it in style mode alone, got it in {mode} mode; leave it out"
+        )
+    if terms.content and settings.aspect is not None:
+        raise SettingsError(
+            f"aspect: expected none in {mode} mode, where the result has the photograph's shape, "
+            f"got {settings.aspect!r}; leave it out, or crop the photograph first"
+        )
+
+
+def _check_counts(job: Job, settings: Settings) -> None:
+    """Make sure that what is told of each style picture is told of as many as there are."""
+    count = len(job.style_images)
+    if not count or not MODE_TERMS[job.mode].style:
+        return
+    weights, scales = settings.style_weights, settings.style_scale
+    if weights is not None and len(weights) != count:
+        raise SettingsError(
+            f"style_weights: expected {count}, one for each style picture, got {len(weights)}; "
+            "give as many as there are pictures"
+        )
+    if scales is not None and len(scales) not in (1, count):
+        raise SettingsError(
+            f"style_scale: expected one number, or one for each style picture ({count}), got "
+            f"{len(scales)}; give one for all, or as many as there are pictures"
+        )
+
+
+def _default_start(terms: Terms, strength: float) -> str:
+    """Say what a mode starts from: of a weak style, the photograph's own colours remain."""
+    if not terms.both or strength >= _WHOLLY_MATCHED:
+        return terms.start
+    matched = strength / _WHOLLY_MATCHED
+    return f"matched={matched:.6g},content={1 - matched:.6g}"

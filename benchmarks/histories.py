@@ -15,7 +15,7 @@ import torch
 from schedules import Painting, arguments, pairs, write
 from torch import Tensor
 
-from impasto import images, modes
+from impasto import api, images
 from impasto.compute.host import keep_pages
 from impasto.losses.objective import Objective
 from impasto.optim.adam import Adam
@@ -71,7 +71,7 @@ def main() -> None:
     for content, style in pairs(arguments(""), given.pictures):
         painting = Painting(content, style, given.size)
         *_, before, last = painting.given.scales
-        coarse = modes.style_transfer(content, style, size=before.longest_px).pixels
+        coarse = api.style_transfer(content, style, size=before.longest_px).pixels
         start = images.resize(coarse, last.height_px, last.width_px)
         objective = painting._objective(painting.network, last)
         for name, optimiser in candidates().items():

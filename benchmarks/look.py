@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from impasto import images, measures, models, modes, weights
+from impasto import api, images, metrics, models, weights
 from impasto.compute.host import keep_pages
 from impasto.config.presets import PRESETS
 from impasto.engine import inputs
@@ -76,7 +76,7 @@ def variants() -> dict[str, dict[str, Any]]:
 
 def job_of(page: Page, options: dict[str, Any], size: int, most: int | None) -> Job:
     """Put a job together, with at most so many iterations."""
-    job = modes.make_job("style_transfer", str(page.content), str(page.style), size=size, **options)
+    job = api.make_job("style_transfer", str(page.content), str(page.style), size=size, **options)
     planned = sum(scale.iterations for scale in inputs.read(job).scales)
     if most is None or planned <= most:
         return job
@@ -94,10 +94,10 @@ class Painter:
 
     def paint(self, page: Page, job: Job, path: Path) -> dict[str, Any]:
         """Paint ``job``, write it to ``path`` and its figures beside it."""
-        result = modes.paint(job, reuse=self._reuse)
+        result = api.paint(job, reuse=self._reuse)
         result.save(path)
         content, style = (images.load(str(file)).pixels for file in (page.content, page.style))
-        found = measures.measure(result.pixels, content, style, self._judge, self._heads)
+        found = metrics.measure(result.pixels, content, style, self._judge, self._heads)
         row = {
             "pair": page.name,
             "iterations": len(result.history),
@@ -174,7 +174,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         by_variant.setdefault(row["variant"], []).append(row)
     ours = {row["pair"]: row for row in by_variant.get("default", [])}
-    names = [field.name for field in dataclasses.fields(measures.Measures)]
+    names = [field.name for field in dataclasses.fields(metrics.Measures)]
     print(f"| variant | pairs | time | {' | '.join(names)} | beats the default on both |")
     print("|---" * (len(names) + 4) + "|")
     for variant, own in by_variant.items():

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import images, models, modes
+from impasto import api, images, models
 from impasto.bench import machine
 from impasto.compute.host import keep_pages
 from impasto.engine import inputs
@@ -158,7 +158,7 @@ class Painting:
     """One pair of pictures, ready to be painted under any schedule."""
 
     def __init__(self, content: str, style: str, size: int, **options: Any) -> None:
-        self.job = modes.make_job("style_transfer", content, style, size=size, **options)
+        self.job = api.make_job("style_transfer", content, style, size=size, **options)
         self.given: Inputs = inputs.read(self.job)
         self.plan = make_plan(self.job.runtime)
         self.network = self._load(self.plan.dtype)

@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from impasto.api import make_job, paint
 from impasto.bench import machine
 from impasto.compute.device import choose_device
 from impasto.engine.cache import Reuse
 from impasto.images import samples
-from impasto.modes import make_job, paint
 
 KEPT = ("network", "weights_sha256")
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from impasto import models, modes, weights
+from impasto import api, models, weights
 from impasto.config.networks import architecture
 from impasto.engine.painting import iterate
 from impasto.weights import formats
@@ -131,7 +131,7 @@ def job_of(small_network, picture, monkeypatch):
             options = {"alpha": 1.0, "beta": 5e4} | options
         content = None if mode == "style" else picture(48, 40, seed=1).float()
         styles = [picture(40, 44, seed=seed).float() for seed in (painting, 3)]
-        return modes.make_job(
+        return api.make_job(
             mode, content, () if mode == "content" else styles, threads=1, **options
         )
 

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from impasto import modes
+from impasto import api
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -66,12 +66,12 @@ def test_a_notebook_runs(path, folder, real_network, monkeypatch):
 @pytest.mark.real
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=name)
 def test_the_python_of_a_page_runs(page, folder, real_network, monkeypatch):
-    make_job = modes.make_job
+    make_job = api.make_job
 
     def make_small_job(*pictures, **options):
         return make_job(*pictures, **options | {"size": 48, "iterations": 2})
 
-    monkeypatch.setattr(modes, "make_job", make_small_job)
+    monkeypatch.setattr(api, "make_job", make_small_job)
     names = {"__name__": "__main__"}
     text = page.read_text(encoding="utf-8")
     for block in re.finditer(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from impasto import modes
+from impasto import api
 from impasto.config.settings import Runtime, Settings
 from impasto.frontends import cli, plan
 from impasto.frontends.delivery import Delivery
@@ -70,7 +70,7 @@ def job_of(impasto, monkeypatch):
         raise MadeError
 
     def call(*words):
-        monkeypatch.setattr(modes, "paint", paint)
+        monkeypatch.setattr(api, "paint", paint)
         with pytest.raises(MadeError):
             impasto(*words)
         return jobs[-1]
@@ -87,12 +87,12 @@ def test_every_field_is_a_flag_and_a_keyword(job_of, field):
     group = job.settings if field in Settings.model_fields else job.runtime
     assert getattr(group, field) == value
     assert group.model_fields_set == {field}
-    assert modes.make_job("style_transfer", "a.png", ["b.png", "c.png"], **{field: value}) == job
+    assert api.make_job("style_transfer", "a.png", ["b.png", "c.png"], **{field: value}) == job
 
 
 def test_what_is_not_given_is_left_to_the_settings(job_of):
     job = job_of("style", "a.png", "-o", "out.png")
-    assert job == modes.make_job("style", None, ["a.png"])
+    assert job == api.make_job("style", None, ["a.png"])
     assert job.settings.model_fields_set == job.runtime.model_fields_set == set()
 
 

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import impasto
-from impasto import images, modes
+from impasto import api, images
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_a_result_writes_itself(options, folder):
 
 
 def test_iterate_paints_step_by_step_and_reads_nothing_before(options):
-    painting = impasto.iterate(modes.make_job("content", "absent.png", **options))
+    painting = impasto.iterate(api.make_job("content", "absent.png", **options))
     with pytest.raises(impasto.ImageError, match=r"no file 'absent\.png'"):
         next(painting)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from impasto import images, modes
+from impasto import api, images
 from impasto.engine.painting import iterate
 from impasto.job import recipe
 
@@ -135,7 +135,7 @@ def test_a_budget_that_changed_nothing_is_not_recorded(impasto, quick):
 
 
 def test_a_steered_painting_is_steered_again(impasto, quick, weights, weights_file):
-    job = modes.make_job("style_transfer", "photograph.png", "painting.png", threads=1,
+    job = api.make_job("style_transfer", "photograph.png", "painting.png", threads=1,
                          weights=weights_file, size=48, coarsest=32, iterations=6)  # fmt: skip
     painting = iterate(job)
     next(painting)

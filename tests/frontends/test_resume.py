@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import impasto as package
-from impasto import modes
+from impasto import api
 from impasto.engine import checkpoint
 from impasto.errors import CheckpointError
 
@@ -186,7 +186,7 @@ def test_from_python_a_checkpoint_is_kept_gone_on_from_and_removed(folder, weigh
 
 
 def test_what_happens_between_two_steps_is_not_counted_as_painting(folder, weights_file):
-    job = modes.make_job("style", None, "painting.png", weights=weights_file, size=32, iterations=3)
+    job = api.make_job("style", None, "painting.png", weights=weights_file, size=32, iterations=3)
     painting = package.iterate(job)
     first = next(painting)
     time.sleep(0.5)

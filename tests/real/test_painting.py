@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 import impasto
-from impasto import images, measures, models, modes
+from impasto import api, images, metrics, models
 from impasto.engine import inputs
 from impasto.engine.cache import Reuse
 from impasto.engine.strength import measure
@@ -38,7 +38,7 @@ def pixels(image, longest_px=112):
 
 def style_distance(vgg, image, painting):
     """Distance of Gram matrices on layers that were not the ones optimised, squared."""
-    return measures.style_distance(image, painting, vgg) ** 2
+    return metrics.style_distance(image, painting, vgg) ** 2
 
 
 def edges(image):
@@ -131,9 +131,9 @@ def test_more_strength_is_nearer_to_the_style_and_further_from_the_content(vgg):
     )
     photograph, painting = pixels(PHOTOGRAPH), pixels(PAINTING)
     for distance in (
-        lambda image: measures.style_distance(image, painting, vgg),
-        lambda image: measures.random_style_distance(image, painting),
-        lambda image: measures.colour_distance(image, painting),
+        lambda image: metrics.style_distance(image, painting, vgg),
+        lambda image: metrics.random_style_distance(image, painting),
+        lambda image: metrics.colour_distance(image, painting),
         lambda image: edge_similarity(photograph, image),
     ):
         assert distance(strong) < distance(weak)
@@ -143,9 +143,7 @@ def test_the_same_strength_is_the_same_balance_for_styles_that_pull_unlike():
     # At equal alpha and beta the glass would hold the photograph twelve times more loosely.
     balances = {}
     for name in ("glass", "nocturne"):
-        job = modes.make_job(
-            "style_transfer", PHOTOGRAPH, samples.path("style", name), offline=True
-        )
+        job = api.make_job("style_transfer", PHOTOGRAPH, samples.path("style", name), offline=True)
         net = models.load("vgg16", padding="replicate", offline=True)
         balances[name] = measure(inputs.read(job), net, Reuse())
     alphas = {name: balance.weights(0.5)[0] for name, balance in balances.items()}

@@ -27,7 +27,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from scene import make_pictures, make_weights
 
-from impasto import modes
+from impasto import api
 from impasto.compute.host import keep_pages
 from impasto.config.initialization import STARTS
 from impasto.config.networks import architecture
@@ -142,7 +142,7 @@ def grown_by_repeating(job: Job) -> int:
     held = []
     for _ in range(REPETITIONS):
         with suppress(Diverged):
-            modes.paint(job)
+            api.paint(job)
         held.append(resident_bytes())
     return held[-1] - held[0]
 
@@ -168,14 +168,14 @@ def main() -> None:
             if "region" in options:
                 options["region"] = (f"{folder / 'mask.png'}:{folder / 'other.png'}",)
             try:
-                job = modes.make_job(
+                job = api.make_job(
                     mode,
                     content and folder / content,
                     [folder / painting for painting in paintings],
                     weights=folder / "vgg16.safetensors",
                     **options,
                 )
-                result = modes.paint(job)
+                result = api.paint(job)
                 outcome = "painted"
             except (SettingsError, ImageError) as error:
                 outcomes["refused"] += 1

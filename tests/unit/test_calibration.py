@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from impasto import images, modes
+from impasto import api, images
 from impasto.config.settings import Settings
 from impasto.engine import inputs
 from impasto.engine import strength as strength_module
@@ -27,7 +27,7 @@ def job(picture, weights_file):
         made = {**LAYERS, "size": 40, "coarsest": 28, "iterations": 3, **options}
         content = photograph if mode != "style" else None
         styles = [painting] if mode != "content" else []
-        return modes.make_job(
+        return api.make_job(
             mode, content, styles, weights=str(weights_file), precision="fp32", threads=1, **made
         )
 
@@ -101,25 +101,25 @@ def test_strength_is_for_a_photograph_and_a_painting(job, mode):
 
 def test_no_strength_is_the_photograph_and_nothing_else(job):
     made = job(strength=0.0, start="noise", size=44)
-    result = modes.paint(made)
+    result = api.paint(made)
     photograph = images.load(made.content_image).pixels
     assert torch.equal(result.pixels, images.resize(photograph, 44, 37).clamp(0, 1))
     assert len(result.history) == 0
 
 
 def test_what_was_decided_stands_in_the_recipe_and_is_obeyed(job, monkeypatch):
-    first = modes.paint(job(strength=0.7))
+    first = api.paint(job(strength=0.7))
     decided = recipe.parse(first.recipe.text(), "it").decisions
     assert decided.alpha > 0 < decided.beta
     assert first.recipe.settings.strength == 0.7
     assert first.recipe.settings.alpha is None
     monkeypatch.delattr(strength_module, "measure")
     again = replace(job(strength=0.7), decisions=decided)
-    assert torch.equal(modes.paint(again).pixels, first.pixels)
+    assert torch.equal(api.paint(again).pixels, first.pixels)
 
 
 def test_full_strength_leaves_the_photograph_out(job):
-    result = modes.paint(job(strength=1.0))
+    result = api.paint(job(strength=1.0))
     assert not [name for name in result.history[-1] if name.startswith("content")]
     assert result.recipe.decisions.alpha == 0
 

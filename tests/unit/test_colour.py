@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from impasto import modes
+from impasto import api
 from impasto.images import colour
 from impasto.images.colour import colours, match
 
@@ -175,7 +175,7 @@ def painted(picture, weights_file):
 
     def paint(**options):
         photograph = 0.3 + 0.4 * picture(40, 48, seed=1, dtype=torch.float32)
-        job = modes.make_job(
+        job = api.make_job(
             "style_transfer",
             photograph,
             picture(44, 36, seed=2, dtype=torch.float32)
@@ -184,7 +184,7 @@ def painted(picture, weights_file):
             **{"style_layers": "relu1_1", "content_layers": "relu1_2", "threads": 1},
             **options,
         )
-        return modes.paint(job).pixels, photograph
+        return api.paint(job).pixels, photograph
 
     return paint
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from impasto import measures
-from impasto.measures import border_index, colour_distance, random_style_distance, ssim
+from impasto import metrics
+from impasto.metrics import border_index, colour_distance, random_style_distance, ssim
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def noisy(image, amount):
 
 def test_a_picture_is_as_near_to_itself_as_can_be(smooth, small_network, heads):
     net = small_network(dtype=torch.float32)
-    found = measures.measure(smooth, smooth, smooth, net, heads)
+    found = metrics.measure(smooth, smooth, smooth, net, heads)
     assert found.content_ssim == pytest.approx(1, abs=1e-5)
     assert found.border == 1
     for name in ("content_lpips", "style_layers", "style_random", "colour"):
@@ -45,13 +45,13 @@ def test_lpips_is_the_weighed_distance_of_unit_features(
     for layer, head in heads.items():
         one, two = (F.normalize(maps[layer], dim=1) for maps in (ours, theirs))
         expected += float(((one - two) ** 2 * head.view(1, -1, 1, 1)).sum(1).mean())
-    found = measures.lpips(smooth, other, small_network(dtype=torch.float32), heads)
+    found = metrics.lpips(smooth, other, small_network(dtype=torch.float32), heads)
     assert found == pytest.approx(expected, rel=1e-3)
 
 
 def test_every_content_distance_grows_with_noise(smooth, small_network, heads):
     net = small_network(dtype=torch.float32)
-    found = [measures.measure(noisy(smooth, a), smooth, smooth, net, heads) for a in (0.02, 0.2)]
+    found = [metrics.measure(noisy(smooth, a), smooth, smooth, net, heads) for a in (0.02, 0.2)]
     assert found[0].content_lpips < found[1].content_lpips
     assert found[0].content_ssim > found[1].content_ssim
 
@@ -73,7 +73,7 @@ def test_style_distances_know_a_texture_by_its_statistics_not_its_places(smooth,
     same = texture.roll((7, 11), (2, 3))
     coarser = F.interpolate(texture[..., :32, :36], scale_factor=2, mode="bicubic").clamp(0, 1)
     assert random_style_distance(same, texture) < 0.2 * random_style_distance(coarser, texture)
-    near, far = (measures.style_distance(image, texture, net) for image in (same, coarser))
+    near, far = (metrics.style_distance(image, texture, net) for image in (same, coarser))
     assert near < far
 
 

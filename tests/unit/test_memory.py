@@ -7,13 +7,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from impasto.api import make_job
 from impasto.compute import allocator
 from impasto.compute.allocator import free_bytes, held_bytes
 from impasto.config.settings import make_runtime
 from impasto.engine.estimate import estimate
 from impasto.errors import SettingsError
 from impasto.images import samples
-from impasto.modes import make_job
 from impasto.planning import throughput
 from impasto.planning.memory_model import Demand
 from impasto.planning.plan import choose_way, largest_fitting_px

@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 
-from impasto import moments
+from impasto import signals
 from impasto.config.settings import make_settings
 from impasto.errors import Diverged
 from impasto.losses.objective import Evaluation
@@ -353,7 +353,7 @@ def test_what_interrupts_a_move_waits_until_it_is_made(monkeypatch):
     keep = Lbfgs._keep
 
     def interrupted(*arguments):
-        moments.interrupt(KeyboardInterrupt())
+        signals.interrupt(KeyboardInterrupt())
         return keep(*arguments)
 
     monkeypatch.setattr(Lbfgs, "_keep", interrupted)

@@ -5,7 +5,7 @@ from functools import partial
 import pytest
 import torch
 
-from impasto import models, modes
+from impasto import api, models
 from impasto.config.settings import Settings
 from impasto.engine import scale_setup
 from impasto.engine.cache import Reuse
@@ -35,7 +35,7 @@ def paint(weights_file, picture):
     """``paint(reuse, **options)``: two sizes, two iterations."""
 
     def call(reuse, *, style=2, content=1, **options):
-        job = modes.make_job(
+        job = api.make_job(
             "style_transfer",
             picture(48, 40, seed=content, dtype=torch.float32),
             picture(44, 52, seed=style, dtype=torch.float32),
@@ -52,7 +52,7 @@ def paint(weights_file, picture):
                 **options,
             },
         )
-        return modes.paint(job, reuse=reuse)
+        return api.paint(job, reuse=reuse)
 
     return call
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from impasto import images, modes
+from impasto import api, images
 from impasto.engine import inputs
 from impasto.engine.cache import Reuse
 from impasto.engine.scale_setup import Preparation
@@ -18,7 +18,7 @@ def targets(picture, small_network):
     """``targets(**options)``: the statistics of the finest size, and the pictures they are of."""
 
     def compute(count=1, **options):
-        job = modes.make_job(
+        job = api.make_job(
             "style",
             None,
             [picture(160, 128, seed=seed, dtype=torch.float32) for seed in range(count)],

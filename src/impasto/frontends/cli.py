@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from impasto import __version__, moments
+from impasto import __version__, signals
 from impasto.compute import host
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import check
@@ -50,10 +50,10 @@ NetworkName = Annotated[str, typer.Argument(metavar="NETWORK", help="vgg16 or vg
 
 
 def _paint_new(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
-    from impasto import modes
+    from impasto import api
 
     delivery = _take_delivery(options)
-    _paint(modes.make_job(mode, content, styles, **options), delivery)
+    _paint(api.make_job(mode, content, styles, **options), delivery)
 
 
 add_modes(
@@ -226,7 +226,7 @@ class _Stopped(BaseException):
 
 def _stop(number: int, frame: FrameType | None) -> None:
     _ignore_stops()
-    moments.interrupt(_Stopped(number))
+    signals.interrupt(_Stopped(number))
 
 
 def _ignore_stops() -> None:
@@ -251,7 +251,7 @@ def _display_of(delivery: Delivery) -> Display:
 
 def _paint(job: Job, delivery: Delivery) -> None:
     """Paint; where torchrun has started several processes, together with them."""
-    from impasto import modes
+    from impasto import api
     from impasto.compute import distributed
 
     host.settle()
@@ -260,12 +260,12 @@ def _paint(job: Job, delivery: Delivery) -> None:
             _paint_and_deliver(job, delivery)
         else:
             resume = delivery.keeper(lambda told: None).load() if delivery.resume else None
-            modes.paint(job, resume=resume)
+            api.paint(job, resume=resume)
 
 
 def _paint_and_deliver(job: Job, delivery: Delivery) -> None:
     """Paint, show, and write; whatever ends the painting early, the best picture is kept."""
-    from impasto import modes
+    from impasto import api
 
     files = Files(delivery, job.settings.size)
     last: Step | None = None
@@ -284,7 +284,7 @@ def _paint_and_deliver(job: Job, delivery: Delivery) -> None:
         display.message(f"no checkpoint {str(keeper.path)!r}: the painting starts afresh")
     try:
         with display:
-            result = modes.paint(
+            result = api.paint(
                 job, on_step, progress=display.progress, resume=resume, keeper=keeper
             )
         _deliver(result, files, display)

@@ -32,14 +32,14 @@ def measure_picture(
     json_lines: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
     """Measure RESULT beside its photograph and its painting: aids for the eye, not truth."""
-    from impasto import images, measures, models, weights
+    from impasto import images, metrics, models, weights
     from impasto.frontends.terminal import make_display
 
     painted, photograph, painting = (images.load(path).pixels for path in (result, content, style))
     with make_display(quiet=json_lines) as display:
         heads = weights.load_heads(offline=offline, progress=display.progress)
         vgg = models.load("vgg16", weights=weights_file, offline=offline, progress=display.progress)
-    found = measures.measure(painted, photograph, painting, vgg, heads)
+    found = metrics.measure(painted, photograph, painting, vgg, heads)
     values = dataclasses.asdict(found)
     if json_lines:
         typer.echo(json.dumps({"event": "measures", **values}))

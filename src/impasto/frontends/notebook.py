@@ -9,7 +9,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from impasto import modes
+from impasto import api
 from impasto.config.settings import MODES, Mode, Settings
 from impasto.errors import Diverged, MissingPackageError, OutOfMemoryError, SettingsError
 from impasto.frontends.delivery import Delivery, Files
@@ -109,7 +109,7 @@ def _make_job(
     if mode not in MODES:
         raise SettingsError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
     if mode == "style_transfer":
-        return modes.make_job(mode, content_path, style_path, **options)
+        return api.make_job(mode, content_path, style_path, **options)
     if not _is_noise(content_path):
         if options.get("start") is not None:
             raise SettingsError(
@@ -118,8 +118,8 @@ def _make_job(
             )
         options = {**options, "start": _load(content_path)}
     if mode == "content":
-        return modes.make_job(mode, style_path, **options)
-    return modes.make_job(mode, None, style_path, **options)
+        return api.make_job(mode, style_path, **options)
+    return api.make_job(mode, None, style_path, **options)
 
 
 def _read(job: Job) -> Job:
@@ -203,7 +203,7 @@ def _paint(job: Job, files: Files, display: Display) -> Result:
         files.step(step)
 
     try:
-        return modes.paint(job, on_step, progress=display.progress)
+        return api.paint(job, on_step, progress=display.progress)
     except (KeyboardInterrupt, Diverged, OutOfMemoryError):
         if last is not None:
             display.message("stopped early: the picture so far is kept")

@@ -34,11 +34,11 @@ app = typer.Typer(
 
 
 def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
-    from impasto import modes
+    from impasto import api
     from impasto.engine.estimate import estimate
 
     json_lines = options.pop("json_lines", False)
-    job = modes.make_job(mode, content, styles, **options)
+    job = api.make_job(mode, content, styles, **options)
     found = estimate(job)
     rows = [_row(prospect) for prospect in found]
     total = {

@@ -128,7 +128,7 @@ def _cells(
     Raises:
         SettingsError: a combination that contradicts itself, or too many of them.
     """
-    from impasto import modes
+    from impasto import api
 
     count = len(contents) * len(styles) * len(combinations)
     if count > _MOST_PICTURES:
@@ -137,7 +137,7 @@ def _cells(
         )
     cells = []
     for content, style, changes in itertools.product(contents, styles, combinations):
-        job = modes.make_job("style_transfer", content, [style], **{**options, **changes})
+        job = api.make_job("style_transfer", content, [style], **{**options, **changes})
         told = [f"{name}={value}" for name, value in changes.items()]
         label = "\n".join([f"{Path(content).stem} x {Path(style).stem}", *told])
         cells.append(_Cell(job, label))
@@ -146,13 +146,13 @@ def _cells(
 
 def _paint(cells: Sequence[_Cell], cell_px: int, display: Any) -> Iterator[Image]:
     """Paint one after another; what one has loaded and measured serves the next."""
-    from impasto import modes
+    from impasto import api
     from impasto.engine.cache import Reuse
 
     reuse = Reuse()
     for place, cell in enumerate(cells, start=1):
         display.message(f"{place} of {len(cells)}: {cell.label}".replace("\n", ", "))
-        picture = modes.paint(cell.job, display.step, progress=display.progress, reuse=reuse).image
+        picture = api.paint(cell.job, display.step, progress=display.progress, reuse=reuse).image
         # What the sheet shows is all that need stay in memory.
         picture.thumbnail((cell_px, cell_px))
         yield picture

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from impasto import moments
+from impasto import signals
 from impasto.config.settings import Settings
 from impasto.errors import Diverged
 from impasto.losses.objective import Evaluation
@@ -172,7 +172,7 @@ class Descent:
     @contextmanager
     def moving(self) -> Iterator[None]:
         """Hold back what would interrupt the block, after which this is whole again."""
-        with moments.whole():
+        with signals.whole():
             self.is_whole = False
             yield
             self.is_whole = True

@@ -53,7 +53,7 @@ class Painter:
             told: called with the share of the work that is done, a few times a second.
             shipped: the bytes of pictures that are not to be read from their paths, by SHA-256.
         """
-        from impasto import modes
+        from impasto import api
 
         last_s = 0.0
 
@@ -65,7 +65,7 @@ class Painter:
 
         began_s = time.perf_counter()
         try:
-            result = modes.paint(self._job(task, shipped or {}), on_step, reuse=self._reuse)
+            result = api.paint(self._job(task, shipped or {}), on_step, reuse=self._reuse)
             return _outcome(task, result)
         except Diverged as error:
             best = Outcome(task, "failed") if error.result is None else _outcome(task, error.result)

@@ -104,13 +104,13 @@ class _Painter:
         """Load what the first painting needs, and see how fast it goes here."""
         from PIL import Image
 
-        from impasto import modes
+        from impasto import api
         from impasto.compute.device import choose_device
 
         grey = Image.new("RGB", (128, 128), (120, 110, 100))
         options = self._runtime | {"size": 128, "coarsest": 128, "iterations": 4}
-        job = modes.make_job("style_transfer", grey, [grey], **options)
-        modes.paint(job, self._pace.measure, progress=self._fetching, reuse=self._reuse)
+        job = api.make_job("style_transfer", grey, [grey], **options)
+        api.paint(job, self._pace.measure, progress=self._fetching, reuse=self._reuse)
         return str(choose_device(job.runtime.device))
 
     def _fetching(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
@@ -204,13 +204,13 @@ class _Painter:
         }
 
     def _job(self, commission: Commission) -> Job:
-        from impasto import modes
+        from impasto import api
         from impasto.job.job import Region
 
         start: dict[str, Any] = {}
         if commission.start is not None:
             start["start"] = self._picture(commission.start)
-        job = modes.make_job(
+        job = api.make_job(
             commission.mode,
             None if commission.content is None else self._picture(commission.content),
             [self._picture(style) for style in commission.styles],

@@ -148,7 +148,7 @@ def test_a_results_folder_that_cannot_be_made_is_refused(quick, folder):
 
 
 def test_stopping_keeps_the_picture_so_far(quick, monkeypatch):
-    from impasto.frontends.delivery import Files
+    from impasto.output.writer import Files
 
     step_as_before = Files.step
 

@@ -9,7 +9,7 @@ import pytest
 from impasto import api
 from impasto.config.settings import Runtime, Settings
 from impasto.frontends import cli, plan
-from impasto.frontends.delivery import Delivery
+from impasto.output.options import Delivery
 
 # For each field, what is written on the line, and what it means.
 WORDS = {

@@ -97,8 +97,8 @@ def test_a_dumb_terminal_gets_plain_lines(in_terminal, quick):
     ],
 )
 def test_the_time_left_is_told_in_the_units_that_matter(time_s, words):
-    from impasto.frontends.terminal import told
     from impasto.job.result import Step
+    from impasto.output.progress import told
 
     step = Step(
         scale=0, scales=1, scale_steps=2, step=1, steps=2, size_px=(32, 24),

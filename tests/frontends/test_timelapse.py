@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from impasto.errors import ImageError
-from impasto.frontends.timelapse import Timelapse
 from impasto.job.result import Step
+from impasto.output.timelapse import Timelapse
 
 
 def step(number, size=(40, 30)):

@@ -21,12 +21,13 @@ from impasto.config.validation import check
 from impasto.errors import Diverged, ImpastoError, LostRankError, OutOfMemoryError, OutputError
 from impasto.frontends import bench, measure, plan, presets, sheet
 from impasto.frontends.batch import command as batch
-from impasto.frontends.delivery import Delivery, Files
 from impasto.frontends.options import add_modes, with_options
 from impasto.frontends.studio.command import add_studio
-from impasto.frontends.terminal import Display, make_display
 from impasto.job.job import Job
 from impasto.job.result import Result, Step
+from impasto.output.options import Delivery
+from impasto.output.progress import Display, make_display
+from impasto.output.writer import Files
 
 app = typer.Typer(
     help="Repaint a photograph in the manner of a painting.",

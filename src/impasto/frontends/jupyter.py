@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from impasto.frontends.terminal import Display, told
 from impasto.job.result import Result, Step
+from impasto.output.progress import Display, told
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -33,7 +33,7 @@ def measure_picture(
 ) -> None:
     """Measure RESULT beside its photograph and its painting: aids for the eye, not truth."""
     from impasto import images, metrics, models, weights
-    from impasto.frontends.terminal import make_display
+    from impasto.output.progress import make_display
 
     painted, photograph, painting = (images.load(path).pixels for path in (result, content, style))
     with make_display(quiet=json_lines) as display:

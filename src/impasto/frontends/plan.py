@@ -11,7 +11,7 @@ from pydantic import Field
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import Options
 from impasto.frontends.options import add_modes
-from impasto.frontends.terminal import clock
+from impasto.output.progress import clock
 
 if TYPE_CHECKING:
     from impasto.engine.estimate import ScaleEstimate

@@ -73,8 +73,8 @@ def paint_sheet(
     from impasto import images
     from impasto.config.validation import check
     from impasto.engine import inputs
-    from impasto.frontends.terminal import make_display
     from impasto.images.contact_sheet import contact_sheet
+    from impasto.output.progress import make_display
 
     chosen = {name: options.pop(name) for name in Sheet.model_fields if name in options}
     sheet = check(Sheet, chosen)

@@ -21,8 +21,8 @@ from impasto.frontends.batch.making import make_tasks
 from impasto.frontends.batch.running import run
 from impasto.frontends.batch.showing import Show, make_show
 from impasto.frontends.batch.tasks import Task
-from impasto.frontends.delivery import Finish
 from impasto.frontends.options import with_options
+from impasto.output.options import Finish
 
 JOURNAL, SHEET = "journal.jsonl", "contact-sheet.jpg"
 _CELL_PX = 256

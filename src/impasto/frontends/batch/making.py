@@ -14,8 +14,8 @@ from impasto.config.validation import check
 from impasto.errors import ImpastoError, SettingsError
 from impasto.frontends.batch.entries import Entry
 from impasto.frontends.batch.tasks import Source, Task, identify
-from impasto.frontends.delivery import Finish
 from impasto.frontends.options import words_of
+from impasto.output.options import Finish
 from impasto.weights import download
 
 _OWN = ("mode", "content", "style", "output", "preset")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from impasto.errors import OutputError
-from impasto.frontends import delivery
 from impasto.frontends.batch.executors import Executor
 from impasto.frontends.batch.journal import Journal
 from impasto.frontends.batch.making import in_order
 from impasto.frontends.batch.showing import Show
 from impasto.frontends.batch.tasks import Advance, Outcome, Task
+from impasto.output import writer
 
 
 @dataclass
@@ -117,7 +117,7 @@ def _keep(outcome: Outcome, journal: Journal) -> Outcome:
         if outcome.state == "done":
             journal.saving(outcome.task, outcome.data)
         try:
-            delivery.save(outcome.data, outcome.task.output)
+            writer.save(outcome.data, outcome.task.output)
         except OutputError as error:
             outcome = replace(outcome, state="failed", message=str(error))
     journal.ended(outcome)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from impasto.frontends.batch.tasks import Advance, Outcome
-from impasto.frontends.terminal import clock, print_json
+from impasto.output.progress import clock, print_json
 
 if TYPE_CHECKING:
     from impasto.frontends.batch.running import Progress

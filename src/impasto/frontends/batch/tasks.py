@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from impasto.config.settings import Mode, Runtime, Settings
-from impasto.frontends.delivery import Finish
+from impasto.output.options import Finish
 
 # Iterations of a painting that leaves their number open, near enough for the time left.
 _USUAL_ITERATIONS = 300

@@ -1,0 +1,1 @@
+"""How a painting is shown and written, shared by every front end."""

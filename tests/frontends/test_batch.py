@@ -14,11 +14,11 @@ import pytest
 from PIL import Image
 
 import impasto as package
-from impasto.frontends.batch import entries
-from impasto.frontends.batch.journal import Journal
-from impasto.frontends.batch.local import LocalProcesses
-from impasto.frontends.batch.making import make_tasks
-from impasto.frontends.batch.tasks import Advance
+from impasto.batching import job_files
+from impasto.batching.build import make_tasks
+from impasto.batching.journal import Journal
+from impasto.batching.process_pool import LocalProcesses
+from impasto.batching.tasks import Advance
 
 DONE = ["begun", "saving", "done"]
 
@@ -35,7 +35,7 @@ def tasks(folder, jobs_file):
     """``tasks(*jobs)``: the tasks of a file of jobs."""
 
     def make(*jobs, **options):
-        listed = entries.read_file(folder / jobs_file(*jobs, **options))
+        listed = job_files.read_file(folder / jobs_file(*jobs, **options))
         return make_tasks(listed, {}, mode="style_transfer", into=None, ending=".png", home=folder)
 
     return make

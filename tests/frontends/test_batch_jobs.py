@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from impasto.batching import job_files
+from impasto.batching.build import in_order, make_tasks
+from impasto.config.words import vary
 from impasto.errors import ImpastoError, SettingsError
-from impasto.frontends.batch import entries
-from impasto.frontends.batch.making import in_order, make_tasks
 
 JSONL = """
 {"content": "photograph.png", "style": "painting.png", "output": "a.png", "size": 48}
@@ -48,7 +49,7 @@ def tasks_of(folder):
     def call(listed, *, text=None, into=None, mode="style_transfer", **options):
         if text is not None:
             (folder / listed).write_text(text)
-            listed = entries.read_file(folder / listed)
+            listed = job_files.read_file(folder / listed)
         return make_tasks(listed, options, mode=mode, into=into, ending=".png", home=folder)
 
     return call
@@ -148,8 +149,8 @@ def test_every_content_meets_every_style_in_every_variation(tasks_of, folder):
     (contents / "notes.txt").write_text("no picture")
     (contents / ".hidden.png").write_text("no picture")
     (contents / "c.png").mkdir()
-    listed = entries.pair(
-        [contents], [styles], entries.vary(["beta=1e4,1e5", "style_layers=relu1_1;relu2_1"])
+    listed = job_files.pair(
+        [contents], [styles], vary(["beta=1e4,1e5", "style_layers=relu1_1;relu2_1"])
     )
     tasks = tasks_of(listed, into=folder)
     assert len({task.output.name for task in tasks}) == len(tasks) == 16
@@ -162,13 +163,13 @@ def test_every_content_meets_every_style_in_every_variation(tasks_of, folder):
 @pytest.mark.parametrize("word", ["beta", "beta=", "=3", "beta=,", "seed=1 seed=2"])
 def test_a_variation_that_cannot_be_read_is_refused(word):
     with pytest.raises(SettingsError, match="vary: expected NAME=VALUE"):
-        entries.vary(word.split())
+        vary(word.split())
 
 
 def test_a_folder_without_pictures_is_refused(folder):
     (folder / "empty").mkdir()
     with pytest.raises(SettingsError, match="has no pictures"):
-        entries.pair([folder / "empty"], [], [{}])
+        job_files.pair([folder / "empty"], [], [{}])
 
 
 def test_a_job_goes_before_flags_and_flags_before_defaults(tasks_of):
@@ -229,7 +230,7 @@ def test_what_leaves_the_file_alone_leaves_the_identity(tasks_of, words):
 def test_a_moved_folder_keeps_its_identities(tasks_of, folder):
     (before,) = tasks_of("a.jsonl", text=one())
     moved = shutil.copytree(folder, folder / "moved")
-    listed = entries.read_file(moved / "a.jsonl")
+    listed = job_files.read_file(moved / "a.jsonl")
     (after,) = make_tasks(
         listed, {}, mode="style_transfer", into=None, ending=".png", home=Path(moved)
     )

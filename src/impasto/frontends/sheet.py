@@ -13,8 +13,8 @@ from pydantic import Field
 
 from impasto.config.settings import Runtime, Settings
 from impasto.config.validation import Options
+from impasto.config.words import vary as vary_options
 from impasto.errors import SettingsError
-from impasto.frontends.batch.entries import vary as vary_options
 from impasto.frontends.options import with_options
 
 if TYPE_CHECKING:

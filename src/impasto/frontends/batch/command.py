@@ -10,17 +10,18 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import Field
 
+from impasto.batching import job_files
+from impasto.batching.build import make_tasks
+from impasto.batching.executor import Executor
+from impasto.batching.journal import Journal
+from impasto.batching.process_pool import LocalProcesses
+from impasto.batching.progress import Show, make_show
+from impasto.batching.runner import run
+from impasto.batching.tasks import Task
+from impasto.config import words
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import Options, check
 from impasto.errors import ImageError, SettingsError
-from impasto.frontends.batch import entries
-from impasto.frontends.batch.executors import Executor
-from impasto.frontends.batch.journal import Journal
-from impasto.frontends.batch.local import LocalProcesses
-from impasto.frontends.batch.making import make_tasks
-from impasto.frontends.batch.running import run
-from impasto.frontends.batch.showing import Show, make_show
-from impasto.frontends.batch.tasks import Task
 from impasto.frontends.options import with_options
 from impasto.output.options import Finish
 
@@ -137,22 +138,22 @@ def paint_many(
 
 def _entries(
     jobs: str | None, contents: list[str], styles: list[str], variations: list[str]
-) -> list[entries.Entry]:
+) -> list[job_files.Entry]:
     if jobs is not None:
         if contents or styles or variations:
             raise SettingsError(
                 "expected a file of jobs or folders, got both; leave out JOBS, or --content, "
                 "--style and --vary"
             )
-        return entries.read_file(Path(jobs))
+        return job_files.read_file(Path(jobs))
     if not (contents or styles):
         raise SettingsError(
             "expected a file of jobs, or folders with --content and --style, got neither; name one"
         )
-    return entries.pair(
+    return job_files.pair(
         [Path(path) for path in contents],
         [Path(path) for path in styles],
-        entries.vary(variations),
+        words.vary(variations),
     )
 
 
@@ -195,7 +196,7 @@ def _executor(batch: Batch, options: dict[str, Any]) -> Executor:
     threads = check(Runtime, {k: v for k, v in options.items() if k == "threads"}).threads
     if batch.cluster is None:
         return LocalProcesses(batch.workers, threads)
-    from impasto.frontends.batch.cluster import RayCluster
+    from impasto.batching.ray_executor import RayCluster
 
     return RayCluster(
         batch.cluster,

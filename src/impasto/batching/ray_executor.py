@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from impasto.batching.tasks import Advance, Event, Outcome, Source, Task
+from impasto.batching.worker import Painter
 from impasto.compute.host import physical_cores
 from impasto.errors import MissingPackageError, SettingsError
-from impasto.frontends.batch.painter import Painter
-from impasto.frontends.batch.tasks import Advance, Event, Outcome, Source, Task
 
 _MOST_RETRIES = 3
 # Tasks that wait on the cluster while others are painted, so that nobody waits for the driver.

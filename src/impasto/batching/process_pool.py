@@ -14,9 +14,9 @@ from multiprocessing import connection
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from impasto.batching.tasks import Advance, Event, Outcome, Task
+from impasto.batching.worker import Painter, devices
 from impasto.compute.host import physical_cores
-from impasto.frontends.batch.painter import Painter, devices
-from impasto.frontends.batch.tasks import Advance, Event, Outcome, Task
 
 _MOST_DEATHS = 3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from impasto.frontends.batch.tasks import Event, Task
+from impasto.batching.tasks import Event, Task
 
 
 class Executor(Protocol):

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from impasto.batching.tasks import Outcome, Source, Task
 from impasto.compute.host import keep_pages, settle
 from impasto.errors import Diverged, ImageError, ImpastoError
-from impasto.frontends.batch.tasks import Outcome, Source, Task
 
 if TYPE_CHECKING:
     from impasto.images.picture import Picture

@@ -18,8 +18,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 import impasto
+from impasto.batching.tasks import Outcome, Task
 from impasto.errors import OutputError, SettingsError
-from impasto.frontends.batch.tasks import Outcome, Task
 
 _FORMAT = 1
 

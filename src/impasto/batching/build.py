@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from impasto.batching.job_files import Entry
+from impasto.batching.tasks import Source, Task, identify
 from impasto.config.initialization import parse_start
 from impasto.config.settings import MODES, Mode, Runtime, Settings, make_settings
 from impasto.config.validation import check
 from impasto.errors import ImpastoError, SettingsError
-from impasto.frontends.batch.entries import Entry
-from impasto.frontends.batch.tasks import Source, Task, identify
 from impasto.frontends.options import words_of
 from impasto.output.options import Finish
 from impasto.weights import download

@@ -2,11 +2,11 @@
 
 import pytest
 
-from impasto.frontends.studio.guard import Rules, is_loopback
+from impasto.studio.security import Rules, is_loopback
 
 
 def test_every_answer_carries_a_content_security_policy(studio):
-    for path in ("/", "/page/main.js", "/docs", "/api/status", "/nothing"):
+    for path in ("/", "/web/main.js", "/docs", "/api/status", "/nothing"):
         headers = studio.get(path).headers
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "unsafe" not in headers["content-security-policy"]
@@ -58,7 +58,7 @@ def test_beyond_this_machine_a_token_is_needed(open_studio):
     studio = open_studio("--host=0.0.0.0")
     _, _, token = studio.printed.partition("?token=")
     assert len(token) >= 32
-    for path in ("/", "/api/works", "/api/events", "/docs", "/page/main.js", "/?token=wrong"):
+    for path in ("/", "/api/works", "/api/events", "/docs", "/web/main.js", "/?token=wrong"):
         answer = studio.get(path)
         assert (answer.status_code, set(answer.json())) == (401, {"error"})
     assert studio.get("/api/works", headers={"authorization": "Bearer wrong"}).status_code == 401

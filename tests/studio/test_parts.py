@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from impasto.config.settings import Settings
-from impasto.frontends.studio.audience import Audience
-from impasto.frontends.studio.form import make_form
-from impasto.frontends.studio.store import clean_name
-from impasto.frontends.studio.turns import Turns
+from impasto.studio.events import Audience
+from impasto.studio.form_schema import make_form
+from impasto.studio.queue import Turns
+from impasto.studio.storage import clean_name
 
 
 def test_clients_take_turns_and_each_keeps_its_order():

@@ -116,8 +116,8 @@ def test_a_full_queue_is_429(open_studio):
     ("method", "path", "status"),
     [
         ("GET", "/api/nothing", 404),
-        ("GET", "/page/../server.py", 404),
-        ("GET", "/page/%2e%2e/server.py", 404),
+        ("GET", "/web/../server.py", 404),
+        ("GET", "/web/%2e%2e/server.py", 404),
         ("GET", "/api/works/0123456789abcdef", 404),
         ("GET", "/api/works/..%2f..", 404),
         ("GET", "/api/works/nonsense", 422),

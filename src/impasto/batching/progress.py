@@ -6,19 +6,64 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-from impasto.batching.progress import Show
 from impasto.batching.tasks import Advance, Outcome, Task
 from impasto.output.progress import clock, print_json
 
-if TYPE_CHECKING:
-    from impasto.batching.progress import Progress
-
-
 _STOPPED = "stopped: what is done is kept; start the same batch again to go on"
+
+
+@dataclass
+class Progress:
+    """How far a batch has come.
+
+    Attributes:
+        jobs: how many there are.
+        done: how many of them have their picture.
+        failed: how many have failed, this time.
+    """
+
+    jobs: int
+    done: int
+    failed: int = 0
+
+    def __post_init__(self) -> None:
+        self._began_s = time.perf_counter()
+        self._work, self._work_done = 0.0, 0.0
+        self._under_way: dict[str, float] = {}
+
+    def plan(self, tasks: Sequence[Task]) -> None:
+        """Count what is to be painted now."""
+        self._work = sum(task.work for task in tasks)
+
+    def advance(self, task: Task, share: float) -> None:
+        """Count a part of a task."""
+        if not self._under_way and not self._work_done:
+            # Processes that start say nothing of how long painting takes.
+            self._began_s = time.perf_counter()
+        self._under_way[task.identity] = task.work * share
+
+    def end(self, outcome: Outcome) -> None:
+        """Count a task that has ended."""
+        self._under_way.pop(outcome.task.identity, None)
+        self._work_done += outcome.task.work
+        self.done += outcome.state == "done"
+        self.failed += outcome.state == "failed"
+
+    @property
+    def share(self) -> float:
+        """The share of this time's work that is done, in [0, 1]."""
+        done = self._work_done + sum(self._under_way.values())
+        return done / self._work if self._work else 1.0
+
+    @property
+    def time_left_s(self) -> float | None:
+        """Seconds still to go, if work goes on as it did; None before there is any."""
+        share = self.share
+        return (time.perf_counter() - self._began_s) * (1 - share) / share if share else None
 
 
 class Show:
@@ -198,53 +243,3 @@ def make_show(*, quiet: bool = False, json_lines: bool = False) -> Show:
     if json_lines:
         return Json()
     return Show() if quiet else Bars()
-
-
-@dataclass
-class Progress:
-    """How far a batch has come.
-
-    Attributes:
-        jobs: how many there are.
-        done: how many of them have their picture.
-        failed: how many have failed, this time.
-    """
-
-    jobs: int
-    done: int
-    failed: int = 0
-
-    def __post_init__(self) -> None:
-        self._began_s = time.perf_counter()
-        self._work, self._work_done = 0.0, 0.0
-        self._under_way: dict[str, float] = {}
-
-    def plan(self, tasks: Sequence[Task]) -> None:
-        """Count what is to be painted now."""
-        self._work = sum(task.work for task in tasks)
-
-    def advance(self, task: Task, share: float) -> None:
-        """Count a part of a task."""
-        if not self._under_way and not self._work_done:
-            # Processes that start say nothing of how long painting takes.
-            self._began_s = time.perf_counter()
-        self._under_way[task.identity] = task.work * share
-
-    def end(self, outcome: Outcome) -> None:
-        """Count a task that has ended."""
-        self._under_way.pop(outcome.task.identity, None)
-        self._work_done += outcome.task.work
-        self.done += outcome.state == "done"
-        self.failed += outcome.state == "failed"
-
-    @property
-    def share(self) -> float:
-        """The share of this time's work that is done, in [0, 1]."""
-        done = self._work_done + sum(self._under_way.values())
-        return done / self._work if self._work else 1.0
-
-    @property
-    def time_left_s(self) -> float | None:
-        """Seconds still to go, if work goes on as it did; None before there is any."""
-        share = self.share
-        return (time.perf_counter() - self._began_s) * (1 - share) / share if share else None

@@ -15,12 +15,12 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from impasto import __version__, signals
-from impasto.batching import command as batch
 from impasto.compute import host
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import check
 from impasto.errors import Diverged, ImpastoError, LostRankError, OutOfMemoryError, OutputError
 from impasto.frontends import bench, measure, plan, presets, sheet
+from impasto.frontends.batch import command as batch
 from impasto.frontends.options import add_modes, with_options
 from impasto.frontends.studio.command import add_studio
 from impasto.job.job import Job

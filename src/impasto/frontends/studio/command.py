@@ -71,9 +71,9 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
     try:
         import uvicorn
 
-        from impasto.frontends.studio import guard, server
-        from impasto.frontends.studio.store import Store
-        from impasto.frontends.studio.workshop import Workshop
+        from impasto.studio import routes, security
+        from impasto.studio.service import Workshop
+        from impasto.studio.storage import Store
     except ImportError as error:
         raise MissingPackageError(
             f"the studio needs a package that is not installed ({error.name}): install it with "
@@ -87,13 +87,13 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
     listening = _listen(serving)
     port = listening.getsockname()[1]
     token = os.environ.get(_TOKEN_VARIABLE)
-    if token is None and not guard.is_loopback(serving.host):
+    if token is None and not security.is_loopback(serving.host):
         token = secrets.token_urlsafe(24)
     folder = serving.folder or files.cache_folder() / "studio"
     store = Store(folder)
-    app = server.make_app(
+    app = routes.make_app(
         lambda: Workshop(store, runtimes, serving.queue_limit),
-        guard.Rules(serving.host, port, token),
+        security.Rules(serving.host, port, token),
     )
 
     class Server(uvicorn.Server):

@@ -1,7 +1,7 @@
 // A part of the photograph with a painting of its own: its mask is painted with a soft brush.
 
 import { upload } from "./api.js";
-import { make } from "./words.js";
+import { make } from "./format.js";
 
 const panel = document.querySelector("#region");
 const canvas = panel.querySelector("canvas");

@@ -12,9 +12,9 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any
 
-from impasto.frontends.studio import painter
-from impasto.frontends.studio.messages import Answer, Question, State
-from impasto.frontends.studio.refusals import Refusal
+from impasto.studio import worker
+from impasto.studio.http_errors import Refusal
+from impasto.studio.protocol import Answer, Question, State
 
 _PATIENCE_S = 30.0
 _MOST_QUESTIONS = 32
@@ -85,7 +85,7 @@ class Easel:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(
-            target=painter.main, args=(theirs, self._runtime), name="painter", daemon=True
+            target=worker.main, args=(theirs, self._runtime), name="painter", daemon=True
         )
         self._process.start()
         theirs.close()

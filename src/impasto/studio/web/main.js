@@ -2,12 +2,12 @@
 
 import { ask, listen } from "./api.js";
 import { Curve } from "./curve.js";
-import { Easel } from "./easel.js";
+import { Easel } from "./viewer.js";
 import { Controls } from "./form.js";
 import { Pictures } from "./pictures.js";
 import { Regions } from "./regions.js";
-import { clock, heading, make, memory } from "./words.js";
-import { Works, isUnderWay } from "./works.js";
+import { clock, heading, make, memory } from "./format.js";
+import { Works, isUnderWay } from "./gallery.js";
 
 const find = (selector) => document.querySelector(selector);
 const form = find("#order");

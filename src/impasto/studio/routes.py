@@ -15,15 +15,15 @@ from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 
 from impasto import __version__
-from impasto.frontends.studio.album import MOST_PIXELS, Album
-from impasto.frontends.studio.form import Form, make_form
-from impasto.frontends.studio.guard import MOST_UPLOAD_BYTES, Guard, Rules
-from impasto.frontends.studio.refusals import ANSWERS, documented
-from impasto.frontends.studio.store import clean_name
-from impasto.frontends.studio.works import Order, Picture, PictureId, Plan, Work, WorkId
-from impasto.frontends.studio.workshop import Workshop
+from impasto.studio.form_schema import Form, make_form
+from impasto.studio.http_errors import ANSWERS, documented
+from impasto.studio.schemas import Order, Picture, PictureId, Plan, Work, WorkId
+from impasto.studio.security import MOST_UPLOAD_BYTES, Guard, Rules
+from impasto.studio.service import Workshop
+from impasto.studio.storage import clean_name
+from impasto.studio.uploads import MOST_PIXELS, Album
 
-_PAGE = Path(__file__).parent / "page"
+_WEB = Path(__file__).parent / "web"
 _SWAGGER = Path(fastapi_offline.__file__).parent / "static"
 _CLIENT_COOKIE = "impasto_client"
 _TYPES = {"png": "image/png", "jpg": "image/jpeg", "tiff": "image/tiff"}
@@ -272,12 +272,12 @@ def _add_acts(api: APIRouter) -> None:
 
 
 def _serve_page(app: FastAPI) -> None:
-    app.mount("/page", StaticFiles(directory=_PAGE), name="page")
+    app.mount("/web", StaticFiles(directory=_WEB), name="web")
     app.mount("/swagger", StaticFiles(directory=_SWAGGER), name="swagger")
 
     @app.get("/", include_in_schema=False)
     async def page(client: Client = None) -> Response:
-        response = FileResponse(_PAGE / "index.html", headers=_NEVER)
+        response = FileResponse(_WEB / "index.html", headers=_NEVER)
         if client is None:
             response.set_cookie(
                 _CLIENT_COOKIE, secrets.token_hex(8), httponly=True, samesite="strict"
@@ -286,7 +286,7 @@ def _serve_page(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> Response:
-        return FileResponse(_PAGE / "docs.html", headers=_NEVER)
+        return FileResponse(_WEB / "docs.html", headers=_NEVER)
 
 
 async def _events(workshop: Workshop, work_id: str | None) -> AsyncIterator[bytes]:

@@ -14,9 +14,9 @@ from impasto import files
 from impasto.engine.checkpoint import Checkpoint, Keeper
 from impasto.engine.painting import Painting
 from impasto.errors import SettingsError
-from impasto.frontends.studio.messages import End, Ended, Paint, Preview, Progress
 from impasto.images.encode import flatten
 from impasto.job.result import Result, Step
+from impasto.studio.protocol import End, Ended, Paint, Preview, Progress
 
 # Progress is told at most this often, and pictures take at most this share of the time.
 _TELL_EVERY_S = 0.12

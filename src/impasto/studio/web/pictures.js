@@ -1,7 +1,7 @@
 // The photograph and the paintings: dropped, pasted, chosen, or out of those that are here.
 
 import { ask, upload } from "./api.js";
-import { make } from "./words.js";
+import { make } from "./format.js";
 
 export class Pictures extends EventTarget {
   #places = { content: document.querySelector("#content"), styles: document.querySelector("#styles") };

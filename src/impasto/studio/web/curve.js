@@ -1,6 +1,6 @@
 // The loss over the steps, on a logarithmic scale.
 
-import { short } from "./words.js";
+import { short } from "./format.js";
 
 const figure = document.querySelector("#curve");
 const svg = figure.querySelector("svg");

@@ -1,4 +1,4 @@
-"""``python -m impasto.frontends.studio.reader FILE SMALL MOST``: look at a picture, apart.
+"""``python -m impasto.studio.inspect_upload FILE SMALL MOST``: look at a picture, apart.
 
 A process of its own for each upload: whatever a hostile file makes a decoder do, the server
 goes on, and the memory goes back. It prints one line of JSON, and writes a small copy.

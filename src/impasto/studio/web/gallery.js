@@ -1,6 +1,6 @@
 // The queue and the gallery: one line or one card for each work.
 
-import { clock, make } from "./words.js";
+import { clock, make } from "./format.js";
 
 const queue = document.querySelector("#queue");
 const lines = queue.querySelector("ul");

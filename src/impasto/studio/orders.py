@@ -10,10 +10,10 @@ from typing import Any
 
 from impasto.config.settings import make_settings
 from impasto.errors import SettingsError
-from impasto.frontends.studio.album import Album
-from impasto.frontends.studio.messages import Commission, Part
-from impasto.frontends.studio.refusals import Refusal
-from impasto.frontends.studio.works import Order, Plan, Record, replay_command
+from impasto.studio.http_errors import Refusal
+from impasto.studio.protocol import Commission, Part
+from impasto.studio.schemas import Order, Plan, Record, replay_command
+from impasto.studio.uploads import Album
 
 
 def complete(order: Order, album: Album) -> Order:

@@ -10,11 +10,10 @@ import math
 from pathlib import Path
 from typing import Any
 
-from impasto.frontends.studio import orders
-from impasto.frontends.studio.album import Album
-from impasto.frontends.studio.audience import Audience
-from impasto.frontends.studio.easel import Easel
-from impasto.frontends.studio.messages import (
+from impasto.studio import orders
+from impasto.studio.events import Audience
+from impasto.studio.http_errors import Refusal
+from impasto.studio.protocol import (
     AskPlan,
     End,
     Ended,
@@ -25,16 +24,11 @@ from impasto.frontends.studio.messages import (
     State,
     Steer,
 )
-from impasto.frontends.studio.refusals import Refusal
-from impasto.frontends.studio.store import Store
-from impasto.frontends.studio.turns import Turns
-from impasto.frontends.studio.works import (
-    Change,
-    Order,
-    Plan,
-    Record,
-    Work,
-)
+from impasto.studio.queue import Turns
+from impasto.studio.schemas import Change, Order, Plan, Record, Work
+from impasto.studio.storage import Store
+from impasto.studio.uploads import Album
+from impasto.studio.worker_handle import Easel
 
 _MOST_POINTS = 400
 # A work that ends its painter so often is the reason.

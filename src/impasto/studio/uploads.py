@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from impasto.frontends.studio.messages import PictureFile
-from impasto.frontends.studio.refusals import Refusal
-from impasto.frontends.studio.store import Store
-from impasto.frontends.studio.works import Picture
+from impasto.studio.http_errors import Refusal
+from impasto.studio.protocol import PictureFile
+from impasto.studio.schemas import Picture
+from impasto.studio.storage import Store
 
 MOST_PIXELS = 100_000_000
 _MOST_READERS = 2
@@ -96,7 +96,7 @@ async def _look(file: Path, small: Path) -> dict[str, Any]:
     reader = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "impasto.frontends.studio.reader",
+        "impasto.studio.inspect_upload",
         str(file),
         str(small),
         str(MOST_PIXELS),

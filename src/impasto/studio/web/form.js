@@ -1,7 +1,7 @@
 // Controls for the settings, from the server's description of them. A control that is left
 // empty or as it was says nothing: the server knows the defaults.
 
-import { heading, make } from "./words.js";
+import { heading, make } from "./format.js";
 
 const SIZES = [256, 512, 768, 1024, 2048];
 

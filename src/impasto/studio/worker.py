@@ -27,7 +27,7 @@ from impasto.errors import (
     SettingsError,
     ShapeError,
 )
-from impasto.frontends.studio.messages import (
+from impasto.studio.protocol import (
     Answer,
     AskPlan,
     Commission,
@@ -42,9 +42,9 @@ from impasto.frontends.studio.messages import (
 )
 
 if TYPE_CHECKING:
-    from impasto.frontends.studio.sitting import Sitting
     from impasto.images.picture import Picture
     from impasto.job.job import Job
+    from impasto.studio.session import Sitting
 
 # What these say is of options and pictures; what others say may name the server's files.
 _FOR_EVERYBODY = (SettingsError, ImageError, ShapeError, Diverged, OutOfMemoryError)
@@ -74,7 +74,7 @@ def main(connection: Connection, runtime: dict[str, Any]) -> None:
 class _Painter:
     def __init__(self, connection: Connection, runtime: dict[str, Any]) -> None:
         from impasto.engine.cache import Reuse
-        from impasto.frontends.studio.sitting import Pace
+        from impasto.studio.session import Pace
 
         self._connection, self._runtime = connection, runtime
         self._reuse, self._pace = Reuse(), Pace()
@@ -118,7 +118,7 @@ class _Painter:
         self._say(State("loading", f"fetching the network's weights{share}"))
 
     def _paint(self, order: Paint) -> None:
-        from impasto.frontends.studio.sitting import Sitting
+        from impasto.studio.session import Sitting
 
         sitting = Sitting(order, self._say, self._pace)
         try:

@@ -1,6 +1,6 @@
 // The picture large: as it is being painted, beside what it was, and close up.
 
-import { make } from "./words.js";
+import { make } from "./format.js";
 
 const stage = document.querySelector("#stage");
 const sheet = document.querySelector("#sheet");

@@ -23,9 +23,9 @@ from pydantic import ValidationError
 
 from impasto import files
 from impasto.errors import ImageError, OutputError
-from impasto.frontends.studio.messages import PictureFile
-from impasto.frontends.studio.works import Picture, Record
 from impasto.images import samples
+from impasto.studio.protocol import PictureFile
+from impasto.studio.schemas import Picture, Record
 
 _LONGEST_NAME = 120
 

@@ -1,6 +1,6 @@
 """Time batches: two processes beside one, Ray beside both, and what a job costs beside painting.
 
-    python benchmarks/batch.py --jobs 20 --size 256 --json benchmarks/results/batch.json
+    python -m benchmarks.batch --jobs 20 --size 256 --json benchmarks/results/batch.json
 
 What two processes of one thread could gain on this machine is measured in the same run, by matrix
 products: two at a time beside one. Nothing else should be running.
@@ -18,8 +18,7 @@ import time
 from pathlib import Path
 
 import torch
-
-from impasto.bench import machine
+from benchmarks.suite import machine
 
 ROOT = Path(__file__).parents[1]
 PRODUCTS = """

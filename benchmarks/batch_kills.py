@@ -1,6 +1,6 @@
 """Kill a batch at random moments, start it again, and count what was done, lost and done twice.
 
-    python benchmarks/batch_kills.py --jobs 40 --kills 50 --json FILE
+    python -m benchmarks.batch_kills --jobs 40 --kills 50 --json FILE
 
 The whole batch, its workers left to notice by themselves, is killed with SIGKILL; at last it is
 left alone, and its pictures are compared with those of a batch that nobody killed.

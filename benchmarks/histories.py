@@ -1,6 +1,6 @@
 """Descend one size with longer, shorter and narrower memories, and compare the losses.
 
-    python benchmarks/histories.py CONTENT STYLE [CONTENT STYLE ...] --size 256 --json FILE
+    python -m benchmarks.histories CONTENT STYLE [CONTENT STYLE ...] --size 256 --json FILE
 
 What a large picture must choose between. The sizes below --size are painted once; from
 there every candidate descends the same objective. The loss is the painting's own.

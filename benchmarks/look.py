@@ -1,6 +1,6 @@
 """Paint pairs of pictures under every preset, and lay them side by side with their measures.
 
-    python benchmarks/look.py FOLDER --paintings DIR --size 256 --iterations 150
+    python -m benchmarks.look FOLDER --paintings DIR --size 256 --iterations 150
 
 Each picture and its measures go into FOLDER once; what is there already is not painted again,
 so the book may be painted in pieces (--minutes). At the end, and between, FOLDER holds

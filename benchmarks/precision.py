@@ -1,6 +1,6 @@
 """Paint pairs in float32 and in a narrow type, and judge both finished pictures in float32.
 
-    python benchmarks/precision.py CONTENT STYLE [CONTENT STYLE ...] --size 256 --json FILE
+    python -m benchmarks.precision CONTENT STYLE [CONTENT STYLE ...] --size 256 --json FILE
 
 The guard behind ``--precision auto``: under one schedule the narrow type's finished picture
 must have a float32 loss within 5 % of the one painted in float32.

@@ -1,8 +1,8 @@
 """Predicted memory and time beside measured, one image over processes, and pictures in and out.
 
-    python benchmarks/scale.py predict CONTENT STYLE --size 512 2048 --memory 16GiB 3GiB
-    python benchmarks/scale.py ranks CONTENT STYLE --size 2048 --ranks 2
-    python benchmarks/scale.py pictures --size 8192
+    python -m benchmarks.scale predict CONTENT STYLE --size 512 2048 --memory 16GiB 3GiB
+    python -m benchmarks.scale ranks CONTENT STYLE --size 2048 --ranks 2
+    python -m benchmarks.scale pictures --size 8192
 
 Every painting is a process of its own, at one size, started from the photograph as it is, so
 that its peak memory is that of the size. Each adds its rows to --json FILE.
@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-
-from impasto.bench import machine
+from benchmarks.suite import machine
 
 _KEY = ("what", "size_px", "memory", "ranks", "format")
 _MATMUL = """
@@ -37,7 +36,7 @@ print(time.perf_counter() - began)
 _PICTURE = """
 import sys, torch
 from impasto import images
-from impasto.frontends.process import keep_pages
+from impasto.compute.host import keep_pages
 path, side = sys.argv[2], int(sys.argv[3])
 if sys.argv[1] == "write":
     rows = torch.linspace(0, 1, side).view(1, 1, side, 1)

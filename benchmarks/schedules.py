@@ -1,6 +1,6 @@
 """Paint pairs of pictures under several schedules, and compare their float32 losses.
 
-    python benchmarks/schedules.py CONTENT STYLE [CONTENT STYLE ...] --size 256 --json FILE
+    python -m benchmarks.schedules CONTENT STYLE [CONTENT STYLE ...] --size 256 --json FILE
 
 What a candidate changes stands in CANDIDATES; a file of more may be given with --candidates
 (JSON: {name: {field: value}}). Of each the loss at the final size is recorded against the
@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from benchmarks.suite import machine
 from torch import Tensor
 
 from impasto import api, images, models
-from impasto.bench import machine
 from impasto.compute.host import keep_pages
 from impasto.engine import inputs
 from impasto.engine.inputs import Inputs

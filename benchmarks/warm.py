@@ -1,6 +1,6 @@
 """Time default paintings in a process that has everything loaded: libraries, weights, kernels.
 
-    python benchmarks/warm.py --size 256 512 1024 --device cuda --json warm.json
+    python -m benchmarks.warm --size 256 512 1024 --device cuda --json warm.json
 
 Another pair is painted first at each size, so that nothing of the pair that is timed is known
 but the network. From reading the two pictures to the finished pixels in memory; beside it the
@@ -16,8 +16,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.suite import machine
+
 from impasto.api import make_job, paint
-from impasto.bench import machine
 from impasto.compute.device import choose_device
 from impasto.engine.cache import Reuse
 from impasto.images import samples

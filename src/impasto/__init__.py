@@ -52,7 +52,7 @@ _HOMES = {
         "ShapeError",
         "WeightsError",
     ),
-    "frontends.notebook": ("main",),
+    "notebook.main": ("main",),
     "modes": ("content", "style", "style_transfer"),
     "pipeline": ("iterate",),
     "records": ("Job", "Region", "Result", "Step"),

@@ -1,6 +1,6 @@
 """``python -m impasto`` is the command ``impasto``."""
 
-from impasto.frontends.cli import run
+from impasto.cli.app import run
 
 if __name__ == "__main__":
     run()

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from impasto.frontends.cli import run
+from impasto.cli.app import run
 
 
 def paint_picture(height, width, seed, mode="RGB"):
@@ -61,7 +61,7 @@ def impasto(folder, capfd, monkeypatch):
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
-    def call(*words):
+    def call(*words, run=run):
         capfd.readouterr()
         try:
             run([str(word) for word in words])
@@ -81,7 +81,7 @@ def start_process(folder):
     started = []
 
     def start(*words, first="", **options):
-        code = f"{first}\nfrom impasto.frontends.cli import run\nrun()"
+        code = f"{first}\nfrom impasto.cli.app import run\nrun()"
         program = ["-c", code] if first else ["-m", "impasto"]
         process = subprocess.Popen(
             [sys.executable, *program, *map(str, words)],

@@ -1,8 +1,9 @@
-"""``impasto bench`` at a tiny size: real measurements, of which only the form is looked at."""
+"""The benchmarks at a tiny size: real measurements, of which only the form is looked at."""
 
 import json
 
 import pytest
+from benchmarks.suite.__main__ import run
 
 
 def read(path, benchmark):
@@ -14,8 +15,9 @@ def read(path, benchmark):
 
 def test_a_step_stands_beside_the_peak_and_plain_autograd(impasto, folder):
     outcome = impasto(
-        *("bench", "step", "--sizes", "16,32", "--precisions", "fp32", "--repeats", "1"),
+        *("step", "--sizes", "16,32", "--precisions", "fp32", "--repeats", "1"),
         *("--json", "step.json", "--device", "cpu"),
+        run=run,
     )
     assert outcome.code == 0, outcome.err
     rows = read(folder / "step.json", "step")
@@ -29,8 +31,9 @@ def test_a_step_stands_beside_the_peak_and_plain_autograd(impasto, folder):
 
 def test_growth_is_measured_by_the_megapixel(impasto, folder):
     outcome = impasto(
-        *("bench", "scaling", "--megapixels", "0.001,0.004", "--precisions", "fp32"),
+        *("scaling", "--megapixels", "0.001,0.004", "--precisions", "fp32"),
         *("--repeats", "1", "--json", "scaling.json", "--device", "cpu"),
+        run=run,
     )
     assert outcome.code == 0, outcome.err
     rows = read(folder / "scaling.json", "scaling")
@@ -39,9 +42,10 @@ def test_growth_is_measured_by_the_megapixel(impasto, folder):
 
 def test_a_painting_stands_beside_the_notebooks_projected_time(impasto, folder, weights_file):
     outcome = impasto(
-        *("bench", "run", "--sizes", "32", "--content", "photograph.png", "--style"),
+        *("run", "--sizes", "32", "--content", "photograph.png", "--style"),
         *("painting.png", "--weights", str(weights_file), "--iterations", "2"),
         *("--notebook-steps", "2", "--json", "run.json"),
+        run=run,
     )
     assert outcome.code == 0, outcome.err
     (row,) = read(folder / "run.json", "run")
@@ -52,7 +56,7 @@ def test_a_painting_stands_beside_the_notebooks_projected_time(impasto, folder, 
 
 
 def test_a_painting_that_fails_says_why(impasto, folder):
-    outcome = impasto("bench", "run", "--sizes", "32", "--content", "absent.png")
+    outcome = impasto("run", "--sizes", "32", "--content", "absent.png", run=run)
     assert outcome.code == 2
     assert "absent.png" in outcome.err
 
@@ -68,6 +72,6 @@ def test_a_painting_that_fails_says_why(impasto, folder):
     ],
 )
 def test_a_wrong_word_is_refused(words, named, impasto, folder):
-    outcome = impasto("bench", *words)
+    outcome = impasto(*words, run=run)
     assert outcome.code == 2
     assert named in outcome.err

@@ -114,11 +114,11 @@ def test_a_file_of_the_users_goes_before_a_bundled_one(quick, folder):
 
 
 def test_inside_the_repository_results_go_to_its_own_folder(quick, monkeypatch):
-    from impasto.frontends import notebook
+    from impasto.notebook.main import _results_folder
 
-    assert notebook._results_folder() == Path.cwd() / RESULTS
-    monkeypatch.chdir(ROOT / "tests" / "frontends")
-    assert notebook._results_folder() == ROOT / RESULTS
+    assert _results_folder() == Path.cwd() / RESULTS
+    monkeypatch.chdir(ROOT / "tests" / "notebook")
+    assert _results_folder() == ROOT / RESULTS
 
 
 @pytest.mark.parametrize(
@@ -250,8 +250,8 @@ def test_in_a_kernel_the_history_draws_itself(outputs):
 
 
 def test_every_bundled_picture_is_found_from_every_folder(quick):
-    from impasto.frontends import notebook
+    from impasto.notebook.main import _load
 
     for kind in ("content", "style"):
         for name in samples.names(kind):
-            assert notebook._load(f"img/{kind}/{name}").name == Path(name).stem
+            assert _load(f"img/{kind}/{name}").name == Path(name).stem

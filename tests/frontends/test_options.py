@@ -7,8 +7,9 @@ import sys
 import pytest
 
 from impasto import api
+from impasto.cli import app
+from impasto.cli.commands import plan, weights
 from impasto.config.settings import Runtime, Settings
-from impasto.frontends import cli, plan
 from impasto.output.options import Delivery
 
 # For each field, what is written on the line, and what it means.
@@ -122,7 +123,7 @@ def test_help_tells_of_every_option_its_bounds_and_its_default(impasto, monkeypa
 def test_words_alone_load_no_heavy_package(words):
     code = (
         "import json, sys\n"
-        "from impasto.frontends.cli import run\n"
+        "from impasto.cli.app import run\n"
         "try: run()\n"
         "finally: print(json.dumps(sorted(sys.modules)), file=sys.stderr)"
     )
@@ -139,7 +140,7 @@ def test_the_version_is_the_packages(impasto):
 
 
 def test_every_command_is_listed_here():
-    groups = {(): cli.app, ("plan",): plan.app, ("weights",): cli.weights_app}
+    groups = {(): app.app, ("plan",): plan.app, ("weights",): weights.weights_app}
     names = {
         (*path, command.name or command.callback.__name__)
         for path, group in groups.items()

@@ -60,7 +60,7 @@ def test_torchrun_s_processes_paint_the_picture_of_one(impasto, folder, weights_
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     # Behind the "--" in front of them, --start is not torchrun's --start-method.
     words = (*WORDS, "--weights", str(weights_file), "--iterations=6", "--start=content", "-o")
-    program = f"{SMALL}\nfrom impasto.frontends.cli import run\nrun()"
+    program = f"{SMALL}\nfrom impasto.cli.app import run\nrun()"
     (folder / "paint.py").write_text(program)
     shared = subprocess.run(
         [*torchrun, "paint.py", "--", *words, "shared.png"],

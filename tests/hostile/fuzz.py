@@ -30,8 +30,8 @@ with atheris.instrument_imports(include=["impasto", "PIL", "pickletools"]):
     )
 
     from impasto.config import settings, validation
+    from impasto.config.words import assignments
     from impasto.errors import CheckpointError, ImageError, SettingsError, WeightsError
-    from impasto.frontends.options import assignments
     from impasto.images import decode, encode, icc, limits
     from impasto.job import recipe
     from impasto.weights import formats

@@ -285,7 +285,7 @@ def with_text(path, *texts):
 
 
 def run_here(capfd, *words):
-    from impasto.frontends.cli import run
+    from impasto.cli.app import run
 
     with pytest.raises(SystemExit) as ended:
         run([str(word) for word in words])

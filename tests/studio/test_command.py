@@ -7,7 +7,7 @@ import sys
 def test_without_the_extra_the_message_says_how_to_install_it():
     code = (
         "import sys; sys.modules['uvicorn'] = None; sys.argv = ['impasto', 'studio', '--port=0']\n"
-        "from impasto.frontends.cli import run; run()"
+        "from impasto.cli.app import run; run()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2

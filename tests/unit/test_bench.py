@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from benchmarks.suite import reference, steps
+from benchmarks.suite.steps import step_gflop
 
-from impasto.bench import reference, steps
-from impasto.bench.steps import step_gflop
 from impasto.config.settings import Settings
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, style_targets

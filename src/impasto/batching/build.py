@@ -13,8 +13,8 @@ from impasto.batching.tasks import Source, Task, identify
 from impasto.config.initialization import parse_start
 from impasto.config.settings import MODES, Mode, Runtime, Settings, make_settings
 from impasto.config.validation import check
+from impasto.config.words import words_of
 from impasto.errors import ImpastoError, SettingsError
-from impasto.frontends.options import words_of
 from impasto.output.options import Finish
 from impasto.weights import download
 

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from typing import Any
+import types
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
 
-from impasto.errors import SettingsError
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from impasto.errors import SettingsError, one_line
 
 
 def vary(words: Sequence[str]) -> list[dict[str, Any]]:
@@ -37,3 +42,68 @@ def vary(words: Sequence[str]) -> list[dict[str, Any]]:
     return [
         dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())
     ]
+
+
+_METAVARS: dict[Any, str] = {Path: "FILE", int: "N", float: "X", str: "TEXT"}
+
+
+def assignments(words: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
+    """Read words such as ``size=2048`` as fields of ``model``, which checks their values.
+
+    Raises:
+        SettingsError: a word that is not NAME=VALUE.
+    """
+    given: dict[str, Any] = {}
+    for word in words:
+        flag, equals, value = word.partition("=")
+        name = flag.strip().replace("-", "_")
+        if not (name and equals):
+            raise SettingsError(
+                f"expected NAME=VALUE, got {one_line(repr(word))}; such as size=2048"
+            )
+        given[name] = _split(model, name, value)
+    return given
+
+
+def words_of(
+    model: type[BaseModel], given: Mapping[str, Any], *, also: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Take from ``given`` the fields of ``model``, and those named ``also``.
+
+    A word for a field that holds several values is parted at its commas, as on the command line.
+    """
+    return {
+        name: _split(model, name, value) if isinstance(value, str) else value
+        for name, value in given.items()
+        if name in model.model_fields or name in also
+    }
+
+
+def _split(model: type[BaseModel], name: str, value: str) -> str | list[str]:
+    field = model.model_fields.get(name)
+    if field is None or get_origin(_type_of(field)[0]) is not list:
+        return value
+    return [value] if _extra(field).get("whole") else value.split(",")
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    return field.json_schema_extra or {}  # type: ignore[return-value]
+
+
+def _type_of(field: FieldInfo) -> tuple[Any, str | None]:
+    """Choose what the command line passes on, and what stands for it in the help."""
+    kind = _without_none(field.annotation)
+    if kind is bool:
+        return bool, None
+    if get_origin(kind) is Literal:
+        return str, "|".join(map(str, get_args(kind)))
+    if kind in _METAVARS:
+        return str, _METAVARS[kind]
+    # Layers with weights, or a list of numbers: words, separated by commas or repeated.
+    return list[str], "NAME[=WEIGHT],..." if get_origin(kind) is dict else "X,..."
+
+
+def _without_none(annotation: Any) -> Any:
+    if get_origin(annotation) in (Union, types.UnionType):
+        (annotation,) = [part for part in get_args(annotation) if part is not type(None)]
+    return annotation

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from impasto import api
 from impasto.config.settings import MODES, Mode, Settings
 from impasto.errors import Diverged, MissingPackageError, OutOfMemoryError, SettingsError
-from impasto.frontends.jupyter import Live, cell_number, in_notebook
 from impasto.images import samples
 from impasto.job.history import load_matplotlib
 from impasto.job.job import ImageSource, Job
 from impasto.job.result import Result, Step
+from impasto.notebook.display import Live, cell_number, in_notebook
 from impasto.output.options import Delivery
 from impasto.output.progress import Display, make_display
 from impasto.output.writer import Files

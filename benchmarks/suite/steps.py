@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from impasto.bench import machine, reference
+from benchmarks.suite import machine, reference
+
 from impasto.config.networks import architecture, deepest
 from impasto.config.settings import Settings
 from impasto.losses.objective import Objective

@@ -1,6 +1,6 @@
 """What impasto is compared with: plain autograd, and the notebook that it replaces.
 
-The notebook, as a process of its own: ``python -m impasto.bench.reference CONTENT STYLE
+The notebook, as a process of its own: ``python -m benchmarks.suite.reference CONTENT STYLE
 --size 512 --steps 5``. Its weights are random, for only its time is asked for.
 """
 

@@ -12,8 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from impasto.bench.reference import STEPS
+from benchmarks.suite.reference import STEPS
+
 from impasto.errors import ImpastoError
+
+# Where Python finds the notebook as a module.
+_ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -74,19 +78,26 @@ def measure_runs(
 
 def _notebook_s(content: Path, style: Path, size_px: int, steps: int, folder: str) -> float:
     words = [
-        *("-m", "impasto.bench.reference", str(content), str(style), "--size", str(size_px)),
-        *("--steps", str(steps), "--output", str(Path(folder, "notebook.png"))),
+        *("-m", "benchmarks.suite.reference", str(content.resolve()), str(style.resolve())),
+        *(
+            "--size",
+            str(size_px),
+            "--steps",
+            str(steps),
+            "--output",
+            str(Path(folder, "notebook.png")),
+        ),
     ]
-    time_s, printed = _time_process(words)
+    time_s, printed = _time_process(words, _ROOT)
     steps_s: list[float] = json.loads(printed)["steps_s"]
     # The first step warms up; the optimiser's later ones cost no less than those measured.
     each_s = statistics.median(steps_s[1:] or steps_s)
     return time_s + each_s * max(0, STEPS - len(steps_s))
 
 
-def _time_process(words: list[str]) -> tuple[float, str]:
+def _time_process(words: list[str], folder: Path | None = None) -> tuple[float, str]:
     began_s = time.perf_counter()
-    finished = subprocess.run([sys.executable, *words], capture_output=True, text=True)
+    finished = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=folder)
     time_s = time.perf_counter() - began_s
     if finished.returncode != 0:
         said = finished.stderr.strip().splitlines()[-1:] or ["nothing"]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import Field
 
+from impasto.cli.options import with_options
 from impasto.config.settings import Runtime, Settings
 from impasto.config.validation import Options
 from impasto.config.words import vary as vary_options
 from impasto.errors import SettingsError
-from impasto.frontends.options import with_options
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,6 +47,11 @@ class _Cell:
 
     job: Job
     label: str
+
+
+def register(app: typer.Typer) -> None:
+    """Give ``app`` the command."""
+    app.command("sheet")(paint_sheet)
 
 
 @with_options({"Output": Sheet, "The picture": Settings, "Where and how": Runtime})

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 from pydantic import Field
 
+from impasto.cli.options import add_modes
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import Options
-from impasto.frontends.options import add_modes
 from impasto.output.progress import clock
 
 if TYPE_CHECKING:
@@ -27,10 +27,21 @@ class Showing(Options):
     )
 
 
-app = typer.Typer(
-    help="Say how a picture would be painted, in what memory and time; paint nothing.",
-    no_args_is_help=True,
-)
+def register(app: typer.Typer) -> None:
+    """Give ``app`` the command, with one of its own for each mode."""
+    own = typer.Typer(
+        help="Say how a picture would be painted, in what memory and time; paint nothing.",
+        no_args_is_help=True,
+    )
+    add_modes(
+        own,
+        {"Output": Showing, "The picture": Settings, "Where and how": Runtime},
+        _show,
+        transfer="Plan to repaint the photograph CONTENT in the manner of the paintings STYLE.",
+        content="Plan to rebuild IMAGE from noise.",
+        style="Plan to paint from noise the texture of the paintings IMAGE.",
+    )
+    app.add_typer(own, name="plan")
 
 
 def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
@@ -40,10 +51,10 @@ def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list
     json_lines = options.pop("json_lines", False)
     job = api.make_job(mode, content, styles, **options)
     found = estimate(job)
-    rows = [_row(prospect) for prospect in found]
+    rows = [_row(size) for size in found]
     total = {
-        "time_s": sum(prospect.time_s for prospect in found),
-        "peak_bytes": max(prospect.way.peak_bytes for prospect in found),
+        "time_s": sum(size.time_s for size in found),
+        "peak_bytes": max(size.way.peak_bytes for size in found),
     }
     if json_lines:
         for row in rows:
@@ -51,15 +62,15 @@ def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list
         typer.echo(json.dumps({"event": "total", **total}))
     else:
         _print_table(rows, total)
-    for told in dict.fromkeys(prospect.shortage for prospect in found[-1:] if prospect.shortage):
+    for told in dict.fromkeys(size.shortage for size in found[-1:] if size.shortage):
         if json_lines:
             typer.echo(json.dumps({"event": "message", "text": told}))
         else:
             typer.echo(told)
 
 
-def _row(prospect: ScaleEstimate) -> dict[str, Any]:
-    scale, way = prospect.scale, prospect.way
+def _row(size: ScaleEstimate) -> dict[str, Any]:
+    scale, way = size.scale, size.way
     return {
         "width_px": scale.width_px,
         "height_px": scale.height_px,
@@ -70,8 +81,8 @@ def _row(prospect: ScaleEstimate) -> dict[str, Any]:
         "history_bits": 32 if way.history_dtype is None else 8 * way.history_dtype.itemsize,
         "content_kept": way.keep_content,
         "peak_bytes": way.peak_bytes,
-        "step_s": prospect.step_s,
-        "time_s": prospect.time_s,
+        "step_s": size.step_s,
+        "time_s": size.time_s,
     }
 
 
@@ -99,13 +110,3 @@ def _print_table(rows: list[dict[str, Any]], total: dict[str, Any]) -> None:
             clock(row["time_s"]),
         )
     Console().print(table)
-
-
-add_modes(
-    app,
-    {"Output": Showing, "The picture": Settings, "Where and how": Runtime},
-    _show,
-    transfer="Plan to repaint the photograph CONTENT in the manner of the paintings STYLE.",
-    content="Plan to rebuild IMAGE from noise.",
-    style="Plan to paint from noise the texture of the paintings IMAGE.",
-)

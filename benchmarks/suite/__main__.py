@@ -1,17 +1,19 @@
-"""``impasto bench``: measurements as a table on the screen, and as JSON."""
+"""``python -m benchmarks.suite``: measurements as a table on the screen, and as JSON."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
 
+from impasto.compute import host
 from impasto.config.settings import make_runtime
-from impasto.errors import SettingsError
+from impasto.errors import ImpastoError, SettingsError
 from impasto.images import samples
 
 if TYPE_CHECKING:
@@ -56,7 +58,7 @@ def step(
     report: Report = None,
 ) -> None:
     """Time one step, loss and gradient, as a share of the machine's best matrix product."""
-    from impasto.bench import steps
+    from benchmarks.suite import steps
 
     plans = _plans(device, precisions)
     wanted = _numbers("sizes", sizes, int, at_least=16)
@@ -75,15 +77,15 @@ def scaling(
     report: Report = None,
 ) -> None:
     """Time a step and megapixel as the picture grows, held whole in memory."""
-    from impasto.bench import steps
+    from benchmarks.suite import steps
 
     plans = _plans(device, precisions)
     wanted = _numbers("megapixels", megapixels, float, at_least=0.0003)
     _report("scaling", steps.measure_growth(plans, wanted, repeats=repeats), plans, report)
 
 
-@app.command()
-def run(
+@app.command("run")
+def paint(
     sizes: Sizes = "256,512,1024",
     content: Annotated[
         Path | None, typer.Option("--content", help="The photograph; a bundled one by default.")
@@ -106,7 +108,7 @@ def run(
     report: Report = None,
 ) -> None:
     """Time the default painting from process start to file, beside the notebook's 1000 steps."""
-    from impasto.bench import runs
+    from benchmarks.suite import runs
 
     options = {"--weights": weights, "--iterations": iterations}
     rows = runs.measure_runs(
@@ -155,7 +157,7 @@ def _numbers(
 
 def _report(name: str, rows: Iterable[Any], plans: dict[str, Plan], report: Path | None) -> None:
     """Show each row as soon as it is measured, and write all of them to ``report``."""
-    from impasto.bench import machine
+    from benchmarks.suite import machine
 
     about = machine.describe(next(iter(plans.values())).device)
     typer.echo(
@@ -195,3 +197,22 @@ def _cell(name: str, value: Any) -> str:
     if name.startswith("share"):
         return f"{value:.0%}"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def run(words: Sequence[str] | None = None) -> NoReturn:
+    """Run the measurements that ``words`` name, and end the process.
+
+    Args:
+        words: what follows ``python -m benchmarks.suite``; this process's own if absent.
+    """
+    if words is None:
+        host.make_own()
+    try:
+        sys.exit(app(words, prog_name="python -m benchmarks.suite"))
+    except ImpastoError as error:
+        typer.echo(f"benchmarks: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,20 +1,33 @@
-"""A recipe and the pictures it names become a Job again."""
+"""``impasto recipe`` and ``impasto replay``: how a picture was made, and to make it again."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from impasto.cli.commands.paint import display_of, paint, take_delivery
+from impasto.cli.options import with_options
 from impasto.config.settings import BESIDE_FEATURES, Runtime, Settings, overlay
 from impasto.config.validation import check
-from impasto.errors import SettingsError
-from impasto.frontends.options import assignments
+from impasto.config.words import assignments
+from impasto.errors import (
+    SettingsError,
+)
 from impasto.job.job import Job, Region
+from impasto.output.options import Delivery
 
 if TYPE_CHECKING:
     from impasto.images.picture import Picture
     from impasto.job.recipe import Input, Recipe, RegionInput
     from impasto.weights.download import Progress
+
+
+def register(app: typer.Typer) -> None:
+    """Give ``app`` the commands."""
+    app.command("recipe")(show_recipe)
+    app.command("replay")(replay_picture)
 
 
 def make_job(
@@ -164,3 +177,69 @@ def _check_weights(recipe: Recipe, job: Job, progress: Progress | None) -> None:
             f"{recipe.weights_sha256}, got {found}; give that file with --weights, or add "
             "--other-inputs"
         )
+
+
+def show_recipe(
+    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="What impasto painted.")],
+) -> None:
+    """Print as JSON how PICTURE was made."""
+    from impasto.job import recipe
+
+    typer.echo(recipe.read(picture).text(indent=2))
+
+
+@with_options({"Output": Delivery, "Where and how": Runtime})
+def replay_picture(
+    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="What impasto painted.")],
+    content: Annotated[
+        str | None, typer.Option("--content", metavar="FILE", help="Its content picture.")
+    ] = None,
+    styles: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--style", metavar="FILE", help="Its style picture; once for each, in their order."
+        ),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="FILE", help="The picture it started from, if one."),
+    ] = None,
+    regions: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--region",
+            metavar="MASK:STYLE[:MASK]",
+            help="A region's pictures; once for each, in their order.",
+        ),
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, such as size=2048."),
+    ] = None,
+    other_inputs: Annotated[
+        bool,
+        typer.Option("--other-inputs", help="Take other pictures or weights than the recipe's."),
+    ] = False,
+    **options: Any,
+) -> None:
+    """Paint PICTURE again, by the recipe in it, from the same pictures."""
+    from impasto.cli.commands import replay
+    from impasto.job import recipe
+
+    made = recipe.read(picture)
+    delivery = take_delivery(options)
+    with display_of(delivery) as display:
+        job = replay.make_job(
+            made,
+            content=content,
+            styles=styles or [],
+            start=start,
+            regions=regions or [],
+            changes=changes or [],
+            runtime=options,
+            other_inputs=other_inputs,
+            progress=display.progress,
+        )
+        if told := replay.differences(made):
+            display.message(told)
+    paint(job, delivery)

@@ -13,10 +13,10 @@ import typer
 from pydantic import Field
 
 from impasto import files
+from impasto.cli.options import with_options
 from impasto.config.settings import Runtime
 from impasto.config.validation import Options, check
 from impasto.errors import MissingPackageError, OutputError
-from impasto.frontends.options import with_options
 
 _TOKEN_VARIABLE = "IMPASTO_STUDIO_TOKEN"  # noqa: S105 - its name, not its value
 
@@ -45,8 +45,8 @@ class Serving(Options):
     )
 
 
-def add_studio(app: typer.Typer) -> None:
-    """Give ``app`` the command ``studio``."""
+def register(app: typer.Typer) -> None:
+    """Give ``app`` the command."""
 
     @app.command("studio")
     @with_options({"The studio": Serving, "Where and how": Runtime})

@@ -18,11 +18,11 @@ from impasto.batching.process_pool import LocalProcesses
 from impasto.batching.progress import Show, make_show
 from impasto.batching.runner import run
 from impasto.batching.tasks import Task
+from impasto.cli.options import with_options
 from impasto.config import words
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import Options, check
 from impasto.errors import ImageError, SettingsError
-from impasto.frontends.options import with_options
 from impasto.output.options import Finish
 
 JOURNAL, SHEET = "journal.jsonl", "contact-sheet.jpg"
@@ -74,6 +74,11 @@ class Batch(Options):
     quiet: bool = Field(
         default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
     )
+
+
+def register(app: typer.Typer) -> None:
+    """Give ``app`` the command."""
+    app.command("batch")(paint_many)
 
 
 @with_options(

@@ -10,6 +10,11 @@ import typer
 from impasto.config.presets import PRESETS
 
 
+def register(app: typer.Typer) -> None:
+    """Give ``app`` the command."""
+    app.command("presets")(show_presets)
+
+
 def show_presets(
     json_lines: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each preset.")

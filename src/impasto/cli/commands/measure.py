@@ -18,6 +18,11 @@ _TOLD = {
 }
 
 
+def register(app: typer.Typer) -> None:
+    """Give ``app`` the command."""
+    app.command("measure")(measure_picture)
+
+
 def measure_picture(
     result: Annotated[str, typer.Argument(metavar="RESULT", help="The picture to measure.")],
     content: Annotated[

@@ -1,0 +1,84 @@
+"""The command: words on a line become a Job, and its Steps a picture.
+
+Exit codes: 0 done; 2 the user's input or options; 1 anything else; 130 interrupted and 143
+terminated, with the best picture so far written.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from impasto import __version__
+from impasto.cli.commands import (
+    batch,
+    measure,
+    paint,
+    plan,
+    presets,
+    replay,
+    sheet,
+    studio,
+    weights,
+)
+from impasto.cli.interrupts import STOPS, Stopped, stop
+from impasto.compute import host
+from impasto.errors import Diverged, ImpastoError, LostRankError, OutOfMemoryError, OutputError
+
+app = typer.Typer(
+    help="Repaint a photograph in the manner of a painting.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for command in (paint, sheet, batch, studio, plan, replay, measure, presets, weights):
+    command.register(app)
+
+# Typer has its own copy of click, or uses click itself, depending on its release.
+_UsageError: Any = typer.BadParameter.__base__
+_NOT_THE_USERS = (Diverged, LostRankError, OutOfMemoryError, OutputError)
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"impasto {__version__}")
+        raise typer.Exit
+
+
+def run(words: Sequence[str] | None = None) -> NoReturn:
+    """Run the command, and end the process with its exit code.
+
+    Args:
+        words: what follows ``impasto`` on the line; this process's own if absent.
+    """
+    if words is None:
+        host.make_own()
+    for number in STOPS:
+        # Where it is ignored already, nohup or a script's background job meant that.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, stop)
+    try:
+        sys.exit(app(words, standalone_mode=False))
+    except Stopped as stopped:
+        sys.exit(128 + stopped.number)
+    except _UsageError as error:
+        # A command without any words has shown its help instead of a message.
+        if message := error.format_message():
+            command = error.ctx.command_path if error.ctx else "impasto"
+            _complain(f"{message} ({command} --help lists what there is)")
+        sys.exit(2)
+    except ImpastoError as error:
+        _complain(str(error))
+        sys.exit(1 if isinstance(error, _NOT_THE_USERS) else 2)
+
+
+def _complain(message: str) -> None:
+    typer.echo(f"impasto: {message}", err=True)

@@ -1,0 +1,106 @@
+"""The commands `transfer`, `content` and `style`: paint one picture and write it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+
+from impasto.cli.interrupts import Stopped, ignore_stops
+from impasto.cli.options import add_modes
+from impasto.compute import host
+from impasto.config.settings import Mode, Runtime, Settings
+from impasto.config.validation import check
+from impasto.errors import Diverged, LostRankError, OutOfMemoryError
+from impasto.job.job import Job
+from impasto.job.result import Result, Step
+from impasto.output.options import Delivery
+from impasto.output.progress import Display, make_display
+from impasto.output.writer import Files
+
+
+def register(app: typer.Typer) -> None:
+    """Give ``app`` the commands."""
+    add_modes(
+        app,
+        {"Output": Delivery, "The picture": Settings, "Where and how": Runtime},
+        _paint_new,
+        transfer="Repaint the photograph CONTENT in the manner of the paintings STYLE.",
+        content="Rebuild IMAGE from noise, to see what the content layers keep of it.",
+        style="Paint from noise the texture that the network sees in the paintings IMAGE.",
+    )
+
+
+def _paint_new(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
+    from impasto import api
+
+    delivery = take_delivery(options)
+    paint(api.make_job(mode, content, styles, **options), delivery)
+
+
+def take_delivery(options: dict[str, Any]) -> Delivery:
+    """Take out of ``options`` what a Delivery holds."""
+    chosen = {name: options.pop(name) for name in Delivery.model_fields if name in options}
+    return check(Delivery, chosen)
+
+
+def display_of(delivery: Delivery) -> Display:
+    """Return the display that these options ask for."""
+    return make_display(quiet=delivery.quiet, json_lines=delivery.json_lines)
+
+
+def paint(job: Job, delivery: Delivery) -> None:
+    """Paint; where torchrun has started several processes, together with them."""
+    from impasto import api
+    from impasto.compute import distributed
+
+    host.settle()
+    with distributed.joined() as ranks:
+        if ranks.rank == 0:
+            _paint_and_deliver(job, delivery)
+        else:
+            resume = delivery.keeper(lambda told: None).load() if delivery.resume else None
+            api.paint(job, resume=resume)
+
+
+def _paint_and_deliver(job: Job, delivery: Delivery) -> None:
+    """Paint, show, and write; whatever ends the painting early, the best picture is kept."""
+    from impasto import api
+
+    files = Files(delivery, job.settings.size)
+    last: Step | None = None
+
+    def on_step(step: Step) -> None:
+        nonlocal last
+        last = step
+        display.step(step)
+        if told := files.step(step):
+            display.message(told)
+
+    display = display_of(delivery)
+    keeper = delivery.keeper(display.message)
+    resume = keeper.load() if delivery.resume else None
+    if delivery.resume and resume is None:
+        display.message(f"no checkpoint {str(keeper.path)!r}: the painting starts afresh")
+    try:
+        with display:
+            result = api.paint(
+                job, on_step, progress=display.progress, resume=resume, keeper=keeper
+            )
+        _deliver(result, files, display)
+    except (Stopped, Diverged, LostRankError, OutOfMemoryError) as ended:
+        # torchrun ends all processes when it has lost one: the picture comes first.
+        ignore_stops()
+        if isinstance(ended, Diverged):
+            keeper.remove()  # from there it would diverge again
+        if last is not None:
+            more = ", and --resume goes on from there" if keeper.path.exists() else ""
+            display.message(f"stopped early: the best picture so far is kept{more}")
+            _deliver(last.result(), files, display)
+        raise
+    keeper.remove()
+
+
+def _deliver(result: Result, files: Files, display: Display) -> None:
+    ignore_stops()
+    display.saved(result, files.finish(result))

@@ -1,1 +1,0 @@
-"""Each front end turns input into a Job and shows its Steps; none knows a network or a loss."""

@@ -1,0 +1,1 @@
+"""Impasto in a notebook."""

@@ -21,7 +21,7 @@ from impasto import api, images, metrics, models, weights
 from impasto.compute.host import keep_pages
 from impasto.config.presets import PRESETS
 from impasto.engine import inputs
-from impasto.engine.cache import Reuse
+from impasto.engine.cache import Cache
 from impasto.images import samples
 from impasto.images.contact_sheet import contact_sheet
 from impasto.job.job import Job
@@ -88,7 +88,7 @@ class Painter:
     """Paints and measures; what one picture has loaded serves the next."""
 
     def __init__(self) -> None:
-        self._reuse = Reuse()
+        self._reuse = Cache()
         self._heads = weights.load_heads()
         self._judge = models.load("vgg16")
 
@@ -174,7 +174,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         by_variant.setdefault(row["variant"], []).append(row)
     ours = {row["pair"]: row for row in by_variant.get("default", [])}
-    names = [field.name for field in dataclasses.fields(metrics.Measures)]
+    names = [field.name for field in dataclasses.fields(metrics.Metrics)]
     print(f"| variant | pairs | time | {' | '.join(names)} | beats the default on both |")
     print("|---" * (len(names) + 4) + "|")
     for variant, own in by_variant.items():

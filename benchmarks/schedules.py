@@ -68,7 +68,7 @@ CANDIDATES = {
 }
 
 
-class Metric:
+class Preconditioner:
     """L-BFGS as the package has it, that may begin with curvature, and in a metric of its own.
 
     The inverse curvature that the recursion starts from, a multiple of one, becomes a
@@ -88,7 +88,7 @@ class Metric:
             frequency = (rows**2 + columns**2).sqrt().clamp_min(1 / max(shape[-2:]))
             self._filter = (frequency / 0.5) ** -exponent
 
-    def begin(self, last: Metric, carry: str) -> None:
+    def begin(self, last: Preconditioner, carry: str) -> None:
         """Take over what was learnt at the size before."""
         # The objective is a mean over positions: a pixel's gradient falls as their number
         # grows, and so does the curvature.
@@ -147,7 +147,7 @@ class Metric:
         spectrum = torch.fft.rfft2(q.view(self._shape)) * self._filter
         return torch.fft.irfft2(spectrum, s=self._shape[-2:]).flatten()
 
-    def _resample(self, vector: Tensor, last: Metric) -> Tensor:
+    def _resample(self, vector: Tensor, last: Preconditioner) -> Tensor:
         picture = vector.view(last._shape)
         return torch.nn.functional.interpolate(
             picture, size=self._shape[-2:], mode="bilinear", align_corners=False
@@ -184,7 +184,7 @@ class Painting:
             objective = self._objective(self.network, scale)
             previous, optimiser = (
                 optimiser,
-                Metric(candidate.history, candidate.metric, image.shape),
+                Preconditioner(candidate.history, candidate.metric, image.shape),
             )
             if previous is not None and candidate.carry != "nothing":
                 optimiser.begin(previous, candidate.carry)
@@ -205,7 +205,7 @@ class Painting:
     def _judge(self, image: Tensor) -> float:
         return self.judge.evaluate(image.clamp(0, 1)).values()["total"]
 
-    def _objective(self, net: models.Network, scale: Scale) -> Objective:
+    def _objective(self, net: models.VGGFeatures, scale: Scale) -> Objective:
         assert self.given.content is not None
         content = images.resize(self.given.content.pixels, scale.height_px, scale.width_px)
         styles = [
@@ -233,7 +233,7 @@ class Painting:
             content, colour.colours([style.pixels for style in self.given.styles], shares)
         )
 
-    def _load(self, dtype: torch.dtype) -> models.Network:
+    def _load(self, dtype: torch.dtype) -> models.VGGFeatures:
         settings, runtime = self.given.settings, self.job.runtime
         return models.load(
             settings.network,
@@ -246,7 +246,7 @@ class Painting:
 
 
 def descend(
-    objective: Objective, optimiser: Metric, image: Tensor, iterations: int
+    objective: Objective, optimiser: Preconditioner, image: Tensor, iterations: int
 ) -> Iterator[tuple[int, Tensor, float]]:
     """Yield the count, the best image so far, and the seconds of each step."""
     best, least = image, math.inf

@@ -20,7 +20,7 @@ from benchmarks.suite import machine
 
 from impasto.api import make_job, paint
 from impasto.compute.device import choose_device
-from impasto.engine.cache import Reuse
+from impasto.engine.cache import Cache
 from impasto.images import samples
 
 KEPT = ("network", "weights_sha256")
@@ -56,15 +56,15 @@ def main() -> None:
         given.json.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
 
 
-class NetworkOnly(Reuse):
+class NetworkOnly(Cache):
     """Remembers networks and nothing of the pictures."""
 
-    def recall(self, kind: str, made_from: Sequence[Any], make: Callable[[], Any]) -> Any:
+    def get_or_compute(self, kind: str, made_from: Sequence[Any], make: Callable[[], Any]) -> Any:
         """Return the network made before, and anything else anew."""
-        return super().recall(kind, made_from, make) if kind in KEPT else make()
+        return super().get_or_compute(kind, made_from, make) if kind in KEPT else make()
 
 
-def painted(content: str, style: str, reuse: Reuse, **options: Any) -> tuple[dict[str, Any], Any]:
+def painted(content: str, style: str, reuse: Cache, **options: Any) -> tuple[dict[str, Any], Any]:
     """Paint a pair of the gallery's, and say how long it took."""
     job = make_job(
         "style_transfer", samples.path("content", content), samples.path("style", style), **options

@@ -69,7 +69,7 @@ def small_network(small_parameters):
     """``small_network(name, dtype=, pooling=, padding=, device=)``: a VGG of few channels."""
 
     def make(name="vgg16", *, dtype=torch.float64, **options):
-        return models.Network(small_parameters[name], name, dtype=dtype, **options)
+        return models.VGGFeatures(small_parameters[name], name, dtype=dtype, **options)
 
     return make
 

@@ -17,7 +17,7 @@ from impasto.errors import ImpastoError, SettingsError
 from impasto.images import samples
 
 if TYPE_CHECKING:
-    from impasto.planning.plan import Plan
+    from impasto.planning.plan import ComputePlan
 
 app = typer.Typer(
     help="Measure this machine: a step, a whole painting, growth with the picture.",
@@ -126,7 +126,7 @@ def paint(
     _report("run", rows, _plans("auto", "auto"), report)
 
 
-def _plans(device: str, precisions: str | None) -> dict[str, Plan]:
+def _plans(device: str, precisions: str | None) -> dict[str, ComputePlan]:
     """Read the names of precisions; what is native is taken if none is named."""
     from impasto.compute.device import choose_device, has_native_bfloat16
     from impasto.planning.plan import make_plan
@@ -155,7 +155,9 @@ def _numbers(
     return numbers
 
 
-def _report(name: str, rows: Iterable[Any], plans: dict[str, Plan], report: Path | None) -> None:
+def _report(
+    name: str, rows: Iterable[Any], plans: dict[str, ComputePlan], report: Path | None
+) -> None:
     """Show each row as soon as it is measured, and write all of them to ``report``."""
     from benchmarks.suite import machine
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 import impasto
-from impasto.planning.plan import Plan
+from impasto.planning.plan import ComputePlan
 from impasto.planning.synthetic import fastest_s
 
 # Square products, of which the best is the peak: small ones suit the caches, large ones
@@ -34,7 +34,7 @@ def describe(device: torch.device) -> dict[str, Any]:
     }
 
 
-def matmul_peak(plan: Plan, *, repeats: int = 3) -> float:
+def matmul_peak(plan: ComputePlan, *, repeats: int = 3) -> float:
     """Return the most FLOP/s that a square product reaches in the plan's type and device.
 
     Float32 is multiplied at precision ``highest``, torch's default.

@@ -21,7 +21,7 @@ from impasto import images
 from impasto.config.networks import architecture
 from impasto.config.settings import Settings
 from impasto.models.conv import MEAN, STD
-from impasto.planning.plan import Plan
+from impasto.planning.plan import ComputePlan
 from impasto.planning.synthetic import seeded_parameters, seeded_picture
 
 # The notebook's numbers.
@@ -57,7 +57,7 @@ class PlainStep:
     """The default painting's step by plain autograd, in the plan's type and device."""
 
     def __init__(
-        self, parameters: dict[str, Tensor], plan: Plan, settings: Settings, size_px: int
+        self, parameters: dict[str, Tensor], plan: ComputePlan, settings: Settings, size_px: int
     ) -> None:
         self._network = settings.network
         self._parameters = {

@@ -12,8 +12,8 @@ from impasto.config.networks import architecture, deepest
 from impasto.config.settings import Settings
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_targets
-from impasto.models.vgg import Network
-from impasto.planning.plan import Plan
+from impasto.models.vgg import VGGFeatures
+from impasto.planning.plan import ComputePlan
 from impasto.planning.synthetic import fastest_s, seeded_network, seeded_parameters, seeded_picture
 
 
@@ -47,7 +47,7 @@ class Growth:
 
 
 def measure_steps(
-    plans: dict[str, Plan], sizes_px: list[int], *, repeats: int = 3, plain: bool = True
+    plans: dict[str, ComputePlan], sizes_px: list[int], *, repeats: int = 3, plain: bool = True
 ) -> Iterator[StepTime]:
     """Time a step at each size under each plan, beside plain autograd and the matmul peak.
 
@@ -83,7 +83,7 @@ def measure_steps(
 
 
 def measure_growth(
-    plans: dict[str, Plan], megapixels: list[float], *, repeats: int = 3
+    plans: dict[str, ComputePlan], megapixels: list[float], *, repeats: int = 3
 ) -> Iterator[Growth]:
     """Time a step on square pictures of so many megapixels, each held whole."""
     settings = Settings()
@@ -114,7 +114,7 @@ def step_gflop(network: str, layers: list[str], height_px: int, width_px: int) -
 
 
 def _time_step(
-    network: Network, plan: Plan, settings: Settings, size_px: int, repeats: int
+    network: VGGFeatures, plan: ComputePlan, settings: Settings, size_px: int, repeats: int
 ) -> float:
     content, style, image = (
         seeded_picture(size_px, size_px, seed).to(plan.device) for seed in range(3)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.config.settings import Mode, Runtime, Settings, make_runtime, make_settings
-from impasto.engine.cache import Reuse
+from impasto.engine.cache import Cache
 from impasto.engine.checkpoint import Checkpoint, Keeper
 from impasto.engine.painting import iterate
 from impasto.errors import Diverged
@@ -138,7 +138,7 @@ def paint(
     on_step: Callable[[Step], object] | None = None,
     *,
     progress: Progress | None = None,
-    reuse: Reuse | None = None,
+    reuse: Cache | None = None,
     resume: Checkpoint | None = None,
     keeper: Keeper | None = None,
 ) -> Result:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from impasto import images, losses
 from impasto.images import colour
-from impasto.models.vgg import Network
+from impasto.models.vgg import VGGFeatures
 
 # Layers between those that the defaults optimise.
 STYLE_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3")
@@ -31,7 +31,7 @@ _LEAST_CONTRAST = 0.01 / 255
 
 
 @dataclass(frozen=True)
-class Measures:
+class Metrics:
     """What was measured of a result.
 
     Attributes:
@@ -54,8 +54,8 @@ class Measures:
 
 
 def measure(
-    result: Tensor, content: Tensor, style: Tensor, network: Network, heads: dict[str, Tensor]
-) -> Measures:
+    result: Tensor, content: Tensor, style: Tensor, network: VGGFeatures, heads: dict[str, Tensor]
+) -> Metrics:
     """Measure ``result`` beside the pictures that it was painted from.
 
     Args:
@@ -69,7 +69,7 @@ def measure(
     content = images.resize(content, *size_px)
     style = images.resize(style, *images.fit(style.shape[-2], style.shape[-1], max(size_px)))
     with torch.no_grad():
-        return Measures(
+        return Metrics(
             content_lpips=lpips(result, content, network, heads),
             content_ssim=ssim(_luminance(result), _luminance(content)),
             style_layers=style_distance(result, style, network),
@@ -79,7 +79,7 @@ def measure(
         )
 
 
-def lpips(first: Tensor, second: Tensor, network: Network, heads: dict[str, Tensor]) -> float:
+def lpips(first: Tensor, second: Tensor, network: VGGFeatures, heads: dict[str, Tensor]) -> float:
     """Return the learned perceptual distance between two pictures of one size.
 
     Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
@@ -123,7 +123,7 @@ def ssim(first: Tensor, second: Tensor) -> float:
     return float(similarity.mean())
 
 
-def style_distance(result: Tensor, style: Tensor, network: Network) -> float:
+def style_distance(result: Tensor, style: Tensor, network: VGGFeatures) -> float:
     """Compare Gram matrices on STYLE_LAYERS; the mean over layers of their relative distance."""
     ours, theirs = (network.features(picture, STYLE_LAYERS) for picture in (result, style))
     return _gram_distance([(ours[layer], theirs[layer]) for layer in STYLE_LAYERS])

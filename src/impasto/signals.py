@@ -10,7 +10,7 @@ _depth = 0
 
 
 @contextmanager
-def whole() -> Iterator[None]:
+def deferred() -> Iterator[None]:
     """Do all of the block, and only then raise what :func:`interrupt` was called with."""
     global _depth
     _depth += 1

@@ -10,7 +10,7 @@ from impasto import api
 from impasto.cli import app
 from impasto.cli.commands import plan, weights
 from impasto.config.settings import Runtime, Settings
-from impasto.output.options import Delivery
+from impasto.output.options import DeliveryOptions
 
 # For each field, what is written on the line, and what it means.
 WORDS = {
@@ -110,7 +110,7 @@ def test_help_fits_the_terminal(impasto, monkeypatch, columns, command):
 def test_help_tells_of_every_option_its_bounds_and_its_default(impasto, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "200")
     shown = " ".join(impasto(command, "--help").out.split())
-    for field in (*Settings.model_fields, *Runtime.model_fields, *Delivery.model_fields):
+    for field in (*Settings.model_fields, *Runtime.model_fields, *DeliveryOptions.model_fields):
         assert f"--{field.replace('_', '-').replace('json-lines', 'json')} " in shown
     assert "in pixels. (at least 16; at most 65536; default 512)" in shown
     assert "(above 0; at most 10; default 0.02)" in shown

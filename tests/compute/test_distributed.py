@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from impasto.compute.distributed import ALONE, Ranks, current, joined
 from impasto.planning import flops
-from impasto.planning.memory_model import Demand
-from impasto.planning.plan import choose_way
+from impasto.planning.memory_model import ScaleWorkload
+from impasto.planning.plan import plan_scale
 
 
 @given(items=st.lists(st.integers()), count=st.integers(1, 9))
@@ -37,15 +37,17 @@ def test_without_torchrun_a_process_is_alone(monkeypatch):
 
 def demand(side_px):
     layers = ("relu4_2", "relu1_1", "relu5_1")
-    return Demand(side_px, side_px, layers, ("relu4_2",), "vgg16", torch.bfloat16, "lbfgs", 30)
+    return ScaleWorkload(
+        side_px, side_px, layers, ("relu4_2",), "vgg16", torch.bfloat16, "lbfgs", 30
+    )
 
 
 @pytest.mark.parametrize("count", [2, 3, 8])
 def test_a_large_picture_is_shared_and_a_small_one_is_not(count):
     ranks = Ranks(0, count)
     large, small = (
-        choose_way(demand(2048), 20, None, ranks),
-        choose_way(demand(128), 20, None, ranks),
+        plan_scale(demand(2048), 20, None, ranks),
+        plan_scale(demand(128), 20, None, ranks),
     )
     assert large.ranks is ranks
     assert (small.ranks, small.tile_px) == (ALONE, None)

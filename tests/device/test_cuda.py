@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from impasto.compute.cuda_graph import Recording
+from impasto.compute.cuda_graph import CudaGraph
 from impasto.config.settings import make_settings
 from impasto.engine import checkpoint
 from impasto.engine.painting import iterate
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_targets
 from impasto.models import pooling as pooling_module
-from impasto.optim.preconditioner import Metric
+from impasto.optim.preconditioner import Preconditioner
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -92,8 +92,8 @@ def test_only_what_stays_on_the_device_and_is_held_whole_is_recorded(
     objective_on, picture, monkeypatch
 ):
     played = []
-    play = Recording.play
-    monkeypatch.setattr(Recording, "play", lambda *given: played.append(given) or play(*given))
+    play = CudaGraph.play
+    monkeypatch.setattr(CudaGraph, "play", lambda *given: played.append(given) or play(*given))
     image = picture(45, 58, seed=8).to(CUDA)
     objective_on(CUDA, statistic="moments").evaluate(image)
     objective_on(CUDA, tile_px=32).evaluate(image)
@@ -113,7 +113,7 @@ def test_tiles_are_exact(objective_on, picture):
 def test_the_metric_is_the_processors():
     values = torch.randn(3 * 31 * 40, generator=torch.Generator().manual_seed(0))
     there = values.to(CUDA)
-    metric, metric_there = (Metric(torch.Size((1, 3, 31, 40))) for _ in range(2))
+    metric, metric_there = (Preconditioner(torch.Size((1, 3, 31, 40))) for _ in range(2))
     metric.apply(values)
     metric_there.apply(there)
     torch.testing.assert_close(there.cpu(), values)

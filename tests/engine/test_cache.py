@@ -8,7 +8,7 @@ import torch
 from impasto import api, models
 from impasto.config.settings import Settings
 from impasto.engine import scale_setup
-from impasto.engine.cache import Reuse
+from impasto.engine.cache import Cache
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def paint(weights_file, picture):
 
 
 def test_the_second_of_two_jobs_loads_and_measures_nothing_and_paints_the_same(paint, made):
-    reuse = Reuse()
+    reuse = Cache()
     first, second, alone = paint(reuse), paint(reuse), paint(None)
     assert made == ["load", "style_targets", "style_targets"] * 2
     assert torch.equal(first.pixels, second.pixels)
@@ -71,7 +71,7 @@ def test_the_second_of_two_jobs_loads_and_measures_nothing_and_paints_the_same(p
     [{"beta": 100}, {"seed": 5}, {"content": 3}, {"optimiser": "adam"}, {"start": "noise"}],
 )
 def test_what_leaves_the_style_alone_lets_it_be_reused(paint, made, option):
-    reuse = Reuse()
+    reuse = Cache()
     paint(reuse)
     made.clear()
     paint(reuse, **option)
@@ -80,7 +80,7 @@ def test_what_leaves_the_style_alone_lets_it_be_reused(paint, made, option):
 
 @pytest.mark.parametrize("option", [{"style": 3}, {"style_layers": "relu1_1"}])
 def test_another_style_is_measured(paint, made, option):
-    reuse = Reuse()
+    reuse = Cache()
     paint(reuse)
     made.clear()
     paint(reuse, **option)
@@ -88,7 +88,7 @@ def test_another_style_is_measured(paint, made, option):
 
 
 def test_another_way_through_the_network_is_another_network(paint, made):
-    reuse = Reuse()
+    reuse = Cache()
     paint(reuse)
     made.clear()
     paint(reuse, pooling="average")
@@ -110,21 +110,21 @@ def test_another_way_through_the_network_is_another_network(paint, made):
     ],
 )
 def test_whatever_differs_is_made_anew(one, other):
-    reuse, made = Reuse(), []
+    reuse, made = Cache(), []
     for place, made_from in enumerate((one, other, one)):
-        reuse.recall("style", [made_from], partial(made.append, place))
+        reuse.get_or_compute("style", [made_from], partial(made.append, place))
     assert made == [0, 1]
 
 
 def test_the_longest_unused_is_forgotten():
-    reuse, calls = Reuse(), []
+    reuse, calls = Cache(), []
     for number in (0, 1, 0, 2, 0, 1):
-        reuse.recall("network", [number], partial(calls.append, number))
+        reuse.get_or_compute("network", [number], partial(calls.append, number))
     assert calls == [0, 1, 2, 1]
 
 
 def test_what_fails_is_tried_again():
-    reuse = Reuse()
+    reuse = Cache()
     with pytest.raises(ZeroDivisionError):
-        reuse.recall("network", [], lambda: 1 / 0)
-    assert reuse.recall("network", [], lambda: 7) == 7
+        reuse.get_or_compute("network", [], lambda: 1 / 0)
+    assert reuse.get_or_compute("network", [], lambda: 7) == 7

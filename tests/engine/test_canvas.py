@@ -16,19 +16,19 @@ def waves(height, width):
 
 def test_a_canvas_that_wraps_is_enlarged_as_its_neighbours_continue_it():
     scale = Scale(48, 80, 0, 1, wraps=True)
-    larger = canvas.bring(waves(32, 48), scale)
+    larger = canvas.resize_canvas(waves(32, 48), scale)
     assert larger.shape == (1, 3, 48, 80)
     torch.testing.assert_close(larger, waves(48, 80), rtol=0, atol=2e-3)
 
 
 def test_without_wrapping_the_border_is_another():
-    larger = canvas.bring(waves(32, 48), Scale(48, 80, 0, 1))
+    larger = canvas.resize_canvas(waves(32, 48), Scale(48, 80, 0, 1))
     assert (larger - waves(48, 80)).abs().max() > 2e-3
 
 
 def test_a_canvas_that_wraps_is_enlarged_alike_wherever_it_begins():
     generator = torch.Generator().manual_seed(0)
     small, scale = torch.rand(1, 3, 32, 48, generator=generator), Scale(64, 96, 0, 1, wraps=True)
-    rolled = canvas.bring(torch.roll(small, (5, 7), (2, 3)), scale)
-    expected = torch.roll(canvas.bring(small, scale), (10, 14), (2, 3))
+    rolled = canvas.resize_canvas(torch.roll(small, (5, 7), (2, 3)), scale)
+    expected = torch.roll(canvas.resize_canvas(small, scale), (10, 14), (2, 3))
     torch.testing.assert_close(rolled, expected, rtol=0, atol=1e-5)

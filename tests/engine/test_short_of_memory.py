@@ -7,7 +7,7 @@ import torch
 
 from impasto.engine import checkpoint
 from impasto.engine.painting import iterate
-from impasto.engine.scale_setup import Preparation
+from impasto.engine.scale_setup import ScaleSetup
 from impasto.errors import OutOfMemoryError
 from impasto.losses.objective import Objective
 
@@ -72,7 +72,7 @@ def test_a_checkpoint_from_after_it_goes_on_as_narrow(job_of, run_out, tmp_path,
 
 
 def test_targets_that_do_not_fit_are_made_in_a_narrower_way(job_of, run_out, paint):
-    run_out(Preparation, "targets", 1)
+    run_out(ScaleSetup, "targets", 1)
     steps, result = paint(job_of())
     assert len(steps) == 12
     assert result.recipe.decisions.budgets[0].after == 0

@@ -9,8 +9,8 @@ from impasto import api, images
 from impasto.config.settings import Settings
 from impasto.engine import inputs
 from impasto.engine import strength as strength_module
-from impasto.engine.cache import Reuse
-from impasto.engine.strength import Balance, balanced, measure
+from impasto.engine.cache import Cache
+from impasto.engine.strength import GradientNorms, balanced, measure
 from impasto.errors import SettingsError
 from impasto.job import recipe
 
@@ -40,13 +40,13 @@ def measured(small_network, job):
 
     def call(**options):
         net = small_network(dtype=torch.float32, padding="replicate")
-        return measure(inputs.read(job(**options)), net, Reuse())
+        return measure(inputs.read(job(**options)), net, Cache())
 
     return call
 
 
 def test_the_balance_is_measured_once_for_a_pair(small_network, job, monkeypatch):
-    net, reuse = small_network(dtype=torch.float32, padding="replicate"), Reuse()
+    net, reuse = small_network(dtype=torch.float32, padding="replicate"), Cache()
     one = measure(inputs.read(job(strength=0.2)), net, reuse)
     monkeypatch.delattr(strength_module, "Objective")
     assert measure(inputs.read(job(strength=0.8, size=36)), net, reuse) is one
@@ -55,7 +55,7 @@ def test_the_balance_is_measured_once_for_a_pair(small_network, job, monkeypatch
 
 
 def test_more_strength_is_less_content_and_no_less_style():
-    balance = Balance(content=3.0, style=0.2)
+    balance = GradientNorms(content=3.0, style=0.2)
     weights = [balance.weights(strength) for strength in (0.1, 0.3, 0.5, 0.8, 1.0)]
     alphas = [alpha for alpha, _ in weights]
     assert alphas == sorted(alphas, reverse=True)
@@ -64,8 +64,8 @@ def test_more_strength_is_less_content_and_no_less_style():
 
 
 def test_the_weights_undo_the_sizes_of_the_gradients():
-    alpha, beta = Balance(content=3.0, style=0.2).weights(0.4)
-    other_alpha, other_beta = Balance(content=6.0, style=0.05).weights(0.4)
+    alpha, beta = GradientNorms(content=3.0, style=0.2).weights(0.4)
+    other_alpha, other_beta = GradientNorms(content=6.0, style=0.05).weights(0.4)
     assert alpha * 3.0 / (beta * 0.2) == pytest.approx(other_alpha * 6.0 / (other_beta * 0.05))
     assert alpha * 3.0 / (beta * 0.2) == pytest.approx(strength_module.ratio(0.4))
 
@@ -132,4 +132,4 @@ def test_of_a_weak_style_the_photograph_s_colours_remain_in_the_start(job):
 
 def test_settings_that_balance_nothing_stay_as_they_are():
     settings = Settings(alpha=1.0, beta=2.0)
-    assert balanced(settings, Balance(1.0, 1.0)) is settings
+    assert balanced(settings, GradientNorms(1.0, 1.0)) is settings

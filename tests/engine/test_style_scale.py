@@ -5,12 +5,12 @@ import torch
 
 from impasto import api, images
 from impasto.engine import inputs
-from impasto.engine.cache import Reuse
-from impasto.engine.scale_setup import Preparation
+from impasto.engine.cache import Cache
+from impasto.engine.scale_setup import ScaleSetup
 from impasto.errors import SettingsError
-from impasto.planning.plan import Way
+from impasto.planning.plan import ScalePlan
 
-WHOLE = Way(None, 1, None, keep_content=True, peak_bytes=0)
+WHOLE = ScalePlan(None, 1, None, cache_content=True, peak_bytes=0)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def targets(picture, small_network):
             **{"size": 64, "style_layers": "relu1_1,relu2_1", **options},
         )
         given = inputs.read(job)
-        preparation = Preparation(given, small_network(dtype=torch.float32), "cpu", Reuse())
+        preparation = ScaleSetup(given, small_network(dtype=torch.float32), "cpu", Cache())
         return preparation.targets(given.scales[-1], WHOLE), given
 
     return compute

@@ -20,7 +20,7 @@ from impasto.config.settings import Settings
 from impasto.engine import checkpoint
 from impasto.errors import CheckpointError, ImageError, WeightsError
 from impasto.job import recipe
-from impasto.job.recipe import Decisions, Input, Inputs, Recipe, Versions
+from impasto.job.recipe import Decisions, Input, InputHashes, Recipe, Versions
 from impasto.weights import formats
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits by /proc")
@@ -272,7 +272,7 @@ def made(**inputs):
         weights_sha256="0" * 64,
         versions=Versions(impasto="1.0\x1b[31m", torch="2.13\n", python="3.12"),
         decisions=Decisions(precision="fp32", device="cpu", threads=1),
-        inputs=Inputs(**inputs),
+        inputs=InputHashes(**inputs),
     )
 
 

@@ -11,7 +11,7 @@ from PIL import ExifTags, Image
 from impasto import images
 from impasto.config.settings import Settings
 from impasto.errors import ImageError, SettingsError
-from impasto.job.history import History
+from impasto.job.history import LossHistory
 from impasto.job.result import Result
 
 # Adobe RGB (1998) as Debian's package of colour profiles has it.
@@ -20,7 +20,7 @@ ADOBE_PROFILE = Path("/usr/share/color/icc/ghostscript/a98.icc")
 
 def result(pixels, alpha=None):
     metadata = {"Software": "impasto", "note": "Öl\n"}
-    return Result(pixels, History(), Settings(), "style", 1.0, metadata=metadata, alpha=alpha)
+    return Result(pixels, LossHistory(), Settings(), "style", 1.0, metadata=metadata, alpha=alpha)
 
 
 def random_pixels(channels=3, height=23, width=17):

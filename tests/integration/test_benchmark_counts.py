@@ -8,9 +8,9 @@ from benchmarks.suite.steps import step_gflop
 from impasto.config.settings import Settings
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, style_targets
-from impasto.models.vgg import Network
+from impasto.models.vgg import VGGFeatures
 from impasto.planning import synthetic
-from impasto.planning.plan import Plan
+from impasto.planning.plan import ComputePlan
 
 CPU = torch.device("cpu")
 
@@ -31,7 +31,7 @@ def test_the_plain_network_is_the_network_by_hand():
     parameters = synthetic.seeded_parameters("vgg16", layers)
     image = synthetic.seeded_picture(20, 24, seed=1)
     plain = reference.plain_features(parameters, "vgg16", image, layers)
-    ours = Network(parameters, "vgg16").features(image, layers)
+    ours = VGGFeatures(parameters, "vgg16").features(image, layers)
     for name in layers:
         torch.testing.assert_close(plain[name], ours[name], rtol=1e-4, atol=1e-4)
 
@@ -42,9 +42,9 @@ def test_the_plain_step_descends_what_ours_does():
     settings = settings.model_copy(update={"padding": "zeros", "total_variation": 0})
     parameters = synthetic.seeded_parameters("vgg16", ["relu1_1"])
     style, image = (synthetic.seeded_picture(16, 16, seed) for seed in (1, 2))
-    plain = reference.PlainStep(parameters, Plan(CPU, torch.float32), settings, 16)
+    plain = reference.PlainStep(parameters, ComputePlan(CPU, torch.float32), settings, 16)
     plain._P = reference.plain_features(parameters, "vgg16", image, ["relu1_1"])
-    network = Network(parameters, "vgg16")
+    network = VGGFeatures(parameters, "vgg16")
     targets = Targets({}, style_targets(network, [style], settings))
     ours = Objective(network, targets, settings).evaluate(image).gradient
     cosine = torch.nn.functional.cosine_similarity(ours.flatten(), plain.run().flatten(), dim=0)
@@ -63,6 +63,6 @@ def test_the_notebook_paints():
 
 
 def test_growth_is_a_time_for_each_megapixel():
-    (row,) = steps.measure_growth({"fp32": Plan(CPU, torch.float32)}, [0.001], repeats=1)
+    (row,) = steps.measure_growth({"fp32": ComputePlan(CPU, torch.float32)}, [0.001], repeats=1)
     assert (row.size_px, row.megapixels) == (32, 32 * 32 / 1e6)
     assert row.s_per_megapixel == row.time_s / row.megapixels

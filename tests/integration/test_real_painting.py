@@ -8,7 +8,7 @@ import torch.nn.functional as F
 import impasto
 from impasto import api, images, metrics, models
 from impasto.engine import inputs
-from impasto.engine.cache import Reuse
+from impasto.engine.cache import Cache
 from impasto.engine.strength import measure
 from impasto.images import samples
 from impasto.optim import adam, registry
@@ -145,7 +145,7 @@ def test_the_same_strength_is_the_same_balance_for_styles_that_pull_unlike():
     for name in ("glass", "nocturne"):
         job = api.make_job("style_transfer", PHOTOGRAPH, samples.path("style", name), offline=True)
         net = models.load("vgg16", padding="replicate", offline=True)
-        balances[name] = measure(inputs.read(job), net, Reuse())
+        balances[name] = measure(inputs.read(job), net, Cache())
     alphas = {name: balance.weights(0.5)[0] for name, balance in balances.items()}
     assert alphas["glass"] > 1.5 * alphas["nocturne"]
     assert alphas["glass"] > 5

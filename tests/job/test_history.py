@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from impasto.errors import MissingPackageError
-from impasto.job.history import History
+from impasto.job.history import LossHistory
 
 ROWS = [
     {"scale": 0, "size_px": 32, "step": 1, "time_s": 0.1, "style:relu1_1": 5.0, "total": 8.0},
@@ -16,15 +16,15 @@ ROWS = [
 
 @pytest.fixture
 def history():
-    return History(ROWS)
+    return LossHistory(ROWS)
 
 
 def test_a_history_is_a_sequence_of_rows(history):
     assert len(history) == 3
     assert list(history) == ROWS
     assert history[-1]["total"] == 7.0
-    assert history[1:] == History(ROWS[1:])
-    assert history != History(ROWS[1:])
+    assert history[1:] == LossHistory(ROWS[1:])
+    assert history != LossHistory(ROWS[1:])
 
 
 def test_columns_are_the_rows_by_name(history):
@@ -42,19 +42,19 @@ def test_losses_leave_out_where_the_run_stood(history):
 
 def test_later_steps_of_the_run_do_not_reach_a_history():
     rows = list(ROWS)
-    history = History(rows)
+    history = LossHistory(rows)
     rows.append({"step": 4})
     assert len(history) == 3
 
 
 def test_a_run_without_steps_has_no_terms():
-    history = History()
+    history = LossHistory()
     assert not history
     assert (history.terms, history.columns(), history.losses()) == ((), {}, {})
 
 
 def test_a_long_history_has_a_short_name(history):
-    assert repr(history) == "<History of 3 steps: style:relu1_1, total>"
+    assert repr(history) == "<LossHistory of 3 steps: style:relu1_1, total>"
 
 
 def test_the_plot_has_a_curve_for_each_term_and_a_mark_for_each_size(history):
@@ -73,7 +73,7 @@ def test_the_plot_has_a_curve_for_each_term_and_a_mark_for_each_size(history):
 def test_a_run_without_steps_can_be_plotted():
     from matplotlib.figure import Figure
 
-    assert not History().plot(Figure().subplots()).lines
+    assert not LossHistory().plot(Figure().subplots()).lines
 
 
 def test_without_matplotlib_the_plot_says_what_to_install(history, monkeypatch):

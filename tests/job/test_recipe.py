@@ -14,8 +14,8 @@ from impasto import images
 from impasto.config.settings import Settings
 from impasto.errors import ImageError
 from impasto.job import recipe
-from impasto.job.history import History
-from impasto.job.recipe import Decisions, Input, Inputs, Recipe, Versions
+from impasto.job.history import LossHistory
+from impasto.job.recipe import Decisions, Input, InputHashes, Recipe, Versions
 from impasto.job.result import Result
 
 MADE = Recipe(
@@ -24,7 +24,7 @@ MADE = Recipe(
     weights_sha256="0" * 64,
     versions=Versions(impasto="0.1.0", torch="2.13.0", python="3.12.0"),
     decisions=Decisions(precision="bf16", device="cpu", threads=2),
-    inputs=Inputs(
+    inputs=InputHashes(
         content=Input(name="Öl\n.png", sha256="1" * 64),
         styles=(Input(name="a.png", sha256="2" * 64), Input(name="b.png", sha256="3" * 64)),
     ),
@@ -35,7 +35,7 @@ PLAIN = json.loads(MADE.text())
 def result(made=MADE):
     pixels = torch.linspace(0, 1, 3 * 8 * 8).reshape(1, 3, 8, 8)
     return Result(
-        pixels, History(), Settings(), "style", 1.0, metadata={"Software": "s"}, recipe=made
+        pixels, LossHistory(), Settings(), "style", 1.0, metadata={"Software": "s"}, recipe=made
     )
 
 
@@ -78,7 +78,7 @@ def test_the_recipe_can_be_left_out(tmp_path, ending):
 
 def test_a_jpeg_leaves_out_what_is_longer_than_its_segments(tmp_path):
     many = MADE.inputs.styles * 400
-    made = MADE.model_copy(update={"inputs": Inputs(styles=many)})
+    made = MADE.model_copy(update={"inputs": InputHashes(styles=many)})
     path = result(made).save(tmp_path / "out.jpg")
     assert images.load(path).width_px == 8
     assert "Recipe" not in images.read_metadata(path)

@@ -10,7 +10,7 @@ from impasto import models
 from impasto.config.networks import architecture
 from impasto.errors import SettingsError, ShapeError, WeightsError
 from impasto.models.pooling import pool, pool_backward
-from impasto.models.vgg import Network
+from impasto.models.vgg import VGGFeatures
 
 NETWORKS = ["vgg16", "vgg19"]
 VARIANTS = [("max", "zeros"), ("average", "zeros"), ("max", "replicate"), ("average", "replicate")]
@@ -317,7 +317,7 @@ def test_weights_that_end_before_the_layer_are_refused(small_parameters, picture
         for name, value in small_parameters["vgg16"].items()
         if name.startswith(("conv1", "conv2"))
     }
-    ours = Network(shallow, dtype=torch.float64)
+    ours = VGGFeatures(shallow, dtype=torch.float64)
     assert ours.features(picture(), ["relu2_2"])["relu2_2"].shape[1] == 5
     with pytest.raises(WeightsError, match=r"expected weights of conv3_1 .* relu4_1"):
         ours.features(picture(), ["relu4_1"])

@@ -16,11 +16,11 @@ from impasto.optim import lbfgs as lbfgs_module
 from impasto.optim import minimizer as descents
 from impasto.optim.adam import Adam
 from impasto.optim.lbfgs import Lbfgs
-from impasto.optim.minimizer import Descent, State
-from impasto.optim.preconditioner import Metric
+from impasto.optim.minimizer import Minimizer, State
+from impasto.optim.preconditioner import Preconditioner
 from impasto.optim.registry import make_optimiser
 from impasto.planning import memory_model
-from impasto.planning.memory_model import Demand
+from impasto.planning.memory_model import ScaleWorkload
 
 SHAPE = (1, 3, 4, 4)
 PIXELS = math.prod(SHAPE)
@@ -32,7 +32,7 @@ def seeded(*shape, seed=0):
 
 
 def problem(function):
-    """Turn a function of a flat vector into something that a Descent can evaluate."""
+    """Turn a function of a flat vector into something that a Minimizer can evaluate."""
 
     def evaluate(image):
         leaf = image.detach().clone().requires_grad_()
@@ -67,7 +67,7 @@ def options(optimiser="lbfgs", **others):
 
 
 def descend(evaluate, image, iterations, settings, *, history_dtype=None):
-    descent = Descent(State(image), settings, history_dtype)
+    descent = Minimizer(State(image), settings, history_dtype)
     del image  # as a painting holds it no longer
     for left in range(iterations - 1, -1, -1):
         yield descent.step(evaluate, is_last=not left)
@@ -158,7 +158,7 @@ def metric():
     """What L-BFGS begins with, as a matrix."""
     rows = torch.eye(START.numel(), dtype=torch.float64)
     for row in rows:
-        Metric(START.shape).apply(row)
+        Preconditioner(START.shape).apply(row)
     return rows
 
 
@@ -315,17 +315,17 @@ def test_what_is_taken_out_and_put_back_goes_on_to_the_same_bits(optimiser, hist
     evaluate, _ = quadratic(10, lowest=1.0)
     broken = broken_at(evaluate, 4)
     settings = options(optimiser, history=3)
-    descent = Descent(State(START), settings, history_dtype)
+    descent = Minimizer(State(START), settings, history_dtype)
     for _ in range(12):
         state = copy.deepcopy(descent.state)
         point = descent.step(broken)
-        again = Descent(state, settings, history_dtype)
+        again = Minimizer(state, settings, history_dtype)
         other = again.step(evaluate if point.steps != 4 else broken_at(evaluate, 1))
         assert other.losses == point.losses
         assert again.state.image.equal(descent.state.image)
-        assert again.state.remembered.keys() == descent.state.remembered.keys()
-        for name, tensor in descent.state.remembered.items():
-            assert again.state.remembered[name].equal(tensor)
+        assert again.state.optimiser_state.keys() == descent.state.optimiser_state.keys()
+        for name, tensor in descent.state.optimiser_state.items():
+            assert again.state.optimiser_state[name].equal(tensor)
 
 
 @pytest.mark.parametrize(
@@ -343,12 +343,12 @@ def test_what_is_taken_out_and_put_back_goes_on_to_the_same_bits(optimiser, hist
 def test_what_no_optimiser_remembers_is_refused(optimiser, remembered):
     tensors = {name: torch.tensor(value) for name, value in remembered.items()}
     with pytest.raises(ValueError, match=r"expected|no tensor"):
-        Descent(State(START, remembered=tensors), options(optimiser))
+        Minimizer(State(START, optimiser_state=tensors), options(optimiser))
 
 
 def test_what_interrupts_a_move_waits_until_it_is_made(monkeypatch):
     evaluate, _ = quadratic(10)
-    descent = Descent(State(START), options())
+    descent = Minimizer(State(START), options())
     descent.step(evaluate)
     keep = Lbfgs._keep
 
@@ -511,7 +511,7 @@ def test_no_more_is_held_than_the_prediction_of_memory_counts(optimiser, history
                            history_dtype=history_dtype):  # fmt: skip
         seen = iterate.image  # as a front end keeps the last it was shown
     assert seen.shape == shape
-    needed = Demand(*shape[-2:], ["relu1_1"], [], "vgg16", torch.float32, optimiser, 9)
+    needed = ScaleWorkload(*shape[-2:], ["relu1_1"], [], "vgg16", torch.float32, optimiser, 9)
     remembered, _ = needed._optimiser_bytes(3, history_dtype)
     # The start is held by this test, beside the best image and the one evaluated.
     assert max(held) <= memory_model._IMAGES + 1 + remembered / memory_model._WIDE_BYTES + 0.01

@@ -7,8 +7,8 @@ import torch
 
 from impasto.engine import painting
 from impasto.optim import compressed, lbfgs
-from impasto.optim.compressed import Vector
-from impasto.optim.preconditioner import Metric
+from impasto.optim.compressed import CompressedVector
+from impasto.optim.preconditioner import Preconditioner
 
 
 @pytest.mark.parametrize(("cycles", "weight"), [(1, 16.0), (2, 8.0), (8, 2.0), (16, 1.0)])
@@ -16,7 +16,7 @@ def test_a_wave_is_weighed_by_one_over_its_frequency(cycles, weight):
     columns = torch.arange(32, dtype=torch.float64)
     wave = torch.cos(2 * math.pi * cycles * columns / 32).expand(3, 20, 32)
     values = wave.flatten().clone()
-    Metric(torch.Size((1, 3, 20, 32))).apply(values)
+    Preconditioner(torch.Size((1, 3, 20, 32))).apply(values)
     torch.testing.assert_close(values, weight * wave.flatten())
 
 
@@ -25,7 +25,7 @@ def test_waves_longer_than_asked_for_are_weighed_alike():
     waves = [torch.cos(2 * math.pi * cycles * columns / 32) for cycles in (1, 2, 4, 8)]
     values = torch.cat(waves).view(4, 1, 32)
     weighed = values.flatten().clone()
-    Metric(torch.Size((4, 1, 32)), longest_px=8).apply(weighed)
+    Preconditioner(torch.Size((4, 1, 32)), longest_px=8).apply(weighed)
     factors = torch.tensor([4.0, 4.0, 4.0, 2.0], dtype=torch.float64).view(4, 1, 1)
     torch.testing.assert_close(weighed, (factors * values).flatten())
 
@@ -35,8 +35,8 @@ def test_the_square_is_the_product_with_the_vector_weighed(size):
     shape = torch.Size((1, 3, *size))
     values = torch.randn(shape.numel(), dtype=torch.float64, generator=torch.Generator())
     weighed = values.clone()
-    Metric(shape).apply(weighed)
-    found = Metric(shape).square(Vector(values, torch.float64))
+    Preconditioner(shape).apply(weighed)
+    found = Preconditioner(shape).square(CompressedVector(values, torch.float64))
     torch.testing.assert_close(found, values @ weighed)
     assert found > 0
 
@@ -45,7 +45,7 @@ def test_the_weights_are_symmetric():
     shape = torch.Size((1, 1, 4, 5))
     rows = torch.eye(20, dtype=torch.float64)
     for row in rows:
-        Metric(shape).apply(row)
+        Preconditioner(shape).apply(row)
     torch.testing.assert_close(rows, rows.t())
 
 
@@ -56,8 +56,8 @@ def test_by_blocks_it_is_what_it_is_at_once(monkeypatch, size):
 
     def weighed():
         found = values.clone()
-        Metric(shape).apply(found)
-        return found, Metric(shape).square(Vector(values, torch.float64))
+        Preconditioner(shape).apply(found)
+        return found, Preconditioner(shape).square(CompressedVector(values, torch.float64))
 
     at_once = weighed()
     monkeypatch.setattr(compressed, "_PIECE", 20)
@@ -69,9 +69,9 @@ def test_only_the_coarsest_size_favours_the_longest_waves(job_of, monkeypatch):
 
     def make(shape, longest_px):
         made[max(shape[-2:])] = longest_px
-        return Metric(shape, longest_px)
+        return Preconditioner(shape, longest_px)
 
-    monkeypatch.setattr(lbfgs, "Metric", make)
+    monkeypatch.setattr(lbfgs, "Preconditioner", make)
     for _ in painting.iterate(job_of(margin=0)):
         pass
     assert made == {32: None, 48: 32}

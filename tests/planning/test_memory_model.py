@@ -15,8 +15,8 @@ from impasto.engine.estimate import estimate
 from impasto.errors import SettingsError
 from impasto.images import samples
 from impasto.planning import throughput
-from impasto.planning.memory_model import Demand
-from impasto.planning.plan import choose_way, largest_fitting_px
+from impasto.planning.memory_model import ScaleWorkload
+from impasto.planning.plan import largest_fitting_px, plan_scale
 from impasto.planning.throughput import Rates
 
 CPU = torch.device("cpu")
@@ -33,7 +33,7 @@ def demand(side_px, **changes):
         "optimiser": "lbfgs",
         "steps": 30,
     }
-    return Demand(side_px, side_px, **{**known, **changes})
+    return ScaleWorkload(side_px, side_px, **{**known, **changes})
 
 
 @pytest.mark.parametrize(
@@ -93,46 +93,46 @@ def test_a_container_without_a_limit_does_not(tmp_path):
 
 
 def test_a_picture_that_fits_is_held_whole():
-    way = choose_way(demand(512), 20, 2 * GIB)
-    assert (way.tile_px, way.history, way.keep_content) == (None, 20, True)
+    way = plan_scale(demand(512), 20, 2 * GIB)
+    assert (way.tile_px, way.history, way.cache_content) == (None, 20, True)
 
 
 def test_without_a_budget_every_picture_is_held_whole():
-    assert choose_way(demand(16384), 20, None).tile_px is None
+    assert plan_scale(demand(16384), 20, None).tile_px is None
 
 
 def test_a_larger_picture_goes_in_tiles_and_remembers_in_sixteen_bits():
-    way = choose_way(demand(2048), 20, 4 * GIB)
+    way = plan_scale(demand(2048), 20, 4 * GIB)
     assert (way.tile_px, way.history_dtype) == (1024, torch.float16)
     # Two of the four tiles stay in memory, and are not computed twice.
-    assert (way.tiles_kept, way.keep_content) == (2, True)
+    assert (way.tiles_kept, way.cache_content) == (2, True)
     assert way.peak_bytes <= 4 * GIB < demand(2048).peak_bytes(None, 20, True)
 
 
 def test_vectors_that_do_not_fit_shorten_the_history():
-    way = choose_way(demand(8192), 20, 8 * GIB)
+    way = plan_scale(demand(8192), 20, 8 * GIB)
     assert (way.history, way.history_dtype) == (2, torch.float16)
     assert way.peak_bytes <= 8 * GIB
-    assert choose_way(demand(8192, steps=2), 20, 8 * GIB).history == 20
+    assert plan_scale(demand(8192, steps=2), 20, 8 * GIB).history == 20
 
 
 @settings(deadline=None)
 @given(side_px=st.integers(64, 9000), gib=st.floats(0.5, 20), history=st.integers(1, 30))
 def test_what_is_chosen_fits_if_anything_does(side_px, gib, history):
     needed = demand(side_px)
-    way = choose_way(needed, history, round(gib * GIB))
-    least = choose_way(needed, history, 1).peak_bytes
+    way = plan_scale(needed, history, round(gib * GIB))
+    least = plan_scale(needed, history, 1).peak_bytes
     assert way.peak_bytes <= max(round(gib * GIB), least)
     assert way.history <= history
 
 
 def test_where_nothing_fits_the_least_is_taken():
-    way = choose_way(demand(4096), 20, GIB)
-    assert (way.history, way.keep_content) == (1, False)
+    way = plan_scale(demand(4096), 20, GIB)
+    assert (way.history, way.cache_content) == (1, False)
     assert way.tile_px < 512
     side_px = largest_fitting_px(demand(4096), 20, GIB)
     assert 1500 < side_px < 4096
-    assert choose_way(demand(side_px), 20, GIB).peak_bytes <= GIB
+    assert plan_scale(demand(side_px), 20, GIB).peak_bytes <= GIB
     assert largest_fitting_px(demand(4096), 20, 1) is None
 
 
@@ -187,6 +187,6 @@ def test_where_no_one_tells_the_process_holds_nothing(tmp_path):
 def test_holes_are_given_back_where_nearly_all_is_held(memory_bytes, expected, monkeypatch):
     given_back = []
     monkeypatch.setattr(allocator, "held_bytes", lambda device: 1000)
-    monkeypatch.setattr(allocator, "give_back", given_back.append)
-    allocator.settle(CPU, memory_bytes)
+    monkeypatch.setattr(allocator, "trim_heap", given_back.append)
+    allocator.trim_if_needed(CPU, memory_bytes)
     assert len(given_back) == expected

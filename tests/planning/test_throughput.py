@@ -10,23 +10,23 @@ from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import make_settings
 from impasto.planning import throughput
 from impasto.planning.flops import forward_flop
-from impasto.planning.memory_model import Demand
-from impasto.planning.plan import Plan, Way
+from impasto.planning.memory_model import ScaleWorkload
+from impasto.planning.plan import ComputePlan, ScalePlan
 from impasto.planning.throughput import Rates
 
 RATES = Rates(forward_flop=2e9, backward_flop=1e9, overhead_s=0.01, vector_s=1e-8, in_tiles=1.0)
-PLAN = Plan(torch.device("cpu"), torch.float32)
+PLAN = ComputePlan(torch.device("cpu"), torch.float32)
 SHALLOW = make_settings(content_layers="relu1_1", style_layers="relu1_1")
 
 
 def demand(side_px, content=("relu2_1",), steps=30):
-    return Demand(
+    return ScaleWorkload(
         side_px, side_px, ("relu1_1", "relu2_1"), content, "vgg16", torch.float32, "lbfgs", steps
     )
 
 
-def way(tile_px=None, *, history=1, keep_content=True, tiles_kept=1, ranks=ALONE):
-    return Way(tile_px, history, None, keep_content, 0, tiles_kept, ranks)
+def way(tile_px=None, *, history=1, cache_content=True, tiles_kept=1, ranks=ALONE):
+    return ScalePlan(tile_px, history, None, cache_content, 0, tiles_kept, ranks)
 
 
 def test_operations_are_counted_by_layer():
@@ -46,7 +46,7 @@ def test_tiles_cost_second_looks_unless_they_are_kept_and_ranks_share_them():
     whole, tiles = (RATES.step_s(demand(400), way(tile_px)) for tile_px in (None, 200))
     kept = RATES.step_s(demand(400), way(200, tiles_kept=4))
     shared = RATES.step_s(demand(400), way(200, ranks=Ranks(0, 4)))
-    anew = RATES.step_s(demand(400), way(200, keep_content=False))
+    anew = RATES.step_s(demand(400), way(200, cache_content=False))
     assert whole < kept < tiles < anew
     assert shared < 0.4 * whole
 

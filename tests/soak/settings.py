@@ -33,7 +33,7 @@ from impasto.config.initialization import STARTS
 from impasto.config.networks import architecture
 from impasto.config.settings import MODES, Runtime, Settings
 from impasto.errors import Diverged, ImageError, SettingsError
-from impasto.job.history import History
+from impasto.job.history import LossHistory
 from impasto.job.job import Job
 from impasto.job.result import Result
 
@@ -121,7 +121,7 @@ def faults(result: Result, options: dict[str, Any]) -> list[str]:
     return found
 
 
-def by_scale(history: History) -> list[list[dict[str, float]]]:
+def by_scale(history: LossHistory) -> list[list[dict[str, float]]]:
     """Group the history by the size that was painted."""
     groups: dict[float, list[dict[str, float]]] = {}
     for row in history:

@@ -1,18 +1,18 @@
-"""Turns, listeners and the form, each by itself."""
+"""FairQueue, listeners and the form, each by itself."""
 
 import asyncio
 
 import pytest
 
 from impasto.config.settings import Settings
-from impasto.studio.events import Audience
+from impasto.studio.events import EventStream
 from impasto.studio.form_schema import make_form
-from impasto.studio.queue import Turns
+from impasto.studio.queue import FairQueue
 from impasto.studio.storage import clean_name
 
 
 def test_clients_take_turns_and_each_keeps_its_order():
-    turns = Turns()
+    turns = FairQueue()
     for work in ("a1", "a2", "a3"):
         turns.add("a", work)
     turns.add("b", "b1")
@@ -21,7 +21,7 @@ def test_clients_take_turns_and_each_keeps_its_order():
 
 
 def test_what_goes_on_comes_before_its_clients_others():
-    turns = Turns()
+    turns = FairQueue()
     turns.add("a", "a1")
     turns.add("a", "a0", first=True)
     assert (turns.drop("a1"), turns.drop("a1")) == (True, False)
@@ -30,7 +30,7 @@ def test_what_goes_on_comes_before_its_clients_others():
 
 def test_a_slow_listener_hears_the_latest_of_each_topic_only():
     async def listen():
-        audience = Audience()
+        audience = EventStream()
         everything, one = audience.join(), audience.join("b")
         for step in range(1000):
             audience.tell("work", "a", step)

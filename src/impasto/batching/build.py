@@ -15,11 +15,11 @@ from impasto.config.settings import MODES, Mode, Runtime, Settings, make_setting
 from impasto.config.validation import check
 from impasto.config.words import words_of
 from impasto.errors import ImpastoError, SettingsError
-from impasto.output.options import Finish
+from impasto.output.options import OutputOptions
 from impasto.weights import download
 
 _OWN = ("mode", "content", "style", "output", "preset")
-_MODELS = (Settings, Runtime, Finish)
+_MODELS = (Settings, Runtime, OutputOptions)
 
 
 def make_tasks(
@@ -93,7 +93,7 @@ class _Maker:
         mode = _mode(words.get("mode", self.mode))
         given = {**self.options, **words}
         settings = make_settings(**words_of(Settings, given, also=("preset",)))
-        finish = check(Finish, words_of(Finish, given))
+        finish = check(OutputOptions, words_of(OutputOptions, given))
         runtime = check(Runtime, words_of(Runtime, given))
         content = [
             self._source("content", word, folder) for word in _pictures(words, mode, "content")

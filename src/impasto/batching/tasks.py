@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from impasto.config.settings import Mode, Runtime, Settings
-from impasto.output.options import Finish
+from impasto.output.options import OutputOptions
 
 # Iterations of a painting that leaves their number open, near enough for the time left.
 _USUAL_ITERATIONS = 300
@@ -51,7 +51,7 @@ class Task:
     regions: tuple[tuple[Source, ...], ...]
     settings: Settings
     runtime: Runtime
-    finish: Finish
+    finish: OutputOptions
     identity: str
 
     @property
@@ -67,7 +67,7 @@ class Task:
 
 
 def identify(
-    mode: Mode, sources: list[Source | None], settings: Settings, finish: Finish, output: str
+    mode: Mode, sources: list[Source | None], settings: Settings, finish: OutputOptions, output: str
 ) -> str:
     """Name a task by everything that decides its file, and nothing else.
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from impasto.batching.tasks import Outcome, Source, Task
-from impasto.compute.host import keep_pages, settle
+from impasto.compute.host import freeze_modules, keep_pages
 from impasto.errors import Diverged, ImageError, ImpastoError
 
 if TYPE_CHECKING:
@@ -33,11 +33,11 @@ class Painter:
     def __init__(self, threads: int, *, place: int = 0, memory_share: float = 1.0) -> None:
         keep_pages()
         os.environ["OMP_NUM_THREADS"] = str(threads)
-        from impasto.engine.cache import Reuse
+        from impasto.engine.cache import Cache
 
-        settle()
+        freeze_modules()
         self._threads, self._place, self._memory_share = threads, place, memory_share
-        self._reuse = Reuse()
+        self._reuse = Cache()
         self._pictures: dict[str, Picture] = {}
 
     def paint(

@@ -47,7 +47,7 @@ def held_bytes(device: torch.device, root: Path = Path("/")) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def give_back(device: torch.device) -> None:
+def trim_heap(device: torch.device) -> None:
     """Give back what malloc has free between blocks in use; elsewhere than with glibc, nothing.
 
     Blocks of many sizes come and go with each tile, and the holes that they leave in the heap
@@ -61,14 +61,14 @@ def give_back(device: torch.device) -> None:
         _malloc_trim()(0)
 
 
-def settle(device: torch.device, memory_bytes: int | None) -> None:
+def trim_if_needed(device: torch.device, memory_bytes: int | None) -> None:
     """Give back, if this process holds nearly as much as it may; if that is not known, always.
 
     Each page that is given back is cleared anew by the kernel when it is wanted again: where a
     processor multiplies fast, that took a third of a large painting's time.
     """
     if memory_bytes is None or held_bytes(device) > _NEARLY * memory_bytes:
-        give_back(device)
+        trim_heap(device)
 
 
 @cache

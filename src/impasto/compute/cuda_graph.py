@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 
-class Recording:
+class CudaGraph:
     """What a function of an image does, to be played kernel for kernel on other images.
 
     The first image of a size goes through the function itself, which thereby chooses its kernels

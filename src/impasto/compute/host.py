@@ -32,7 +32,7 @@ def make_own() -> None:
         os.environ["OMP_NUM_THREADS"] = str(max(1, cores // beside))
 
 
-def settle() -> None:
+def freeze_modules() -> None:
     """Have the collector of garbage leave alone what is there by now, such as modules.
 
     To be called when all is imported. At 128 pixels looking at that took 5 % of the step.

@@ -11,13 +11,13 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 # How many of a kind are kept: a network is 120 MB and more, a style's statistics at one size 2 MB.
 _MOST = {"network": 2, "weights_sha256": 8, "style": 64, "balance": 64}
 
 
-class Reuse:
+class Cache:
     """Remembers the latest of each kind, by everything that they were made from.
 
     For one thread.
@@ -26,7 +26,9 @@ class Reuse:
     def __init__(self) -> None:
         self._kept: dict[str, OrderedDict[Hashable, Any]] = {kind: OrderedDict() for kind in _MOST}
 
-    def recall(self, kind: str, made_from: Sequence[Any], make: Callable[[], Found]) -> Found:
+    def get_or_compute(
+        self, kind: str, made_from: Sequence[Any], make: Callable[[], Value]
+    ) -> Value:
         """Return what ``make`` returned for an equal ``made_from``, or call it now.
 
         Args:
@@ -42,7 +44,7 @@ class Reuse:
             kept[key] = make()
             if len(kept) > _MOST[kind]:
                 kept.popitem(last=False)
-        found: Found = kept[key]
+        found: Value = kept[key]
         return found
 
 

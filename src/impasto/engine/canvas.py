@@ -19,12 +19,12 @@ from impasto.images.picture import Picture
 _REACH_PX = 4
 
 
-def fitted(picture: Picture, scale: Scale) -> Tensor:
+def resized(picture: Picture, scale: Scale) -> Tensor:
     """Resample a picture to ``scale``, without margin: (1, 3, height_px, width_px)."""
     return images.resize(picture.pixels, scale.height_px, scale.width_px)
 
 
-def covered(picture: Picture, scale: Scale) -> Tensor:
+def center_cropped(picture: Picture, scale: Scale) -> Tensor:
     """Fill ``scale``, without margin, with the middle of a picture of any shape."""
     return images.cover(picture.pixels, scale.height_px, scale.width_px)
 
@@ -36,13 +36,13 @@ def extend(pixels: Tensor, scale: Scale) -> Tensor:
     return F.pad(pixels, (scale.margin_px,) * 4, mode="reflect")
 
 
-def cut(canvas: Tensor, scale: Scale) -> Tensor:
+def cropped(canvas: Tensor, scale: Scale) -> Tensor:
     """Cut the margin off."""
     edge = scale.margin_px
     return canvas[..., edge : edge + scale.height_px, edge : edge + scale.width_px]
 
 
-def bring(canvas: Tensor, scale: Scale) -> Tensor:
+def resize_canvas(canvas: Tensor, scale: Scale) -> Tensor:
     """Bring a canvas to another size, inside [0, 1]: the one place where pixels are clamped."""
     canvas, (height_px, width_px) = canvas.clamp(0, 1), scale.canvas_px
     if not scale.wraps:

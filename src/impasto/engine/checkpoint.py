@@ -222,7 +222,7 @@ def _vectors(state: State) -> dict[str, Tensor]:
     vectors = {"image": state.image}
     if state.best is not None and state.best.image is not state.image:
         vectors["best"] = state.best.image
-    return vectors | {f"{_REMEMBERED}{name}": part for name, part in state.remembered.items()}
+    return vectors | {f"{_REMEMBERED}{name}": part for name, part in state.optimiser_state.items()}
 
 
 def _state(rest: _Rest, vectors: dict[str, Tensor]) -> State:

@@ -12,7 +12,7 @@ from impasto.engine import inputs, setup
 from impasto.engine.pyramid import Scale
 from impasto.job.job import Job
 from impasto.planning import throughput
-from impasto.planning.plan import Way, choose_way, make_plan, shortage
+from impasto.planning.plan import ScalePlan, make_plan, plan_scale, shortage
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class ScaleEstimate:
     """
 
     scale: Scale
-    way: Way
+    way: ScalePlan
     step_s: float
     time_s: float
     shortage: str | None
@@ -51,7 +51,7 @@ def estimate(job: Job) -> list[ScaleEstimate]:
     found = []
     history = given.settings.history
     for scale, demand in zip(given.scales, setup.demands(given, plan), strict=True):
-        way = choose_way(demand, history, plan.memory_bytes, plan.ranks)
+        way = plan_scale(demand, history, plan.memory_bytes, plan.ranks)
         step_s = rates.step_s(demand, way)
         targets_s = rates.targets_s(
             demand,

@@ -16,7 +16,7 @@ from impasto.config.settings import Settings
 from impasto.engine import pyramid, regions
 from impasto.engine.defaults import MODE_TERMS, Terms, complete
 from impasto.engine.pyramid import Scale
-from impasto.engine.regions import Area
+from impasto.engine.regions import LoadedRegion
 from impasto.errors import ImageError, SettingsError
 from impasto.images import colour
 from impasto.images.picture import Picture
@@ -42,7 +42,7 @@ class Inputs:
     settings: Settings
     content: Picture | None
     styles: tuple[Picture, ...]
-    areas: tuple[Area, ...]
+    areas: tuple[LoadedRegion, ...]
     start: Picture | None
     starts: dict[str, float]
     scales: tuple[Scale, ...]
@@ -67,7 +67,7 @@ def read(job: Job) -> Inputs:
     model = content or styles[0]
     height_px, width_px = asked_px = _size(model, settings)
     if settings.seamless:
-        height_px, width_px = (pyramid.whole(side_px, smallest_px) for side_px in asked_px)
+        height_px, width_px = (pyramid.rounded_to(side_px, smallest_px) for side_px in asked_px)
     areas = regions.read(_regions(job), height_px, width_px)
     for picture in (*([content] if content else []), *styles, *(area.style for area in areas)):
         _check_large_enough(picture, smallest_px, check_layers, settings)

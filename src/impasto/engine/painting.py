@@ -17,20 +17,20 @@ import torch
 from impasto.compute.allocator import is_out_of_memory
 from impasto.config.settings import Settings
 from impasto.engine import canvas, defaults, inputs, setup, steering
-from impasto.engine.cache import Reuse
+from impasto.engine.cache import Cache
 from impasto.engine.checkpoint import Checkpoint, misfit
 from impasto.engine.inputs import Inputs
-from impasto.engine.reporting import Showing
-from impasto.engine.scale_loop import Course
-from impasto.engine.scale_setup import Preparation
-from impasto.engine.snapshot import Stage
+from impasto.engine.reporting import Reporter
+from impasto.engine.scale_loop import ScaleLoop
+from impasto.engine.scale_setup import ScaleSetup
+from impasto.engine.snapshot import Snapshot
 from impasto.errors import Diverged, OutOfMemoryError
 from impasto.job.job import Job
 from impasto.job.recipe import Decisions
 from impasto.job.result import Result, Step
-from impasto.models.vgg import Network
+from impasto.models.vgg import VGGFeatures
 from impasto.optim.minimizer import Iterate
-from impasto.planning.plan import Plan, make_plan
+from impasto.planning.plan import ComputePlan, make_plan
 from impasto.weights.download import Progress
 
 
@@ -38,7 +38,7 @@ def iterate(
     job: Job,
     *,
     progress: Progress | None = None,
-    reuse: Reuse | None = None,
+    reuse: Cache | None = None,
     resume: Checkpoint | None = None,
 ) -> Painting:
     """Paint ``job``: iterating yields a Step after each iteration, and returns the Result.
@@ -60,7 +60,7 @@ def iterate(
         Diverged: the first loss is not finite.
         OutOfMemoryError: the painting does not fit.
     """
-    return Painting(job, progress, reuse or Reuse(), resume)
+    return Painting(job, progress, reuse or Cache(), resume)
 
 
 class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
@@ -73,13 +73,13 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
     """
 
     def __init__(
-        self, job: Job, progress: Progress | None, reuse: Reuse, resume: Checkpoint | None
+        self, job: Job, progress: Progress | None, reuse: Cache, resume: Checkpoint | None
     ) -> None:
         if resume is not None and job.decisions is None:
             job = replace(job, decisions=resume.recipe.decisions)
         self._job, self._progress, self._reuse = job, progress, reuse
         self._resume = resume
-        self._course: Course | None = None
+        self._course: ScaleLoop | None = None
         self._sent: Mapping[str, Any] = {}
         self._before_s, self._since_s = 0.0, 0.0
         self._steps = self._paint()
@@ -182,31 +182,33 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
                 "memory, and it did not; ask for a smaller size"
             ) from error
 
-    def _begin(self, given: Inputs, plan: Plan) -> Course:
+    def _begin(self, given: Inputs, plan: ComputePlan) -> ScaleLoop:
         job, reuse = self._job, self._reuse
         network = setup.load_network(job, plan, self._progress, reuse)
-        used = setup.weigh(job, given, plan, reuse, job.decisions)
+        used = setup.resolve_weights(job, given, plan, reuse, job.decisions)
         made = setup.write_recipe(job, given, used, plan, reuse)
-        self._showing = Showing(made, notes=[*given.notes, *setup.shortage(given, plan)])
+        self._showing = Reporter(made, notes=[*given.notes, *setup.shortage(given, plan)])
         if self._resume is not None:
             return self._go_on(given, plan, network, self._resume)
         scale = given.scales[0]
-        preparation = Preparation(replace(given, settings=used), network, plan.device, reuse)
-        image = canvas.bring(preparation.first_image(scale), scale).contiguous()
+        preparation = ScaleSetup(replace(given, settings=used), network, plan.device, reuse)
+        image = canvas.resize_canvas(preparation.first_image(scale), scale).contiguous()
         point = Iterate(plan.ranks.agree(image), {})
-        stage = Stage(given, used, plan, made.decisions, 0, point)
-        return Course(job, stage, network, reuse, notes=self._showing.notes)
+        stage = Snapshot(given, used, plan, made.decisions, 0, point)
+        return ScaleLoop(job, stage, network, reuse, notes=self._showing.notes)
 
-    def _go_on(self, given: Inputs, plan: Plan, network: Network, kept: Checkpoint) -> Course:
+    def _go_on(
+        self, given: Inputs, plan: ComputePlan, network: VGGFeatures, kept: Checkpoint
+    ) -> ScaleLoop:
         """Stand where a checkpoint has been made."""
         kept.check(self._showing.recipe)
         job, decisions = self._job, kept.recipe.decisions
         given = replace(given, settings=steering.steered(job, given.settings, decisions))
         latest = decisions.changes[-1] if decisions.changes else decisions
-        used = setup.weigh(job, given, plan, self._reuse, latest)
+        used = setup.resolve_weights(job, given, plan, self._reuse, latest)
         memory = [decisions.memory, *(budget.memory for budget in decisions.budgets)][-1]
         state = kept.state.to(plan.device)
-        stage = Stage(
+        stage = Snapshot(
             given,
             used,
             replace(plan, memory_bytes=memory),
@@ -217,7 +219,7 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         if not _fits(kept, stage, job.decisions or decisions):
             raise misfit("of another length or size")
         try:
-            course = Course(
+            course = ScaleLoop(
                 job, stage, network, self._reuse, notes=self._showing.notes, state=state
             )
         except ValueError as error:
@@ -229,7 +231,7 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
             course.fit(asked.memory_bytes, "asked to fit into other memory")
         return course
 
-    def _follow(self, course: Course) -> Generator[Step, None, Result]:
+    def _follow(self, course: ScaleLoop) -> Generator[Step, None, Result]:
         """Show the course step by step, to its end or to where it ended before."""
         stopped_after = self._job.decisions and self._job.decisions.stopped_after
         while self._go(course):
@@ -239,7 +241,7 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
                 return self._showing.result(course.stage, self._time_s)
         return self._showing.result(course.stage, self._time_s, stopped=False)
 
-    def _go(self, course: Course) -> bool:
+    def _go(self, course: ScaleLoop) -> bool:
         sent, self._sent = self._sent, {}
         try:
             return course.step(sent)
@@ -249,7 +251,7 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
             raise
 
 
-def _fits(kept: Checkpoint, stage: Stage, decided: Decisions) -> bool:
+def _fits(kept: Checkpoint, stage: Snapshot, decided: Decisions) -> bool:
     """Tell whether a checkpoint can come from the painting whose stage it is to be."""
     changes = stage.decisions.changes
     due = [change for change in decided.changes[len(changes) :] if change.after < stage.done]

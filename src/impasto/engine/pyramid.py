@@ -100,7 +100,10 @@ def scales(
     )
     sizes = [fit(height_px, width_px, length) for length in lengths[:-1]]
     if settings.seamless:
-        sizes = [(whole(height, smallest_px), whole(width, smallest_px)) for height, width in sizes]
+        sizes = [
+            (rounded_to(height, smallest_px), rounded_to(width, smallest_px))
+            for height, width in sizes
+        ]
     sizes.append((height_px, width_px))
     return tuple(
         Scale(
@@ -116,7 +119,7 @@ def scales(
     )
 
 
-def whole(length_px: int, grid_px: int) -> int:
+def rounded_to(length_px: int, grid_px: int) -> int:
     """Round a length to a multiple of ``grid_px``, at least one."""
     return grid_px * max(1, round(length_px / grid_px))
 

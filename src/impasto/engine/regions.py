@@ -32,7 +32,7 @@ _LEAST_GREY = 0.5 / 255
 
 
 @dataclass(frozen=True)
-class Area:
+class LoadedRegion:
     """A region, read and checked.
 
     Attributes:
@@ -69,7 +69,7 @@ def parse(words: Sequence[str]) -> tuple[Region, ...]:
     return tuple(regions)
 
 
-def read(regions: Sequence[Region], height_px: int, width_px: int) -> tuple[Area, ...]:
+def read(regions: Sequence[Region], height_px: int, width_px: int) -> tuple[LoadedRegion, ...]:
     """Load the pictures of ``regions`` for a painting of this size.
 
     Raises:
@@ -84,7 +84,7 @@ def read(regions: Sequence[Region], height_px: int, width_px: int) -> tuple[Area
         if region.style_mask is not None:
             label = f"the style mask of region {place}"
             style_mask = _load_mask(region.style_mask, label, style.height_px, style.width_px)
-        areas.append(Area(mask, style, style_mask))
+        areas.append(LoadedRegion(mask, style, style_mask))
     return tuple(areas)
 
 

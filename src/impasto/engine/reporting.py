@@ -12,15 +12,15 @@ from torch import Tensor
 import impasto
 from impasto import images
 from impasto.engine import canvas
-from impasto.engine.snapshot import Stage
+from impasto.engine.snapshot import Snapshot
 from impasto.images import colour
-from impasto.job.history import History
+from impasto.job.history import LossHistory
 from impasto.job.recipe import Recipe
 from impasto.job.result import Result, Step
 
 
 @dataclass
-class Showing:
+class Reporter:
     """Makes Steps and Results.
 
     Attributes:
@@ -34,13 +34,13 @@ class Showing:
     notes: list[str] = field(default_factory=list)
     _told: int = 0
 
-    def record(self, stage: Stage, time_s: float) -> None:
+    def record(self, stage: Snapshot, time_s: float) -> None:
         """Write down the losses of the stage, unless they are."""
         if len(self.rows) < stage.done:
             place = {"scale": stage.place, "size_px": stage.scale.longest_px}
             self.rows.append({**place, "step": stage.done, "time_s": time_s, **stage.point.losses})
 
-    def step(self, stage: Stage, time_s: float) -> Step:
+    def step(self, stage: Snapshot, time_s: float) -> Step:
         """Return the Step that has led to the stage."""
         scales, scale = stage.given.scales, stage.scale
         notes, self._told = tuple(self.notes[self._told :]), len(self.notes)
@@ -59,17 +59,17 @@ class Showing:
             result=partial(self.result, stage, time_s),
         )
 
-    def result(self, stage: Stage, time_s: float, *, stopped: bool = True) -> Result:
+    def result(self, stage: Snapshot, time_s: float, *, stopped: bool = True) -> Result:
         """Return the Result that painting would have if it ended at the stage."""
         finest, painted = stage.given.scales[-1], stage.point.image
         if stage.scale is not finest:
-            painted = canvas.bring(painted, finest)
-        pixels = _coloured(stage, canvas.cut(painted, finest))
+            painted = canvas.resize_canvas(painted, finest)
+        pixels = _coloured(stage, canvas.cropped(painted, finest))
         stopped_after = stage.done if stopped else None
         decisions = stage.decisions.model_copy(update={"stopped_after": stopped_after})
         return Result(
             pixels=pixels,
-            history=History(self.rows[: stage.done]),
+            history=LossHistory(self.rows[: stage.done]),
             settings=stage.given.settings,
             mode=self.recipe.mode,
             time_s=time_s,
@@ -83,12 +83,12 @@ class Showing:
         )
 
 
-def _image(stage: Stage) -> Image.Image:
-    pixels = _coloured(stage, canvas.cut(stage.point.image, stage.scale))
+def _image(stage: Snapshot) -> Image.Image:
+    pixels = _coloured(stage, canvas.cropped(stage.point.image, stage.scale))
     return images.to_image(pixels, _alpha(stage, pixels))
 
 
-def _coloured(stage: Stage, pixels: Tensor) -> Tensor:
+def _coloured(stage: Snapshot, pixels: Tensor) -> Tensor:
     """Bring the picture into memory, with the colours that the result is to have."""
     pixels = pixels.clamp(0, 1).to("cpu", torch.float32)
     content = stage.given.content
@@ -97,7 +97,7 @@ def _coloured(stage: Stage, pixels: Tensor) -> Tensor:
     return colour.keep(pixels, images.resize(content.pixels, *pixels.shape[-2:]))
 
 
-def _alpha(stage: Stage, pixels: Tensor) -> Tensor | None:
+def _alpha(stage: Snapshot, pixels: Tensor) -> Tensor | None:
     content = stage.given.content
     if content is None or content.alpha is None:
         return None

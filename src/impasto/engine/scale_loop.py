@@ -10,17 +10,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.compute.allocator import give_back, is_out_of_memory
+from impasto.compute.allocator import is_out_of_memory, trim_heap
 from impasto.engine import canvas, setup, steering
-from impasto.engine.cache import Reuse
-from impasto.engine.scale_setup import Preparation
-from impasto.engine.snapshot import Stage
+from impasto.engine.cache import Cache
+from impasto.engine.scale_setup import ScaleSetup
+from impasto.engine.snapshot import Snapshot
 from impasto.job.job import Job
 from impasto.job.recipe import Budget, Change
 from impasto.losses.objective import Evaluation, Objective
 from impasto.losses.targets import Targets
-from impasto.models.vgg import Network
-from impasto.optim.minimizer import Descent, Iterate, State
+from impasto.models.vgg import VGGFeatures
+from impasto.optim.minimizer import Iterate, Minimizer, State
 from impasto.planning.memory_model import BASE_BYTES
 
 # Where memory ran out, the next try may take this much of what the last was meant to take,
@@ -28,7 +28,7 @@ from impasto.planning.memory_model import BASE_BYTES
 _NARROWER = 0.75
 
 
-class Course:
+class ScaleLoop:
     """Leads a painting from one stage to the next.
 
     Attributes:
@@ -50,9 +50,9 @@ class Course:
     def __init__(
         self,
         job: Job,
-        stage: Stage,
-        network: Network,
-        reuse: Reuse,
+        stage: Snapshot,
+        network: VGGFeatures,
+        reuse: Cache,
         *,
         notes: list[str],
         state: State | None = None,
@@ -60,7 +60,7 @@ class Course:
         self.stage, self.notes = stage, notes
         self._job, self._network, self._reuse = job, network, reuse
         self._decided = job.decisions or stage.decisions
-        self._descent: Descent | None = None
+        self._descent: Minimizer | None = None
         self._evaluate: Callable[[Tensor], Evaluation] | None = None
         self._targets: tuple[object, Targets] | None = None
         if state is not None:
@@ -80,7 +80,7 @@ class Course:
 
         Raises:
             SettingsError: a change that cannot be made.
-            Diverged: as a Descent does.
+            Diverged: as a Minimizer does.
         """
         while self.stage.point.steps == self.stage.scale.iterations:
             if self.stage.place + 1 == len(self.stage.given.scales):
@@ -108,7 +108,7 @@ class Course:
         if settings == stage.given.settings:
             return
         given = replace(stage.given, settings=settings)
-        used = setup.weigh(self._job, given, stage.plan, self._reuse, decided)
+        used = setup.resolve_weights(self._job, given, stage.plan, self._reuse, decided)
         made = Change(
             after=stage.done,
             settings=settings.model_dump(mode="json", include=set(change)),
@@ -128,7 +128,7 @@ class Course:
             self._descent, self.stage = None, changed
             return
         with self._descent.moving():
-            self._descent.turn(used)
+            self._descent.retarget(used)
             self.stage = changed
 
     def fit(self, memory_bytes: int, why: str) -> None:
@@ -173,13 +173,15 @@ class Course:
         """Make room for the finished picture."""
         self._evaluate = self._targets = None
         if self.stage.way.tile_px is not None:
-            give_back(self.stage.plan.device)
+            trim_heap(self.stage.plan.device)
 
     def _refine(self) -> None:
         """Go on to the next size."""
         place = self.stage.place + 1
         self._descent = self._evaluate = self._targets = None
-        image = canvas.bring(self.stage.point.image, self.stage.given.scales[place]).contiguous()
+        image = canvas.resize_canvas(
+            self.stage.point.image, self.stage.given.scales[place]
+        ).contiguous()
         # Where ranks have painted each for itself, they may have rounded otherwise.
         image = self.stage.plan.ranks.agree(image)
         self.stage = replace(self.stage, place=place, point=Iterate(image, {}))
@@ -187,12 +189,12 @@ class Course:
     def _make_objective(self) -> Objective:
         """Make the objective at this size; targets are kept where they stay the same."""
         stage, way = self.stage, self.stage.way
-        made_for = (stage.place, way.tile_px, way.keep_content, steering.needs_targets(stage.used))
+        made_for = (stage.place, way.tile_px, way.cache_content, steering.needs_targets(stage.used))
         if self._targets is None or self._targets[0] != made_for:
             self._targets = None
             if way.tile_px is not None:
-                give_back(stage.plan.device)
-            preparation = Preparation(
+                trim_heap(stage.plan.device)
+            preparation = ScaleSetup(
                 stage.given_as_used, self._network, stage.plan.device, self._reuse
             )
             self._targets = made_for, preparation.targets(stage.scale, way)

@@ -12,10 +12,10 @@ from torch import Tensor
 from impasto import images
 from impasto.config.settings import BESIDE_FEATURES, Settings
 from impasto.engine import canvas, inputs, regions
-from impasto.engine.cache import Reuse
+from impasto.engine.cache import Cache
 from impasto.engine.inputs import Inputs
 from impasto.engine.pyramid import Scale
-from impasto.engine.regions import Area
+from impasto.engine.regions import LoadedRegion
 from impasto.images import colour
 from impasto.images.colour import Colours
 from impasto.images.picture import Picture
@@ -27,8 +27,8 @@ from impasto.losses.targets import (
     style_statistics,
     style_targets,
 )
-from impasto.models.vgg import Network
-from impasto.planning.plan import Way
+from impasto.models.vgg import VGGFeatures
+from impasto.planning.plan import ScalePlan
 
 # What the statistics of a style do not depend on, but through the pictures shown to the network.
 _BESIDE_STYLE = BESIDE_FEATURES | {
@@ -43,16 +43,16 @@ _BESIDE_STYLE = BESIDE_FEATURES | {
 
 
 @dataclass(frozen=True)
-class Preparation:
+class ScaleSetup:
     """Makes ready, from the pictures given, what one size after another needs."""
 
     given: Inputs
-    network: Network
+    network: VGGFeatures
     device: torch.device
-    reuse: Reuse
+    reuse: Cache
 
     @cached_property
-    def _exemplars(self) -> Network:
+    def _exemplars(self) -> VGGFeatures:
         """The network for paintings, which have borders even where the texture has none."""
         settings = self.given.settings
         return self.network.padded(settings.padding) if settings.seamless else self.network
@@ -61,7 +61,7 @@ class Preparation:
         """Return the canvas that painting begins with, (1, 3, H, W), at the coarsest size."""
         given = self.given
         if given.start is not None:
-            return self._place(canvas.extend(canvas.covered(given.start, scale), scale))
+            return self._place(canvas.extend(canvas.center_cropped(given.start, scale), scale))
         image: Tensor | None = None
         for name, share in given.starts.items():
             part = self.start(name, scale)
@@ -77,9 +77,9 @@ class Preparation:
         if name == "noise":
             return inputs.noise(*scale.canvas_px, given.settings.seed)
         if name == "style":
-            return canvas.extend(canvas.covered(given.styles[0], scale), scale)
+            return canvas.extend(canvas.center_cropped(given.styles[0], scale), scale)
         assert given.content is not None
-        image = canvas.fitted(given.content, scale)
+        image = canvas.resized(given.content, scale)
         if name == "matched":
             image = self._matched(image, scale)
         return canvas.extend(image, scale)
@@ -88,7 +88,7 @@ class Preparation:
         shares = style_shares(len(self.given.styles), self.given.settings)
         return colour.colours([style.pixels for style in self.given.styles], shares)
 
-    def targets(self, scale: Scale, way: Way) -> Targets:
+    def targets(self, scale: Scale, way: ScalePlan) -> Targets:
         """Return what the painting should come to at ``scale``."""
         given, settings = self.given, self.given.settings
         content, pixels = {}, None
@@ -96,8 +96,8 @@ class Preparation:
         areas: tuple[RegionTarget, ...] = ()
         rest = None
         if given.content is not None and settings.alpha:
-            pixels = self._place(canvas.extend(canvas.fitted(given.content, scale), scale))
-            if way.keep_content:
+            pixels = self._place(canvas.extend(canvas.resized(given.content, scale), scale))
+            if way.cache_content:
                 content = content_targets(
                     self.network, pixels, settings, tile_px=way.tile_px, ranks=way.ranks
                 )
@@ -123,7 +123,7 @@ class Preparation:
             if tile_px is None and max(ratios) > 1:
                 # A painting shown larger than the canvas takes no more memory than it.
                 tile_px = max(scale.canvas_px)
-            style = self.reuse.recall(
+            style = self.reuse.get_or_compute(
                 "style",
                 (self._exemplars, pictures, _about_style(settings), tile_px),
                 lambda: style_targets(self._exemplars, pictures, settings, tile_px=tile_px),
@@ -135,14 +135,14 @@ class Preparation:
             regions.grey(area.mask, scale.height_px, scale.width_px) for area in self.given.areas
         ]
 
-    def _area_style(self, area: Area, scale: Scale, way: Way) -> dict[str, Tensor]:
+    def _area_style(self, area: LoadedRegion, scale: Scale, way: ScalePlan) -> dict[str, Tensor]:
         network = self._exemplars
         image = self._place(self._style_at(area.style, scale, 1.0))
         mask = None
         if area.style_mask is not None:
             mask = self._place(regions.grey(area.style_mask, *image.shape[-2:]))
         settings = self.given.settings
-        return self.reuse.recall(
+        return self.reuse.get_or_compute(
             "style",
             (network, image, mask, _about_style(settings), way.tile_px),
             lambda: style_statistics(network, image, settings, mask=mask, tile_px=way.tile_px),

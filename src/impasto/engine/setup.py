@@ -9,16 +9,16 @@ import torch
 from impasto import models, weights
 from impasto.config.settings import Runtime, Settings, make_runtime
 from impasto.engine import strength
-from impasto.engine.cache import Reuse
+from impasto.engine.cache import Cache
 from impasto.engine.inputs import Inputs
 from impasto.engine.pyramid import Scale
 from impasto.job import recipe
 from impasto.job.job import Job
 from impasto.job.recipe import Change, Decisions, Precision, Recipe
-from impasto.models.vgg import Network
+from impasto.models.vgg import VGGFeatures
 from impasto.planning import plan as plan_module
-from impasto.planning.memory_model import Demand
-from impasto.planning.plan import Plan, Way
+from impasto.planning.memory_model import ScaleWorkload
+from impasto.planning.plan import ComputePlan, ScalePlan
 from impasto.weights.download import Progress
 
 _PRECISIONS: dict[torch.dtype, Precision] = {
@@ -28,10 +28,12 @@ _PRECISIONS: dict[torch.dtype, Precision] = {
 }
 
 
-def load_network(job: Job, plan: Plan, progress: Progress | None, reuse: Reuse) -> Network:
+def load_network(
+    job: Job, plan: ComputePlan, progress: Progress | None, reuse: Cache
+) -> VGGFeatures:
     """Load the network that the job asks for, unless a job before has."""
     name, file, settings = job.settings.network, job.runtime.weights, job.settings
-    return reuse.recall(
+    return reuse.get_or_compute(
         "network",
         (name, file, plan.dtype, settings.pooling, settings.border, plan.device),
         lambda: models.load(
@@ -47,8 +49,8 @@ def load_network(job: Job, plan: Plan, progress: Progress | None, reuse: Reuse) 
     )
 
 
-def weigh(
-    job: Job, given: Inputs, plan: Plan, reuse: Reuse, decided: Decisions | Change | None
+def resolve_weights(
+    job: Job, given: Inputs, plan: ComputePlan, reuse: Cache, decided: Decisions | Change | None
 ) -> Settings:
     """Put alpha and beta in the place of strength: as decided before, or as measured now."""
     settings = given.settings
@@ -70,38 +72,38 @@ def obeying(runtime: Runtime, decisions: Decisions | None) -> Runtime:
     return make_runtime(**decided | given)
 
 
-def choose_way(given: Inputs, plan: Plan, scale: Scale) -> Way:
+def plan_scale(given: Inputs, plan: ComputePlan, scale: Scale) -> ScalePlan:
     """Make a size fit into the memory that there is."""
     history = given.settings.history
-    return plan_module.choose_way(
+    return plan_module.plan_scale(
         _demand(given, plan, scale), history, plan.memory_bytes, plan.ranks
     )
 
 
-def choose_ways(given: Inputs, plan: Plan) -> list[Way]:
+def plan_scales(given: Inputs, plan: ComputePlan) -> list[ScalePlan]:
     """Choose the way of each size."""
-    return [choose_way(given, plan, scale) for scale in given.scales]
+    return [plan_scale(given, plan, scale) for scale in given.scales]
 
 
-def demands(given: Inputs, plan: Plan) -> list[Demand]:
+def demands(given: Inputs, plan: ComputePlan) -> list[ScaleWorkload]:
     """List what each size asks of memory and processor."""
     return [_demand(given, plan, scale) for scale in given.scales]
 
 
-def shortage(given: Inputs, plan: Plan) -> list[str]:
+def shortage(given: Inputs, plan: ComputePlan) -> list[str]:
     """Say that the finest size does not fit into memory, if it does not."""
     finest = given.scales[-1]
-    way = choose_way(given, plan, finest)
+    way = plan_scale(given, plan, finest)
     demand, history = _demand(given, plan, finest), given.settings.history
     told = plan_module.shortage(demand, way, history, plan.memory_bytes)
     return [told] if told else []
 
 
-def _demand(given: Inputs, plan: Plan, scale: Scale) -> Demand:
+def _demand(given: Inputs, plan: ComputePlan, scale: Scale) -> ScaleWorkload:
     settings = strength.balanced(given.settings)
     content = list(settings.content_layers) if given.content and settings.alpha else []
     style = list(settings.style_layers) if given.styles and settings.beta else []
-    return Demand(
+    return ScaleWorkload(
         *scale.canvas_px,
         layers=tuple(dict.fromkeys([*content, *style])),
         content_layers=tuple(content),
@@ -112,14 +114,16 @@ def _demand(given: Inputs, plan: Plan, scale: Scale) -> Demand:
     )
 
 
-def had_to_fit(given: Inputs, plan: Plan) -> int | None:
+def had_to_fit(given: Inputs, plan: ComputePlan) -> int | None:
     """Return the budget of memory, if it decides how any size is painted."""
     unbounded = replace(plan, memory_bytes=None)
-    same = choose_ways(given, plan) == choose_ways(given, unbounded)
+    same = plan_scales(given, plan) == plan_scales(given, unbounded)
     return None if same else plan.memory_bytes
 
 
-def write_recipe(job: Job, given: Inputs, used: Settings, plan: Plan, reuse: Reuse) -> Recipe:
+def write_recipe(
+    job: Job, given: Inputs, used: Settings, plan: ComputePlan, reuse: Cache
+) -> Recipe:
     """Write down how the painting is to be made."""
     settings = given.settings
     weights_from = (settings.network, job.runtime.weights)
@@ -130,7 +134,7 @@ def write_recipe(job: Job, given: Inputs, used: Settings, plan: Plan, reuse: Reu
     return Recipe(
         mode=job.mode,
         settings=settings,
-        weights_sha256=reuse.recall(
+        weights_sha256=reuse.get_or_compute(
             "weights_sha256",
             weights_from,
             lambda: weights.sha256(weights_from[0], file=weights_from[1]),

@@ -9,8 +9,8 @@ from impasto.engine import setup
 from impasto.engine.inputs import Inputs
 from impasto.engine.pyramid import Scale
 from impasto.job.recipe import Decisions
-from impasto.optim.minimizer import Descent, Iterate, State
-from impasto.planning.plan import Plan, Way
+from impasto.optim.minimizer import Iterate, Minimizer, State
+from impasto.planning.plan import ComputePlan, ScalePlan
 
 # Where a coarser size was painted before, longer waves are settled, and steps that favoured them
 # would tint whole corners. Measured in docs/speed.md.
@@ -18,7 +18,7 @@ _LONGEST_PX = 32
 
 
 @dataclass(frozen=True)
-class Stage:
+class Snapshot:
     """One moment of a painting, between two steps.
 
     Attributes:
@@ -32,7 +32,7 @@ class Stage:
 
     given: Inputs
     used: Settings
-    plan: Plan
+    plan: ComputePlan
     decisions: Decisions
     place: int
     point: Iterate
@@ -43,21 +43,21 @@ class Stage:
         return self.given.scales[self.place]
 
     @property
-    def way(self) -> Way:
+    def way(self) -> ScalePlan:
         """How this size is painted, so that it fits into memory."""
-        return setup.choose_way(self.given, self.plan, self.scale)
+        return setup.plan_scale(self.given, self.plan, self.scale)
 
     @property
     def given_as_used(self) -> Inputs:
         """What is given, with the settings used."""
         return replace(self.given, settings=self.used)
 
-    def within(self, memory_bytes: int, decisions: Decisions) -> Stage:
+    def within(self, memory_bytes: int, decisions: Decisions) -> Snapshot:
         """Return the same stage with other memory."""
         plan = replace(self.plan, memory_bytes=memory_bytes)
         return replace(self, plan=plan, decisions=decisions)
 
-    def descent(self, state: State) -> Descent:
+    def descent(self, state: State) -> Minimizer:
         """Return a descent that stands at ``state``.
 
         Raises:
@@ -65,7 +65,7 @@ class Stage:
         """
         way = self.way
         settings = self.used.model_copy(update={"history": way.history})
-        return Descent(state, settings, way.history_dtype, _LONGEST_PX if self.place else None)
+        return Minimizer(state, settings, way.history_dtype, _LONGEST_PX if self.place else None)
 
     @property
     def done(self) -> int:

@@ -20,20 +20,20 @@ from dataclasses import dataclass, replace
 import torch
 
 from impasto.config.settings import BESIDE_FEATURES, FORMULA_WEIGHTS, Settings
-from impasto.engine.cache import Reuse
+from impasto.engine.cache import Cache
 from impasto.engine.inputs import Inputs
 from impasto.engine.pyramid import Scale
-from impasto.engine.scale_setup import Preparation
+from impasto.engine.scale_setup import ScaleSetup
 from impasto.images.resample import fit
 from impasto.losses.objective import Objective
-from impasto.models.vgg import Network
-from impasto.planning.plan import Way
+from impasto.models.vgg import VGGFeatures
+from impasto.planning.plan import ScalePlan
 
 # The longest side at which gradients are measured, and the noise there, in pixel values.
 _LONGEST_PX = 128
 _NOISE = 0.02
 _SEED = 0
-_WHOLE = Way(None, 1, None, keep_content=True, peak_bytes=0)
+_WHOLE = ScalePlan(None, 1, None, cache_content=True, peak_bytes=0)
 # Chosen by looking (docs/look.md): content's pull over style's at strength 0.5, and how steeply
 # it falls.
 _EVEN_RATIO = 0.09
@@ -41,7 +41,7 @@ _STEEPNESS = 2.0
 
 
 @dataclass(frozen=True)
-class Balance:
+class GradientNorms:
     """How large the gradients of content and style are where they were measured.
 
     Norms over all pixels, for alpha = beta = 1.
@@ -61,7 +61,7 @@ def ratio(strength: float) -> float:
     return _EVEN_RATIO * float(((1 - strength) / strength) ** _STEEPNESS)
 
 
-def measure(given: Inputs, network: Network, reuse: Reuse) -> Balance:
+def measure(given: Inputs, network: VGGFeatures, reuse: Cache) -> GradientNorms:
     """Measure the gradients for the pictures of a style_transfer job, unless they are known.
 
     Args:
@@ -79,16 +79,16 @@ def measure(given: Inputs, network: Network, reuse: Reuse) -> Balance:
         [[part and part.sha256 for part in area.pictures] for area in given.areas],
         given.settings.model_copy(update=left_out),
     )
-    return reuse.recall("balance", made_from, lambda: _measure(given, network, reuse))
+    return reuse.get_or_compute("balance", made_from, lambda: _measure(given, network, reuse))
 
 
-def _measure(given: Inputs, network: Network, reuse: Reuse) -> Balance:
+def _measure(given: Inputs, network: VGGFeatures, reuse: Cache) -> GradientNorms:
     assert given.content is not None
     sides_px = given.content.height_px, given.content.width_px
     least_px = math.ceil(given.smallest_px * max(sides_px) / min(sides_px))
     scale = Scale(*fit(*sides_px, max(_LONGEST_PX, least_px)), margin_px=0, iterations=1)
     settings = _weighed(given.settings, 1.0, 1.0).model_copy(update={"total_variation": 0.0})
-    preparation = Preparation(replace(given, settings=settings), network, network.device, reuse)
+    preparation = ScaleSetup(replace(given, settings=settings), network, network.device, reuse)
     targets = preparation.targets(scale, _WHOLE)
     generator = torch.Generator().manual_seed(_SEED)
     image = preparation.start("matched", scale)
@@ -100,10 +100,10 @@ def _measure(given: Inputs, network: Network, reuse: Reuse) -> Balance:
         sizes.append(float(gradient.norm()))
     content, style = sizes
     # A photograph without any content, all of one colour, may not pull at all.
-    return Balance(max(content, 1e-6 * style), style)
+    return GradientNorms(max(content, 1e-6 * style), style)
 
 
-def balanced(settings: Settings, balance: Balance | None = None) -> Settings:
+def balanced(settings: Settings, balance: GradientNorms | None = None) -> Settings:
     """Put alpha and beta in the place of strength.
 
     Args:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _PLACE = ("scale", "size_px", "step", "time_s")
 
 
-class History(Sequence[dict[str, float]]):
+class LossHistory(Sequence[dict[str, float]]):
     """One row for each step, with the terms as they were before that step moved the image.
 
     A row holds ``scale`` (index of the size, from 0), ``size_px`` (longest side), ``step``,
@@ -30,20 +30,20 @@ class History(Sequence[dict[str, float]]):
     @overload
     def __getitem__(self, place: int) -> dict[str, float]: ...
     @overload
-    def __getitem__(self, place: slice) -> History: ...
-    def __getitem__(self, place: int | slice) -> dict[str, float] | History:
-        return History(self._rows[place]) if isinstance(place, slice) else self._rows[place]
+    def __getitem__(self, place: slice) -> LossHistory: ...
+    def __getitem__(self, place: int | slice) -> dict[str, float] | LossHistory:
+        return LossHistory(self._rows[place]) if isinstance(place, slice) else self._rows[place]
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, History) and self._rows == other._rows
+        return isinstance(other, LossHistory) and self._rows == other._rows
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<History of {len(self)} steps: {', '.join(self.terms) or 'no terms'}>"
+        return f"<LossHistory of {len(self)} steps: {', '.join(self.terms) or 'no terms'}>"
 
     @property
     def terms(self) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ class RegionInput(_Part):
     style_mask: Input | None = None
 
 
-class Inputs(_Part):
+class InputHashes(_Part):
     """The pictures that were painted from; ``start`` if painting began with one."""
 
     content: Input | None = None
@@ -133,7 +133,7 @@ class Recipe(_Part):
     weights_sha256: Sha256 | None
     versions: Versions
     decisions: Decisions
-    inputs: Inputs
+    inputs: InputHashes
 
     @field_validator("settings")
     @classmethod
@@ -209,9 +209,9 @@ def inputs(
     styles: Sequence[Picture],
     start: Picture | None,
     regions: Sequence[tuple[Picture, Picture, Picture | None]] = (),
-) -> Inputs:
+) -> InputHashes:
     """Name the pictures that a painting is made from."""
-    return Inputs(
+    return InputHashes(
         content=None if content is None else _input(content),
         styles=tuple(_input(style) for style in styles),
         regions=tuple(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from impasto.config.settings import Mode, Settings
 from impasto.errors import SettingsError
-from impasto.job.history import History
+from impasto.job.history import LossHistory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,7 +76,7 @@ class Result:
     """
 
     pixels: Tensor
-    history: History
+    history: LossHistory
     settings: Settings
     mode: Mode
     time_s: float

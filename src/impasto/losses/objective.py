@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from impasto.compute.allocator import settle
-from impasto.compute.cuda_graph import Recording
+from impasto.compute.allocator import trim_if_needed
+from impasto.compute.cuda_graph import CudaGraph
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import Settings
 from impasto.errors import SettingsError
@@ -25,7 +25,7 @@ from impasto.losses.style import STATISTICS
 from impasto.losses.targets import Targets, add, core_features, split
 from impasto.losses.terms import View, make_terms
 from impasto.losses.tiling import Tile
-from impasto.models.vgg import Network
+from impasto.models.vgg import VGGFeatures
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Objective:
 
     def __init__(
         self,
-        network: Network,
+        network: VGGFeatures,
         targets: Targets,
         settings: Settings,
         *,
@@ -85,7 +85,7 @@ class Objective:
                 "nothing to minimise: expected alpha or beta above 0 with at least one layer"
             )
         self._names: tuple[str, ...] = ()
-        self._recording = Recording()
+        self._recording = CudaGraph()
 
     def evaluate(self, image: Tensor) -> Evaluation:
         """Return the terms and the gradient at ``image``, (1, 3, H, W) in [0, 1] or near it."""
@@ -112,7 +112,7 @@ class Objective:
         for tile in again:
             with torch.no_grad():
                 add(sums, self._sums(image, tile.window(image), tile))
-            settle(image.device, self.memory_bytes)
+            trim_if_needed(image.device, self.memory_bytes)
         # The last tiles are still in memory when the slopes are known, and are not computed
         # twice: nor is an image held whole, which is its own last tile.
         looks = [self._look(image, tile) for tile in kept]
@@ -125,10 +125,10 @@ class Objective:
         while looks:
             kept.pop().add_window(gradient, looks.pop().gradient(slopes))
             if again:
-                settle(image.device, self.memory_bytes)
+                trim_if_needed(image.device, self.memory_bytes)
         for tile in again:
             tile.add_window(gradient, self._look(image, tile).gradient(slopes))
-            settle(image.device, self.memory_bytes)
+            trim_if_needed(image.device, self.memory_bytes)
         self.ranks.add_in_place(gradient)
         # A rectifier that is one with its convolution takes what is not a number for 0.
         return Evaluation(terms, total + 0 * image.sum(), gradient)

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from impasto.compute.allocator import give_back
+from impasto.compute.allocator import trim_heap
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.networks import check_layer
 from impasto.config.settings import Settings
 from impasto.losses.style import STATISTICS
 from impasto.losses.tiling import Tile, geometry
-from impasto.models.vgg import Network
+from impasto.models.vgg import VGGFeatures
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Targets:
 
 
 def content_targets(
-    network: Network,
+    network: VGGFeatures,
     image: Tensor,
     settings: Settings,
     *,
@@ -81,7 +81,7 @@ def content_targets(
 
 
 def style_targets(
-    network: Network,
+    network: VGGFeatures,
     images: Sequence[Tensor],
     settings: Settings,
     *,
@@ -96,7 +96,7 @@ def style_targets(
 
 
 def style_statistics(
-    network: Network,
+    network: VGGFeatures,
     image: Tensor,
     settings: Settings,
     *,
@@ -132,7 +132,7 @@ class LayerWeights:
 
     def __init__(
         self,
-        network: Network,
+        network: VGGFeatures,
         names: Sequence[str],
         size_px: tuple[int, int],
         mask: Tensor | None,
@@ -162,7 +162,7 @@ def style_shares(count: int, settings: Settings) -> list[float]:
 
 
 def core_features(
-    network: Network, window: Tensor, layers: tuple[str, ...], tile: Tile
+    network: VGGFeatures, window: Tensor, layers: tuple[str, ...], tile: Tile
 ) -> dict[str, Tensor]:
     """Return the features of a tile's core by layer, given the pixels of its window.
 
@@ -176,7 +176,7 @@ def core_features(
 
 
 def split(
-    network: Network, layers: tuple[str, ...], image: Tensor, tile_px: int | None
+    network: VGGFeatures, layers: tuple[str, ...], image: Tensor, tile_px: int | None
 ) -> list[Tile]:
     """Cover an image by the tiles that ``layers`` ask for; one tile if ``tile_px`` is None."""
     height_px, width_px = image.shape[-2:]
@@ -192,7 +192,7 @@ def add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
 
 
 def _features(
-    network: Network,
+    network: VGGFeatures,
     image: Tensor,
     layers: tuple[str, ...],
     tile_px: int | None,
@@ -206,4 +206,4 @@ def _features(
         yield tile, found
         del found
         if len(tiles) > 1:
-            give_back(image.device)
+            trim_heap(image.device)

@@ -19,7 +19,7 @@ from impasto.config.settings import Settings
 from impasto.losses.style import STATISTICS
 from impasto.losses.targets import LayerWeights, RegionTarget, Targets, core_features
 from impasto.losses.tiling import Tile
-from impasto.models.vgg import Network
+from impasto.models.vgg import VGGFeatures
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Term(Protocol):
 class Content:
     """Holds the photograph: alpha times the content loss of each layer, by its share."""
 
-    def __init__(self, network: Network, targets: Targets, settings: Settings) -> None:
+    def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
         known = targets.content if targets.content_image is None else settings.content_layers
         alpha, _ = settings.weights
         shares = _shares(settings.content_layers) if alpha else {}
@@ -101,7 +101,7 @@ class Style:
     Where regions have styles of their own, each is a loss of its own and counts by its area.
     """
 
-    def __init__(self, network: Network, targets: Targets, settings: Settings) -> None:
+    def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
         _, self._beta = settings.weights
         self._shares = _shares(settings.style_layers) if self._beta else {}
         self._network = network
@@ -166,7 +166,7 @@ class Smoothness:
 
     layers: tuple[str, ...] = ()
 
-    def __init__(self, network: Network, targets: Targets, settings: Settings) -> None:
+    def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
         self._weight = settings.total_variation or 0.0
 
     def sums(self, view: View) -> dict[str, Tensor]:
@@ -186,7 +186,7 @@ class Smoothness:
 TERMS = (Content, Style, Smoothness)
 
 
-def make_terms(network: Network, targets: Targets, settings: Settings) -> list[Term]:
+def make_terms(network: VGGFeatures, targets: Targets, settings: Settings) -> list[Term]:
     """Make every term; one without a target or with weight 0 has no layers and no sums."""
     return [make(network, targets, settings) for make in TERMS]
 
@@ -196,10 +196,10 @@ def _shares(weights: dict[str, float]) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items() if weight}
 
 
-def _positions(name: str, network: Network, size_px: tuple[int, int]) -> int:
+def _positions(name: str, network: VGGFeatures, size_px: tuple[int, int]) -> int:
     stride_px = _stride_px(name, network)
     return (size_px[0] // stride_px) * (size_px[1] // stride_px)
 
 
-def _stride_px(name: str, network: Network) -> int:
+def _stride_px(name: str, network: VGGFeatures) -> int:
     return check_layer(name, network.name).stride_px

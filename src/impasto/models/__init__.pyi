@@ -1,2 +1,2 @@
-from .vgg import Network as Network
+from .vgg import VGGFeatures as VGGFeatures
 from .vgg import load as load

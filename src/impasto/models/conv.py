@@ -57,7 +57,7 @@ class _Convolution:
 class Convolutions:
     """The convolutions of a network, by name.
 
-    Takes what ``Network`` does.
+    Takes what ``VGGFeatures`` does.
     """
 
     def __init__(

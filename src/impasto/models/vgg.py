@@ -22,7 +22,7 @@ from impasto.models.conv import Convolutions
 from impasto.models.pooling import pool, pool_backward, rectify_backward
 
 
-class Network:
+class VGGFeatures:
     """A VGG as torchvision defines it, evaluated up to the layers asked for.
 
     Differs: the image is sRGB in [0, 1]; the normalisation that the network was trained
@@ -59,7 +59,7 @@ class Network:
             parameters, name, dtype=dtype, padding=padding, device=self.device
         )
 
-    def padded(self, padding: str) -> Network:
+    def padded(self, padding: str) -> VGGFeatures:
         """Return the same network with another padding; weights are shared."""
         other = copy.copy(self)
         other.padding, other.convolutions = padding, self.convolutions.padded(padding)
@@ -130,7 +130,7 @@ class Network:
 class _Features(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, image: Tensor, network: Network, names: tuple[str, ...], keep_gradients: bool
+        ctx: Any, image: Tensor, network: VGGFeatures, names: tuple[str, ...], keep_gradients: bool
     ) -> Any:
         keep = ctx.needs_input_grad[0]
         found: dict[str, Tensor] = {}
@@ -160,7 +160,7 @@ class _Features(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
-        network: Network = ctx.network
+        network: VGGFeatures = ctx.network
         kept = dict(zip(ctx.kept_names, ctx.saved_tensors, strict=True))
         given = dict(zip(ctx.names, gradients, strict=True))
         gradient: Tensor | None = None
@@ -207,7 +207,7 @@ def load(
     padding: str = "zeros",
     device: torch.device | str = "cpu",
     **fetching: Any,
-) -> Network:
+) -> VGGFeatures:
     """Load a network; by default exactly torchvision's.
 
     Args:
@@ -215,7 +215,7 @@ def load(
         weights: a weights file; else the cache, else fetched.
         dtype: type of features inside.
         pooling: ``max`` or ``average``.
-        padding: ``zeros``, ``replicate`` or ``circular``; see Network.
+        padding: ``zeros``, ``replicate`` or ``circular``; see VGGFeatures.
         device: where to compute.
         fetching: ``offline`` and ``progress``, as weights.load takes them.
 
@@ -223,4 +223,6 @@ def load(
         WeightsError: the weights are absent or damaged.
     """
     parameters = weights_module.load(name, file=weights, **fetching)
-    return Network(parameters, name, dtype=dtype, pooling=pooling, padding=padding, device=device)
+    return VGGFeatures(
+        parameters, name, dtype=dtype, pooling=pooling, padding=padding, device=device
+    )

@@ -17,7 +17,7 @@ from impasto.job.history import load_matplotlib
 from impasto.job.job import ImageSource, Job
 from impasto.job.result import Result, Step
 from impasto.notebook.display import Live, cell_number, in_notebook
-from impasto.output.options import Delivery
+from impasto.output.options import DeliveryOptions
 from impasto.output.progress import Display, make_display
 from impasto.output.writer import Files
 
@@ -82,7 +82,9 @@ def main(
     options |= _in_our_words(dict(zip(_OUR_WORDS, asked, strict=True)), options)
     job = _read(_make_job(mode, content_path, style_path, options))
     output = _results_folder() / f"{_name(job)}.png"
-    files = Files(Delivery(output=output, timelapse=output.with_suffix(".gif")), job.settings.size)
+    files = Files(
+        DeliveryOptions(output=output, timelapse=output.with_suffix(".gif")), job.settings.size
+    )
     with Live() if in_notebook() else make_display() as display:
         result = _paint(job, files, display)
         display.saved(result, _from_here(files.finish(result)))

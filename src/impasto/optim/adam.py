@@ -34,20 +34,20 @@ class Adam:
         self._scale /= 2
         self._image = None
 
-    def turn(self, settings: Settings) -> None:
+    def retarget(self, settings: Settings) -> None:
         """Keep the moments: those of the objective before soon fade."""
         self._learning_rate = settings.learning_rate
         if self._image is not None:
             self._adam.param_groups[0]["lr"] = self._learning_rate * self._scale
 
-    def remembered(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Return the moments, the number of steps and the scale."""
         found = {"scale": torch.tensor(self._scale, dtype=torch.float64)}
         if self._image is not None:
             found |= self._adam.state[self._image]
         return found
 
-    def remember(self, found: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, found: Mapping[str, Tensor]) -> None:
         """Go by these moments, number of steps and scale."""
         self._scale, self._image = _number(found, "scale"), None
         state = {name: tensor for name, tensor in found.items() if name != "scale"}

@@ -24,14 +24,14 @@ class Optimiser(Protocol):
     def restart(self) -> None:
         """Forget what was learnt and take smaller steps from now on."""
 
-    def turn(self, settings: Settings) -> None:
+    def retarget(self, settings: Settings) -> None:
         """Make ready for the gradient of another objective; what was learnt helps there too."""
 
-    def remembered(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Return all that is remembered, by name; the tensors are its own."""
 
-    def remember(self, found: Mapping[str, Tensor]) -> None:
-        """Go by what :meth:`remembered` has returned, of tensors of the same kind.
+    def load_state_dict(self, found: Mapping[str, Tensor]) -> None:
+        """Go by what :meth:`state_dict` has returned, of tensors of the same kind.
 
         Raises:
             ValueError: it is not that.

@@ -19,7 +19,7 @@ _PIECE, _PIECE_ON_DEVICE = 2**20, 2**26
 _TOP = 2.0**15
 
 
-class Vector:
+class CompressedVector:
     """A vector kept as ``unit`` times entries of some number type.
 
     float16 has eleven bits and bfloat16 eight; what float16 lacks in range, the unit makes
@@ -39,19 +39,19 @@ class Vector:
         return {name: self._kept, f"{name}.unit": self._unit}
 
     @classmethod
-    def of_parts(cls, found: Mapping[str, Tensor], name: str) -> Vector:
+    def of_parts(cls, found: Mapping[str, Tensor], name: str) -> CompressedVector:
         """Put together again what :meth:`parts` has taken apart."""
         vector = cls.__new__(cls)
         vector._kept, vector._unit = found[name], found[f"{name}.unit"]
         vector._wide = vector._unit.dtype
         return vector
 
-    def dot(self, values: Tensor | Vector) -> Tensor:
+    def dot(self, values: Tensor | CompressedVector) -> Tensor:
         """Return the inner product with ``values``, a scalar of the type that was kept."""
-        other = values._kept if isinstance(values, Vector) else values
+        other = values._kept if isinstance(values, CompressedVector) else values
         parts = [kept.to(self._wide) @ piece.to(self._wide) for kept, piece in self._pieces(other)]
         product = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
-        if isinstance(values, Vector) and values._is_scaled:
+        if isinstance(values, CompressedVector) and values._is_scaled:
             product = product * values._unit
         return product * self._unit if self._is_scaled else product
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from impasto.config.settings import Settings
 from impasto.optim.base import _number
-from impasto.optim.compressed import Vector
-from impasto.optim.preconditioner import Metric
+from impasto.optim.compressed import CompressedVector
+from impasto.optim.preconditioner import Preconditioner
 
 # The first step of L-BFGS has no curvature to go by: it moves the pixels by this much,
 # root mean square, of their range [0, 1].
@@ -31,8 +31,8 @@ class Lbfgs:
     Nocedal, "Updating quasi-Newton matrices with limited storage", 1980: the two-loop
     recursion over the last ``history`` pairs of moves s and gradient changes y.
 
-    Differs: the inverse curvature that the recursion begins with is a multiple of a Metric, not
-    of the identity; a step of length 1 is taken as it is (a line search would pay for a second
+    Differs: the inverse curvature that the recursion begins with is a multiple of a preconditioner,
+    not of the identity; a step of length 1 is taken as it is (a line search would pay for a second
     network pass and rarely change the step), cut to a longest move; pairs without positive
     curvature are dropped. Tolerances are none: the schedule decides when to stop. What is
     remembered may be kept in a narrower type; the move taken is then the move remembered.
@@ -47,10 +47,10 @@ class Lbfgs:
         self, history: int, dtype: torch.dtype | None = None, longest_px: int | None = None
     ) -> None:
         self._history, self._dtype, self._longest_px = history, dtype, longest_px
-        self._pairs: deque[tuple[Vector, Vector, Tensor]] = deque()
-        self._last: tuple[Vector, Vector] | None = None
+        self._pairs: deque[tuple[CompressedVector, CompressedVector, Tensor]] = deque()
+        self._last: tuple[CompressedVector, CompressedVector] | None = None
         self._scale = 1.0
-        self._metric: Metric | None = None
+        self._metric: Preconditioner | None = None
 
     def propose(self, image: Tensor, gradient: Tensor) -> Tensor:
         """Return the next image, in the gradient's memory."""
@@ -60,8 +60,8 @@ class Lbfgs:
         self._last = None
         before = self._keep(g)
         if self._metric is None or self._metric.shape != image.shape:
-            self._metric = Metric(image.shape, self._longest_px)
-        self._turn(g, self._metric)
+            self._metric = Preconditioner(image.shape, self._longest_px)
+        self._two_loop(g, self._metric)
         length = torch.linalg.vector_norm(g) / math.sqrt(len(g))
         if not self._pairs:
             g *= _FIRST_MOVE * self._scale / length.clamp_min(1e-30)
@@ -82,7 +82,7 @@ class Lbfgs:
         self._last = None
         self._scale /= 2
 
-    def turn(self, settings: Settings) -> None:
+    def retarget(self, settings: Settings) -> None:
         """Keep the curvature, and compare no gradients of two objectives.
 
         Measured with beta times 1/4 to 4 in the middle of a painting: without the curvature
@@ -90,7 +90,7 @@ class Lbfgs:
         """
         self._last = None
 
-    def remembered(self) -> dict[str, Tensor]:
+    def state_dict(self) -> dict[str, Tensor]:
         """Return the pairs, the last move with the gradient before it, and the scale."""
         found = {"scale": torch.tensor(self._scale, dtype=torch.float64)}
         for place, (s, y, rho) in enumerate(self._pairs):
@@ -100,7 +100,7 @@ class Lbfgs:
             found |= self._last[0].parts("last.move") | self._last[1].parts("last.gradient")
         return found
 
-    def remember(self, found: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, found: Mapping[str, Tensor]) -> None:
         """Go by these pairs, last move and scale."""
         count = sum(name.endswith(".rho") for name in found)
         if count > self._history:
@@ -111,8 +111,8 @@ class Lbfgs:
         self._scale = _number(found, "scale")
         self._pairs = deque(
             (
-                Vector.of_parts(found, f"pairs.{place}.s"),
-                Vector.of_parts(found, f"pairs.{place}.y"),
+                CompressedVector.of_parts(found, f"pairs.{place}.s"),
+                CompressedVector.of_parts(found, f"pairs.{place}.y"),
                 found[f"pairs.{place}.rho"].view(()),
             )
             for place in range(count)
@@ -120,21 +120,21 @@ class Lbfgs:
         self._last = None
         if "last.move" in found:
             self._last = (
-                Vector.of_parts(found, "last.move"),
-                Vector.of_parts(found, "last.gradient"),
+                CompressedVector.of_parts(found, "last.move"),
+                CompressedVector.of_parts(found, "last.gradient"),
             )
 
-    def _keep(self, values: Tensor) -> Vector:
-        return Vector(values, self._dtype or values.dtype)
+    def _keep(self, values: Tensor) -> CompressedVector:
+        return CompressedVector(values, self._dtype or values.dtype)
 
-    def _learn(self, s: Vector, y: Vector, g: Tensor) -> None:
+    def _learn(self, s: CompressedVector, y: CompressedVector, g: Tensor) -> None:
         """Remember the last move, and how the gradient changed to ``g`` over it."""
         y.become_change_to(g)
         curvature, square = s.dot(y), y.dot(y)
         if curvature > 1e-10 * square:
             self._pairs.append((s, y, 1 / curvature))
 
-    def _turn(self, g: Tensor, metric: Metric) -> None:
+    def _two_loop(self, g: Tensor, metric: Preconditioner) -> None:
         """Turn a gradient into the move that metric and pairs suggest, in place."""
         g.neg_()
         along = []

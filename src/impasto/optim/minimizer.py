@@ -1,6 +1,6 @@
 """One resolution: an image descends its objective, step by step.
 
-A Descent asks its optimiser where to go, watches the loss, and goes back to the best image
+A Minimizer asks its optimiser where to go, watches the loss, and goes back to the best image
 when a step has gone wrong. Where it stands can be taken out between two steps, and put back
 later: from there it goes on to the same bits.
 """
@@ -56,7 +56,7 @@ class State:
     steps: int = 0
     settled: float = 0.0
     rescues: int = 0
-    remembered: Mapping[str, Tensor] = field(default_factory=dict)
+    optimiser_state: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def point(self) -> Iterate:
@@ -74,12 +74,12 @@ class State:
         # Numbers that are read, and not computed with, stay where they are.
         remembered = {
             name: tensor if name in ("scale", "step") else tensor.to(device)
-            for name, tensor in self.remembered.items()
+            for name, tensor in self.optimiser_state.items()
         }
-        return replace(self, image=image, best=best, remembered=remembered)
+        return replace(self, image=image, best=best, optimiser_state=remembered)
 
 
-class Descent:
+class Minimizer:
     """An image on its way down an objective.
 
     A loss or gradient that is not finite, or a loss far above the best so far, sends the
@@ -110,9 +110,9 @@ class Descent:
         self._image, self._best, self._steps = state.image, state.best, state.steps
         self._settled, self._rescues = state.settled, state.rescues
         self._optimiser = make_optimiser(settings, history_dtype, longest_px)
-        if state.remembered:
+        if state.optimiser_state:
             try:
-                self._optimiser.remember(state.remembered)
+                self._optimiser.load_state_dict(state.optimiser_state)
             except KeyError as error:
                 raise ValueError(f"no tensor {error}") from None
         self.is_whole = True
@@ -126,7 +126,7 @@ class Descent:
             steps=self._steps,
             settled=self._settled,
             rescues=self._rescues,
-            remembered=self._optimiser.remembered(),
+            optimiser_state=self._optimiser.state_dict(),
         )
 
     @property
@@ -163,16 +163,16 @@ class Descent:
             )
         return self.point
 
-    def turn(self, settings: Settings) -> None:
+    def retarget(self, settings: Settings) -> None:
         """Go on from the best image towards another objective: losses compare no longer."""
         with self.moving():
             self._image, self._best, self._rescues = self.point.image, None, 0
-            self._optimiser.turn(settings)
+            self._optimiser.retarget(settings)
 
     @contextmanager
     def moving(self) -> Iterator[None]:
         """Hold back what would interrupt the block, after which this is whole again."""
-        with signals.whole():
+        with signals.deferred():
             self.is_whole = False
             yield
             self.is_whole = True

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from impasto.optim.compressed import Vector, entries_at_once
+from impasto.optim.compressed import CompressedVector, entries_at_once
 
 # The highest frequency there is, in cycles a pixel: there the metric is 1.
 _HIGHEST = 0.5
 
 
-class Metric:
+class Preconditioner:
     """Weighs the frequencies of a vector by 1 / frequency, channel by channel.
 
     Measured beside equal weights and other exponents in docs/speed.md. A channel too large to be
@@ -50,7 +50,7 @@ class Metric:
             for rows in self._blocks(self._height_px, self._width_px, values.device):
                 planes[:, rows] = torch.fft.irfft(spectrum[:, rows], n=self._width_px)
 
-    def square(self, vector: Vector) -> Tensor:
+    def square(self, vector: CompressedVector) -> Tensor:
         """Return the inner product of ``vector`` with itself weighed, a scalar."""
         parts = []
         for channels in self._channels(vector):
@@ -63,7 +63,7 @@ class Metric:
         square = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
         return square / (self._height_px * self._width_px)  # Parseval
 
-    def _transform_rows(self, values: Tensor | Vector, channels: slice) -> Tensor:
+    def _transform_rows(self, values: Tensor | CompressedVector, channels: slice) -> Tensor:
         """Return half the spectrum of each row of some channels, (C, H, W // 2 + 1)."""
         blocks = [*self._blocks(self._height_px, self._width_px, values.device)]
         if len(blocks) == 1:
@@ -82,7 +82,7 @@ class Metric:
         assert spectrum is not None
         return spectrum
 
-    def _channels(self, values: Tensor | Vector) -> Iterator[slice]:
+    def _channels(self, values: Tensor | CompressedVector) -> Iterator[slice]:
         """Divide a flattened picture into channels: one at a time, or several that fit a block."""
         pixels = self._height_px * self._width_px
         step = pixels * max(1, entries_at_once(values.device) // pixels)

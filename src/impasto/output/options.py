@@ -23,7 +23,7 @@ def _number(word: object) -> object:
     return int(word) if isinstance(word, str) and word.isdecimal() else word
 
 
-class Finish(Options):
+class OutputOptions(Options):
     """What a picture's file holds."""
 
     bits: Annotated[Literal[8, 16], BeforeValidator(_number)] = Field(
@@ -51,7 +51,7 @@ class Finish(Options):
         return width
 
     @model_validator(mode="after")
-    def _check_print_size(self) -> Finish:
+    def _check_print_size(self) -> OutputOptions:
         if self.dpi is not None and self.width is not None:
             width_px = round(self.dpi * _inches(self.width))
             raise ValueError(
@@ -88,7 +88,7 @@ class Finish(Options):
         )
 
 
-class Delivery(Finish):
+class DeliveryOptions(OutputOptions):
     """Where the picture goes, and what is shown on the way."""
 
     output: Path = Field(

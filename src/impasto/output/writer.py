@@ -14,17 +14,17 @@ from impasto.output.timelapse import Timelapse
 
 if TYPE_CHECKING:
     pass
-from impasto.output.options import Delivery
+from impasto.output.options import DeliveryOptions
 
 
 class Files:
-    """Writes what a Delivery asks for.
+    """Writes what a DeliveryOptions asks for.
 
     Raises:
         ImageError: a file that cannot be written where it should be; nothing is written yet.
     """
 
-    def __init__(self, delivery: Delivery, longest_px: int) -> None:
+    def __init__(self, delivery: DeliveryOptions, longest_px: int) -> None:
         from impasto.images.save import check_animation, check_output
 
         self._delivery = delivery

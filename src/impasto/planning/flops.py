@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.networks import architecture, deepest
-from impasto.planning.memory_model import Demand
+from impasto.planning.memory_model import ScaleWorkload
 
 
 def step_flop(
-    demand: Demand,
+    demand: ScaleWorkload,
     tile_px: int | None,
-    keep_content: bool,
+    cache_content: bool,
     *,
     tiles_kept: int = 1,
     ranks: Ranks = ALONE,
@@ -25,7 +25,7 @@ def step_flop(
     Args:
         demand: what is painted.
         tile_px: largest side of a tile; None for the image held whole.
-        keep_content: whether the content's features are kept.
+        cache_content: whether the content's features are kept.
         tiles_kept: how many tiles of a rank stay in memory between the passes.
         ranks: the processes that share the tiles; what the busiest has to do is counted.
     """
@@ -37,12 +37,12 @@ def step_flop(
     )
     each = forward_flop(demand.network, demand.layers)
     forward = looks * each
-    if demand.content_layers and not keep_content:
+    if demand.content_layers and not cache_content:
         forward += looks * forward_flop(demand.network, demand.content_layers)
     return forward, seen * each
 
 
-def are_enough(demand: Demand, tile_px: int | None, ranks: Ranks) -> bool:
+def are_enough(demand: ScaleWorkload, tile_px: int | None, ranks: Ranks) -> bool:
     """Tell whether each of ``ranks`` gets a tile; if not, all paint the same by themselves."""
     return ranks.count == 1 or len(demand.windows(tile_px)) >= ranks.count
 

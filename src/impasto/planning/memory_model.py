@@ -33,7 +33,7 @@ _WHOLE, _TILED = 1.18, 1.55
 
 
 @dataclass(frozen=True)
-class Demand:
+class ScaleWorkload:
     """What decides the memory of painting one size.
 
     Attributes:
@@ -60,7 +60,7 @@ class Demand:
         self,
         tile_px: int | None,
         history: int,
-        keep_content: bool,
+        cache_content: bool,
         history_dtype: torch.dtype | None = None,
         tiles_kept: int = 1,
     ) -> int:
@@ -69,13 +69,13 @@ class Demand:
         Args:
             tile_px: largest side of a tile; None for the image held whole.
             history: pairs of vectors that L-BFGS remembers.
-            keep_content: whether the content's features are kept, or computed for each tile.
+            cache_content: whether the content's features are kept, or computed for each tile.
             history_dtype: number type of those pairs; None for the image's own.
             tiles_kept: how many tiles stay in memory between the two passes.
         """
         pixels = self.height_px * self.width_px
         remembered, moving = self._optimiser_bytes(history, history_dtype)
-        kept = _IMAGES * _WIDE_BYTES + remembered + self._content_bytes(keep_content)
+        kept = _IMAGES * _WIDE_BYTES + remembered + self._content_bytes(cache_content)
         return round(
             BASE_BYTES + kept * pixels + max(self._step_bytes(tile_px, tiles_kept), moving * pixels)
         )
@@ -92,7 +92,7 @@ class Demand:
         # Of a lone step nobody asks where it would lead.
         return 2 * pairs * vector, (vector + _METRIC_BYTES if pairs else 0)
 
-    def shrunk(self, share: float) -> Demand:
+    def shrunk(self, share: float) -> ScaleWorkload:
         """Ask for a canvas whose sides are ``share`` of these."""
         height_px, width_px = (
             max(1, round(share * side)) for side in (self.height_px, self.width_px)

@@ -16,7 +16,7 @@ from impasto.compute.distributed import ALONE, Ranks, current
 from impasto.config.settings import Runtime
 from impasto.losses.tiling import geometry
 from impasto.planning.flops import are_enough, step_flop
-from impasto.planning.memory_model import Demand
+from impasto.planning.memory_model import ScaleWorkload
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # How much of what is free a painting may take, if the user does not say.
@@ -31,7 +31,7 @@ _NARROW = torch.float16
 
 
 @dataclass(frozen=True)
-class Plan:
+class ComputePlan:
     """Where and how a painting is computed.
 
     Attributes:
@@ -48,14 +48,14 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Way:
+class ScalePlan:
     """How one size is painted, so that it fits into memory.
 
     Attributes:
         tile_px: largest side of a tile; None for the image held whole.
         history: pairs of vectors that L-BFGS remembers.
         history_dtype: their number type; None for the image's own.
-        keep_content: whether the content's features are kept, or computed for each tile.
+        cache_content: whether the content's features are kept, or computed for each tile.
         peak_bytes: the most memory that the process is expected to take.
         tiles_kept: how many tiles stay in memory between the two passes, and are not computed
             again.
@@ -65,17 +65,17 @@ class Way:
     tile_px: int | None
     history: int
     history_dtype: torch.dtype | None
-    keep_content: bool
+    cache_content: bool
     peak_bytes: int
     tiles_kept: int = 1
     ranks: Ranks = ALONE
 
-    def remembers_as(self, other: Way) -> bool:
+    def remembers_as(self, other: ScalePlan) -> bool:
         """Tell whether what L-BFGS has remembered in one way serves in the other."""
         return (self.history, self.history_dtype) == (other.history, other.history_dtype)
 
 
-def make_plan(runtime: Runtime) -> Plan:
+def make_plan(runtime: Runtime) -> ComputePlan:
     """Decide what ``runtime`` leaves to us; where several processes paint, the same in all.
 
     Raises:
@@ -95,23 +95,25 @@ def make_plan(runtime: Runtime) -> Plan:
         if device.type == "cpu":
             free //= ranks.local_count
         memory_bytes = ranks.least(round(_SHARE_OF_FREE * (free + held_bytes(device))))
-    return Plan(device, dtype, memory_bytes, ranks)
+    return ComputePlan(device, dtype, memory_bytes, ranks)
 
 
-def choose_way(demand: Demand, history: int, memory_bytes: int | None, ranks: Ranks = ALONE) -> Way:
+def plan_scale(
+    demand: ScaleWorkload, history: int, memory_bytes: int | None, ranks: Ranks = ALONE
+) -> ScalePlan:
     """Return the fastest way that fits; if none does, the one that takes least.
 
     Tiles are exact, and cost halos and second looks, or are shared by ``ranks``; a history
     that is kept narrow costs nothing that was measured, a shorter one some steps more.
     """
     ways = [
-        (more * cost, _way(demand, tile_px, tiles_kept, *held, keep_content, ranks))
+        (more * cost, _way(demand, tile_px, tiles_kept, *held, cache_content, ranks))
         for tile_px in _tiles_px(demand)
         for tiles_kept in _tiles_kept(demand, tile_px, ranks)
-        for keep_content in (True, False)
+        for cache_content in (True, False)
         if (
             cost := sum(
-                step_flop(demand, tile_px, keep_content, tiles_kept=tiles_kept, ranks=ranks)
+                step_flop(demand, tile_px, cache_content, tiles_kept=tiles_kept, ranks=ranks)
             )
         )
         for held, more in _memories(demand, history)
@@ -124,7 +126,7 @@ def choose_way(demand: Demand, history: int, memory_bytes: int | None, ranks: Ra
     return min(ways, key=lambda found: found[1].peak_bytes)[1]
 
 
-def _tiles_px(demand: Demand) -> list[int | None]:
+def _tiles_px(demand: ScaleWorkload) -> list[int | None]:
     """List the sides of tiles that divide the canvas evenly, the largest first."""
     # Cores begin on the pooling grid: a side that is no multiple of it makes one piece more.
     grid_px = geometry(demand.layers, demand.network).grid_px
@@ -137,14 +139,16 @@ def _tiles_px(demand: Demand) -> list[int | None]:
     return [None, *sorted(sides, reverse=True)]
 
 
-def _tiles_kept(demand: Demand, tile_px: int | None, ranks: Ranks) -> list[int]:
+def _tiles_kept(demand: ScaleWorkload, tile_px: int | None, ranks: Ranks) -> list[int]:
     """List how many tiles may stay in memory: all of a rank, half, or one."""
     count = len(demand.windows(tile_px))
     share = math.ceil(count / ranks.count) if are_enough(demand, tile_px, ranks) else count
     return sorted({1, max(1, share // 2), share}, reverse=True)
 
 
-def _memories(demand: Demand, history: int) -> list[tuple[tuple[int, torch.dtype | None], float]]:
+def _memories(
+    demand: ScaleWorkload, history: int
+) -> list[tuple[tuple[int, torch.dtype | None], float]]:
     """List what L-BFGS may remember, and how many steps more that takes; the best first."""
     if demand.optimiser != "lbfgs":
         return [((history, None), 1.0)]
@@ -158,20 +162,24 @@ def _memories(demand: Demand, history: int) -> list[tuple[tuple[int, torch.dtype
 
 
 def _way(
-    demand: Demand,
+    demand: ScaleWorkload,
     tile_px: int | None,
     tiles_kept: int,
     history: int,
     history_dtype: torch.dtype | None,
-    keep_content: bool,
+    cache_content: bool,
     ranks: Ranks,
-) -> Way:
-    peak_bytes = demand.peak_bytes(tile_px, history, keep_content, history_dtype, tiles_kept)
+) -> ScalePlan:
+    peak_bytes = demand.peak_bytes(tile_px, history, cache_content, history_dtype, tiles_kept)
     together = ranks if are_enough(demand, tile_px, ranks) else ALONE
-    return Way(tile_px, history, history_dtype, keep_content, peak_bytes, tiles_kept, together)
+    return ScalePlan(
+        tile_px, history, history_dtype, cache_content, peak_bytes, tiles_kept, together
+    )
 
 
-def shortage(demand: Demand, way: Way, history: int, memory_bytes: int | None) -> str | None:
+def shortage(
+    demand: ScaleWorkload, way: ScalePlan, history: int, memory_bytes: int | None
+) -> str | None:
     """Say that ``way`` does not fit, and what would; None where it does."""
     if memory_bytes is None or way.peak_bytes <= memory_bytes:
         return None
@@ -186,12 +194,12 @@ def shortage(demand: Demand, way: Way, history: int, memory_bytes: int | None) -
     return f"{told}; {share:.0%} of the size would fit"
 
 
-def largest_fitting_px(demand: Demand, history: int, memory_bytes: int) -> int | None:
+def largest_fitting_px(demand: ScaleWorkload, history: int, memory_bytes: int) -> int | None:
     """Return the longest side, in steps of a tenth, at which a way fits; None if none does."""
     share = 0.9
     while share > 0.01:  # of a length: a ten-thousandth of the pixels
         smaller = demand.shrunk(share)
-        if choose_way(smaller, history, memory_bytes).peak_bytes <= memory_bytes:
+        if plan_scale(smaller, history, memory_bytes).peak_bytes <= memory_bytes:
             return max(smaller.height_px, smaller.width_px)
         share *= 0.9
     return None

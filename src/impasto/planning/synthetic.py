@@ -14,8 +14,8 @@ from torch import Tensor
 
 from impasto.config.networks import architecture, deepest
 from impasto.config.settings import Settings
-from impasto.models.vgg import Network
-from impasto.planning.plan import Plan
+from impasto.models.vgg import VGGFeatures
+from impasto.planning.plan import ComputePlan
 
 
 def seeded_parameters(network: str, layers: Sequence[str]) -> dict[str, Tensor]:
@@ -34,9 +34,11 @@ def seeded_parameters(network: str, layers: Sequence[str]) -> dict[str, Tensor]:
     return parameters
 
 
-def seeded_network(parameters: dict[str, Tensor], plan: Plan, settings: Settings) -> Network:
+def seeded_network(
+    parameters: dict[str, Tensor], plan: ComputePlan, settings: Settings
+) -> VGGFeatures:
     """Build the network of ``settings`` where ``plan`` says."""
-    return Network(
+    return VGGFeatures(
         parameters,
         settings.network,
         dtype=plan.dtype,

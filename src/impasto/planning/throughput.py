@@ -23,11 +23,11 @@ from impasto import files
 from impasto.config.settings import Settings
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_targets
-from impasto.models.vgg import Network
+from impasto.models.vgg import VGGFeatures
 from impasto.optim.lbfgs import Lbfgs
 from impasto.planning.flops import are_enough, forward_flop, step_flop
-from impasto.planning.memory_model import Demand
-from impasto.planning.plan import Plan, Way
+from impasto.planning.memory_model import ScaleWorkload
+from impasto.planning.plan import ComputePlan, ScalePlan
 from impasto.planning.synthetic import fastest_s, seeded_network, seeded_parameters, seeded_picture
 
 # The two sizes that are timed: one that is nearly all overhead, and one of about this time.
@@ -60,10 +60,10 @@ class Rates:
     vector_s: float
     in_tiles: float
 
-    def step_s(self, demand: Demand, way: Way) -> float:
+    def step_s(self, demand: ScaleWorkload, way: ScalePlan) -> float:
         """Predict the seconds of a step."""
         forward, backward = step_flop(
-            demand, way.tile_px, way.keep_content, tiles_kept=way.tiles_kept, ranks=way.ranks
+            demand, way.tile_px, way.cache_content, tiles_kept=way.tiles_kept, ranks=way.ranks
         )
         tiles = len(demand.windows(way.tile_px))
         longer = self.in_tiles if tiles > 1 else 1.0
@@ -76,7 +76,7 @@ class Rates:
             + pairs * demand.height_px * demand.width_px * self.vector_s
         )
 
-    def targets_s(self, demand: Demand, style_pixels: int) -> float:
+    def targets_s(self, demand: ScaleWorkload, style_pixels: int) -> float:
         """Predict the seconds until the targets of a size are known."""
         photograph = 0.0
         if demand.content_layers:
@@ -86,7 +86,7 @@ class Rates:
         return (photograph + styles) / self.forward_flop
 
 
-def rates(plan: Plan, settings: Settings) -> Rates:
+def rates(plan: ComputePlan, settings: Settings) -> Rates:
     """Return what the cache knows of this machine, or measure it now, in a few seconds.
 
     Args:
@@ -106,7 +106,7 @@ def rates(plan: Plan, settings: Settings) -> Rates:
     return found
 
 
-def measure(plan: Plan, settings: Settings) -> Rates:
+def measure(plan: ComputePlan, settings: Settings) -> Rates:
     """Time a few small steps."""
     settings = settings.model_copy(update={"strength": None, "alpha": 1.0, "beta": 1.0})
     layers = _layers(settings)
@@ -131,7 +131,11 @@ def measure(plan: Plan, settings: Settings) -> Rates:
 
 
 def _times_s(
-    network: Network, plan: Plan, settings: Settings, side_px: int, repeats: int = _REPEATS
+    network: VGGFeatures,
+    plan: ComputePlan,
+    settings: Settings,
+    side_px: int,
+    repeats: int = _REPEATS,
 ) -> tuple[float, float]:
     """Time a step, and its way forward alone."""
     photograph, painting, image = (
@@ -146,7 +150,7 @@ def _times_s(
     )
 
 
-def _vector_s(plan: Plan, side_px: int) -> float:
+def _vector_s(plan: ComputePlan, side_px: int) -> float:
     lbfgs, image = Lbfgs(_PAIRS), seeded_picture(side_px, side_px, 0).to(plan.device)
     for _ in range(_PAIRS + 1):
         image = lbfgs.propose(image, image - 0.5)
@@ -170,7 +174,7 @@ def _read(path: Path) -> dict[str, Any]:
     return kept if isinstance(kept, dict) else {}
 
 
-def _key(plan: Plan, settings: Settings) -> str:
+def _key(plan: ComputePlan, settings: Settings) -> str:
     """Name what the rates depend on: this machine, these versions, these layers."""
     device_name = torch.cuda.get_device_name(plan.device) if plan.device.type == "cuda" else ""
     parts = [

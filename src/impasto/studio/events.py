@@ -47,7 +47,7 @@ class Listener:
                 return
 
 
-class Audience:
+class EventStream:
     """All who listen."""
 
     def __init__(self) -> None:

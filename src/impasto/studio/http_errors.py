@@ -20,7 +20,7 @@ class Problem(BaseModel):
     error: str = Field(description="In words, for people.")
 
 
-class Refusal(HTTPException):
+class HttpError(HTTPException):
     """The answer is no.
 
     Args:

@@ -10,55 +10,55 @@ from typing import Any
 
 from impasto.config.settings import make_settings
 from impasto.errors import SettingsError
-from impasto.studio.http_errors import Refusal
+from impasto.studio.http_errors import HttpError
 from impasto.studio.protocol import Commission, Part
 from impasto.studio.schemas import Order, Plan, Record, replay_command
-from impasto.studio.uploads import Album
+from impasto.studio.uploads import Uploads
 
 
-def complete(order: Order, album: Album) -> Order:
+def complete(order: Order, uploads: Uploads) -> Order:
     """Lay the order's settings over its preset, and check that its pictures are here.
 
     Raises:
-        Refusal: a setting that cannot be, or a picture that is not here.
+        HttpError: a setting that cannot be, or a picture that is not here.
     """
     try:
         given = order.given()
     except SettingsError as error:
-        raise Refusal(422, str(error)) from None
+        raise HttpError(422, str(error)) from None
     for picture_id in _pictures_of(order):
-        if not album.has(picture_id):
-            raise Refusal(422, f"no picture {picture_id!r}; upload it first")
+        if not uploads.has(picture_id):
+            raise HttpError(422, f"no picture {picture_id!r}; upload it first")
     return order.model_copy(update={"preset": None, "settings": make_settings(**given)})
 
 
-def commission(order: Order, album: Album) -> Commission:
+def commission(order: Order, uploads: Uploads) -> Commission:
     """Put together what a painter is given.
 
     Raises:
-        Refusal: as complete.
+        HttpError: as complete.
     """
-    order = complete(order, album)
+    order = complete(order, uploads)
     return Commission(
         mode=order.mode,
-        content=None if order.content is None else album.original(order.content),
-        styles=tuple(album.original(style) for style in order.styles),
-        start=None if order.start is None else album.original(order.start),
+        content=None if order.content is None else uploads.original(order.content),
+        styles=tuple(uploads.original(style) for style in order.styles),
+        start=None if order.start is None else uploads.original(order.start),
         regions=tuple(
-            Part(album.original(region.mask), album.original(region.style))
+            Part(uploads.original(region.mask), uploads.original(region.style))
             for region in order.regions
         ),
         settings=order.settings.model_dump(exclude_unset=True),
     )
 
 
-def record(order: Order, plan: Plan, client: str, album: Album) -> Record:
+def record(order: Order, plan: Plan, client: str, uploads: Uploads) -> Record:
     """Begin the record of an ordered work: its title, and the command that paints it again."""
 
     def name(picture_id: str | None) -> str | None:
-        return None if picture_id is None else album.picture(picture_id).name
+        return None if picture_id is None else uploads.picture(picture_id).name
 
-    content, styles = name(order.content), [album.picture(style).name for style in order.styles]
+    content, styles = name(order.content), [uploads.picture(style).name for style in order.styles]
     begun = Record(
         id=secrets.token_hex(8),
         order=order,
@@ -82,12 +82,12 @@ def changed(order: Order, **settings: Any) -> Order:
     """Lay settings over an order's own.
 
     Raises:
-        Refusal: they cannot be.
+        HttpError: they cannot be.
     """
     try:
         return order.model_copy(update={"settings": make_settings(order.settings, **settings)})
     except SettingsError as error:
-        raise Refusal(422, str(error)) from None
+        raise HttpError(422, str(error)) from None
 
 
 def without(order: Order, *names: str) -> Order:

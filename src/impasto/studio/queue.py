@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 
 
-class Turns:
+class FairQueue:
     """A queue in which many works of one client do not hold up the one of another."""
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The HTTP interface: FastAPI routes over the workshop, the page, and its documentation."""
+"""The HTTP interface: FastAPI routes over the service, the page, and its documentation."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from impasto.studio.form_schema import Form, make_form
 from impasto.studio.http_errors import ANSWERS, documented
 from impasto.studio.schemas import Order, Picture, PictureId, Plan, Work, WorkId
 from impasto.studio.security import MOST_UPLOAD_BYTES, Guard, Rules
-from impasto.studio.service import Workshop
+from impasto.studio.service import StudioService
 from impasto.studio.storage import clean_name
-from impasto.studio.uploads import MOST_PIXELS, Album
+from impasto.studio.uploads import MOST_PIXELS, Uploads
 
 _WEB = Path(__file__).parent / "web"
 _SWAGGER = Path(fastapi_offline.__file__).parent / "static"
@@ -57,7 +57,7 @@ class Steering(BaseModel):
     settings: dict[str, Any] = Field(min_length=1, max_length=64)
 
 
-def make_app(make_workshop: Callable[[], Workshop], rules: Rules) -> FastAPI:
+def make_app(make_workshop: Callable[[], StudioService], rules: Rules) -> FastAPI:
     """Put the application together.
 
     Args:
@@ -67,9 +67,9 @@ def make_app(make_workshop: Callable[[], Workshop], rules: Rules) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.workshop = make_workshop()
+        app.state.service = make_workshop()
         yield
-        app.state.workshop.close()
+        app.state.service.close()
 
     app = FastAPI(
         title="impasto studio",
@@ -95,11 +95,11 @@ def _api() -> APIRouter:
     @api.get("/status", responses=documented())
     async def status(request: Request) -> Status:
         """Say how the studio is."""
-        workshop = _workshop(request)
+        service = _service(request)
         return Status(
             version=__version__,
-            waiting=workshop.waiting,
-            painters=[Painter(state=one.state, message=one.message) for one in workshop.painters],
+            waiting=service.waiting,
+            painters=[Painter(state=one.state, message=one.message) for one in service.painters],
         )
 
     @api.get("/form", responses=documented())
@@ -118,7 +118,7 @@ def _api() -> APIRouter:
         ``removed``: a work is gone. ``painters``: what the painters do.
         """
         return StreamingResponse(
-            _events(_workshop(request), work), media_type="text/event-stream", headers=_NEVER
+            _events(_service(request), work), media_type="text/event-stream", headers=_NEVER
         )
 
     _add_pictures(api)
@@ -131,30 +131,30 @@ def _add_pictures(api: APIRouter) -> None:
     @api.get("/pictures", responses=documented())
     async def pictures(request: Request) -> list[Picture]:
         """List the photographs and paintings that come with impasto."""
-        return _album(request).bundled()
+        return _uploads(request).bundled()
 
     @api.post("/pictures", status_code=201, responses=documented(400, 413, 415, 422))
     async def upload(request: Request, file: UploadFile) -> Picture:
         """Upload a picture; the same file again is the same picture."""
-        album = _album(request)
-        path = album.incoming()
+        uploads = _uploads(request)
+        path = uploads.incoming()
         try:
             with path.open("xb") as target:
                 while data := await file.read(2**20):
                     target.write(data)
-            return await album.take_in(path, clean_name(file.filename))
+            return await uploads.take_in(path, clean_name(file.filename))
         finally:
             path.unlink(missing_ok=True)
 
     @api.get("/pictures/{picture_id}", responses=documented(404, 422))
     async def picture(request: Request, picture_id: PictureId) -> Picture:
         """Tell of a picture."""
-        return _album(request).picture(picture_id)
+        return _uploads(request).picture(picture_id)
 
     @api.get("/pictures/{picture_id}/small", response_class=FileResponse, responses=_file("jpeg"))
     async def small_picture(request: Request, picture_id: PictureId) -> Response:
         """Show a picture, at most 1024 pixels a side."""
-        path = _album(request).small(picture_id)
+        path = _uploads(request).small(picture_id)
         return FileResponse(path, media_type="image/jpeg", headers=_FOR_EVER)
 
     @api.get(
@@ -164,7 +164,7 @@ def _add_pictures(api: APIRouter) -> None:
     )
     async def original(request: Request, picture_id: PictureId) -> Response:
         """Download a picture as it was uploaded."""
-        file = _album(request).original(picture_id)
+        file = _uploads(request).original(picture_id)
         return FileResponse(
             file.path, media_type="application/octet-stream", filename=file.name, headers=_FOR_EVER
         )
@@ -174,12 +174,12 @@ def _add_works(api: APIRouter) -> None:
     @api.post("/plan", responses=documented(404, 415, 413, 422, 429, 503))
     async def plan(request: Request, order: Order) -> Plan:
         """Say how an order would be painted: sizes, time and memory."""
-        return await _workshop(request).plan(order)
+        return await _service(request).plan(order)
 
     @api.post("/works", status_code=201, responses=documented(413, 415, 422, 429, 503))
     async def order_work(request: Request, order: Order, client: Client = None) -> Work:
         """Order a painting; it begins when its turn has come."""
-        return await _workshop(request).order(order, _client(request, client))
+        return await _service(request).order(order, _client(request, client))
 
     @api.get("/works", responses=documented(422))
     async def works(
@@ -188,33 +188,33 @@ def _add_works(api: APIRouter) -> None:
         before_s: Annotated[float, Query(description="Ordered before, as created_s tells.")] = 1e12,
     ) -> list[Work]:
         """List works, the latest first."""
-        return _workshop(request).works(limit, before_s)
+        return _service(request).works(limit, before_s)
 
     @api.get("/works/{work_id}", responses=documented(404, 422))
     async def work(request: Request, work_id: WorkId) -> Work:
         """Tell of a work."""
-        return _workshop(request).work(work_id).public()
+        return _service(request).work(work_id).public()
 
     @api.delete("/works/{work_id}", status_code=204, responses=documented(404, 422))
     async def remove(request: Request, work_id: WorkId) -> None:
         """Remove a work and its pictures for good."""
-        _workshop(request).remove(work_id)
+        _service(request).remove(work_id)
 
     @api.get("/works/{work_id}/losses", responses=documented(404, 422))
     async def losses(request: Request, work_id: WorkId) -> list[tuple[int, float]]:
         """List steps and their total loss, a few hundred at most."""
-        return _workshop(request).work(work_id).losses_so_far
+        return _service(request).work(work_id).losses_so_far
 
     @api.get("/works/{work_id}/preview", responses=_file("jpeg"), response_class=Response)
     async def preview(request: Request, work_id: WorkId, step: int = 0) -> Response:
         """Show the picture as it stands; ``step`` only tells one address from the next."""
-        data = _workshop(request).preview(work_id)
+        data = _service(request).preview(work_id)
         return Response(data, media_type="image/jpeg", headers=_NEVER)
 
     @api.get("/works/{work_id}/small", responses=_file("jpeg"), response_class=FileResponse)
     async def small(request: Request, work_id: WorkId) -> Response:
         """Show a finished picture, at most 480 pixels a side."""
-        path = _workshop(request).file(work_id, "small.jpg")
+        path = _service(request).file(work_id, "small.jpg")
         return FileResponse(path, media_type="image/jpeg", headers=_NEVER)
 
     @api.get(
@@ -226,11 +226,11 @@ def _add_works(api: APIRouter) -> None:
         request: Request, work_id: WorkId, ending: Literal["png", "jpg", "tiff"]
     ) -> Response:
         """Download a picture: PNG or JPEG of 8 bits, or TIFF of 16; each carries its recipe."""
-        workshop = _workshop(request)
+        service = _service(request)
         return FileResponse(
-            workshop.file(work_id, f"picture.{ending}"),
+            service.file(work_id, f"picture.{ending}"),
             media_type=_TYPES[ending],
-            filename=f"{workshop.work(work_id).file_stem}.{ending}",
+            filename=f"{service.work(work_id).file_stem}.{ending}",
             headers=_NEVER,
         )
 
@@ -241,34 +241,34 @@ def _add_acts(api: APIRouter) -> None:
     @api.post("/works/{work_id}/cancel", responses=refusals)
     async def cancel(request: Request, work_id: WorkId) -> Work:
         """End a painting within one step; the picture so far is kept."""
-        return _workshop(request).cancel(work_id)
+        return _service(request).cancel(work_id)
 
     @api.post("/works/{work_id}/pause", responses=refusals)
     async def pause(request: Request, work_id: WorkId) -> Work:
         """Set a painting aside within one step, even for days."""
-        return _workshop(request).pause(work_id)
+        return _service(request).pause(work_id)
 
     @api.post("/works/{work_id}/resume", responses=refusals)
     async def resume(request: Request, work_id: WorkId) -> Work:
         """Go on with a paused painting."""
-        return _workshop(request).resume(work_id)
+        return _service(request).resume(work_id)
 
     @api.post("/works/{work_id}/steer", responses=documented(404, 409, 413, 415, 422, 429, 503))
     async def steer(request: Request, work_id: WorkId, steering: Steering) -> Work:
         """Change settings while it is painted; the recipe records when."""
-        return await _workshop(request).steer(work_id, steering.settings)
+        return await _service(request).steer(work_id, steering.settings)
 
     @api.post("/works/{work_id}/branch", responses=documented(404, 409, 422, 429, 503))
     async def branch(request: Request, work_id: WorkId) -> Order:
         """Return an order that begins where this work stands, to be changed and sent."""
-        return await _workshop(request).branch(work_id)
+        return await _service(request).branch(work_id)
 
     @api.post(
         "/works/{work_id}/detail", status_code=201, responses=documented(404, 409, 422, 429, 503)
     )
     async def detail(request: Request, work_id: WorkId, client: Client = None) -> Work:
         """Order the same picture at twice the size, going on from this one."""
-        return await _workshop(request).order_detail(work_id, _client(request, client))
+        return await _service(request).order_detail(work_id, _client(request, client))
 
 
 def _serve_page(app: FastAPI) -> None:
@@ -289,22 +289,22 @@ def _serve_page(app: FastAPI) -> None:
         return FileResponse(_WEB / "docs.html", headers=_NEVER)
 
 
-async def _events(workshop: Workshop, work_id: str | None) -> AsyncIterator[bytes]:
-    listener = workshop.audience.join(work_id)
+async def _events(service: StudioService, work_id: str | None) -> AsyncIterator[bytes]:
+    listener = service.events.join(work_id)
     try:
         async for event in listener.stream():
             yield event
     finally:
-        workshop.audience.leave(listener)
+        service.events.leave(listener)
 
 
-def _workshop(request: Request) -> Workshop:
-    workshop: Workshop = request.app.state.workshop
-    return workshop
+def _service(request: Request) -> StudioService:
+    service: StudioService = request.app.state.service
+    return service
 
 
-def _album(request: Request) -> Album:
-    return _workshop(request).album
+def _uploads(request: Request) -> Uploads:
+    return _service(request).uploads
 
 
 def _client(request: Request, cookie: str | None) -> str:

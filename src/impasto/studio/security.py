@@ -17,7 +17,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from impasto.studio.http_errors import Refusal
+from impasto.studio.http_errors import HttpError
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -108,7 +108,7 @@ class Guard:
                 await self._app(scope, receive, send_with_headers)
             else:
                 await self._let_in(scope, send_with_headers)
-        except Refusal as refusal:
+        except HttpError as refusal:
             await _answer(send_with_headers, refusal.status, {"error": refusal.error})
 
     def _check_place(self, scope: Scope, headers: dict[str, str]) -> None:
@@ -116,16 +116,20 @@ class Guard:
         host = headers.get("host", "")
         name = _name_of(host)
         if name is None or not self._rules.is_own_name(name):
-            raise Refusal(
+            raise HttpError(
                 421, "expected this studio's own address as Host; open the address that it printed"
             )
         origin = headers.get("origin")
         if origin is not None and origin.lower() != f"{scope['scheme']}://{host.lower()}":
-            raise Refusal(403, "expected a request from the studio's own page, got another site's")
+            raise HttpError(
+                403, "expected a request from the studio's own page, got another site's"
+            )
         site = headers.get("sec-fetch-site", "none")
         is_navigation = scope["method"] == "GET" and headers.get("sec-fetch-mode") == "navigate"
         if site not in ("none", "same-origin") and not is_navigation:
-            raise Refusal(403, "expected a request from the studio's own page, got another site's")
+            raise HttpError(
+                403, "expected a request from the studio's own page, got another site's"
+            )
 
     def _is_welcome(self, scope: Scope, headers: dict[str, str]) -> bool:
         token = self._rules.token
@@ -142,7 +146,7 @@ class Guard:
         (given, *_) = query.pop("token", [""])
         token = self._rules.token or ""
         if scope["method"] != "GET" or not secrets.compare_digest(given.encode(), token.encode()):
-            raise Refusal(
+            raise HttpError(
                 401,
                 "expected the studio's token; open the address that it printed, or send the "
                 "header Authorization: Bearer TOKEN",
@@ -160,7 +164,7 @@ class Guard:
         most = MOST_UPLOAD_BYTES + _FORM_BYTES if is_upload else MOST_JSON_BYTES
         length = headers.get("content-length", "0")
         if not length.isdecimal():
-            raise Refusal(400, "expected a number as Content-Length")
+            raise HttpError(400, "expected a number as Content-Length")
         if int(length) > most:
             raise _too_long(most)
         has_body = int(length) > 0 or "transfer-encoding" in headers
@@ -169,7 +173,7 @@ class Guard:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         expected = "multipart/form-data" if is_upload else "application/json"
         if kind != expected:
-            raise Refusal(415, f"expected a body of type {expected}, got {kind[:80] or 'none'!r}")
+            raise HttpError(415, f"expected a body of type {expected}, got {kind[:80] or 'none'!r}")
         return most
 
 
@@ -192,9 +196,9 @@ def _bounded(receive: Receive, most: int) -> Receive:
     return receive_some
 
 
-def _too_long(most: int) -> Refusal:
+def _too_long(most: int) -> HttpError:
     size = f"{most // 2**20} MiB" if most >= 2**20 else f"{most // 2**10} KiB"
-    return Refusal(413, f"expected at most {size}, got more; scale the picture down first")
+    return HttpError(413, f"expected at most {size}, got more; scale the picture down first")
 
 
 def _headers(scope: Scope) -> dict[str, str]:

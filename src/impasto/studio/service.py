@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from impasto.studio import orders
-from impasto.studio.events import Audience
-from impasto.studio.http_errors import Refusal
+from impasto.studio.events import EventStream
+from impasto.studio.http_errors import HttpError
 from impasto.studio.protocol import (
     AskPlan,
     End,
@@ -24,18 +24,18 @@ from impasto.studio.protocol import (
     State,
     Steer,
 )
-from impasto.studio.queue import Turns
+from impasto.studio.queue import FairQueue
 from impasto.studio.schemas import Change, Order, Plan, Record, Work
 from impasto.studio.storage import Store
-from impasto.studio.uploads import Album
-from impasto.studio.worker_handle import Easel
+from impasto.studio.uploads import Uploads
+from impasto.studio.worker_handle import WorkerHandle
 
 _MOST_POINTS = 400
 # A work that ends its painter so often is the reason.
 _MOST_ATTEMPTS = 2
 
 
-class Workshop:
+class StudioService:
     """What the HTTP interface does, without HTTP.
 
     Args:
@@ -46,33 +46,33 @@ class Workshop:
 
     def __init__(self, store: Store, runtimes: list[dict[str, Any]], queue_limit: int) -> None:
         self._store, self._queue_limit = store, queue_limit
-        self._turns, self.audience = Turns(), Audience()
-        self.album = Album(store)
+        self._queue, self.events = FairQueue(), EventStream()
+        self.uploads = Uploads(store)
         self._previews: dict[str, Preview] = {}
         self._attempts: dict[str, int] = {}
         self._records = {record.id: record for record in store.works()}
         for record in self._records.values():
             if record.state in ("waiting", "painting"):
                 record.state = "waiting"
-                self._turns.add(record.client, record.id)
-        self._easels = [Easel(runtime, self._hear) for runtime in runtimes]
+                self._queue.add(record.client, record.id)
+        self._handles = [WorkerHandle(runtime, self._hear) for runtime in runtimes]
 
     def close(self) -> None:
         """End the painters; what they paint goes on when the studio is started again."""
-        self.audience.close()
-        for easel in self._easels:
-            easel.close()
+        self.events.close()
+        for handle in self._handles:
+            handle.close()
         self._store.close()
 
     @property
     def painters(self) -> list[State]:
         """What each painter is doing."""
-        return [easel.state for easel in self._easels]
+        return [handle.state for handle in self._handles]
 
     @property
     def waiting(self) -> int:
         """How many works wait for a painter."""
-        return len(self._turns)
+        return len(self._queue)
 
     # --- works ---
 
@@ -85,21 +85,21 @@ class Workshop:
         """Return a work.
 
         Raises:
-            Refusal: there is none.
+            HttpError: there is none.
         """
         record = self._records.get(work_id)
         if record is None:
-            raise Refusal(404, f"no work {work_id!r}; it may have been removed")
+            raise HttpError(404, f"no work {work_id!r}; it may have been removed")
         return record
 
     async def plan(self, order: Order) -> Plan:
         """Say how an order would be painted.
 
         Raises:
-            Refusal: it cannot be, or the painter does not answer.
+            HttpError: it cannot be, or the painter does not answer.
         """
-        plan: dict[str, Any] = await self._any_easel().ask(
-            AskPlan(0, orders.commission(order, self.album))
+        plan: dict[str, Any] = await self._any_handle().ask(
+            AskPlan(0, orders.commission(order, self.uploads))
         )
         return Plan.model_validate(plan)
 
@@ -107,15 +107,15 @@ class Workshop:
         """Let a new work wait for its turn.
 
         Raises:
-            Refusal: the queue is full, or the order cannot be painted.
+            HttpError: the queue is full, or the order cannot be painted.
         """
         self._check_room()
-        order = orders.complete(order, self.album)
+        order = orders.complete(order, self.uploads)
         plan = await self.plan(order)
         self._check_room()
-        record = orders.record(order, plan, client, self.album)
+        record = orders.record(order, plan, client, self.uploads)
         self._records[record.id] = record
-        self._turns.add(client, record.id)
+        self._queue.add(client, record.id)
         self._keep(record)
         self._hand_out()
         return record.public()
@@ -124,12 +124,12 @@ class Workshop:
         """Go on with a painted work at twice the size.
 
         Raises:
-            Refusal: it has no picture yet, or is too large for that.
+            HttpError: it has no picture yet, or is too large for that.
         """
         record = self.work(work_id)
         size = record.order.settings.size
         order = await self.branch(work_id)
-        doubled = orders.complete(orders.changed(order, size=2 * size), self.album)
+        doubled = orders.complete(orders.changed(order, size=2 * size), self.uploads)
         plan = await self.plan(orders.without(doubled, "coarsest", "iterations"))
         finer = [row for row in plan.sizes if max(row.width_px, row.height_px) > size]
         return await self.order(
@@ -145,24 +145,24 @@ class Workshop:
         """Return an order that begins where a work stands, to be changed and sent.
 
         Raises:
-            Refusal: there is no picture of it yet.
+            HttpError: there is no picture of it yet.
         """
         record = self.work(work_id)
         name = f"{record.file_stem}.png"
-        path = self.album.incoming()
-        easel = self._easel_of(record)
-        if easel is not None and work_id in self._previews:
+        path = self.uploads.incoming()
+        handle = self._handle_of(record)
+        if handle is not None and work_id in self._previews:
             path = path.with_suffix(".png")
-            await easel.ask(Keep(0, work_id, path))
+            await handle.ask(Keep(0, work_id, path))
             size = max(self._previews[work_id].size_px)
         elif record.has_picture:
             source = self._store.folder(work_id) / "picture.png"
             await asyncio.to_thread(lambda: path.write_bytes(source.read_bytes()))
             size = record.order.settings.size
         else:
-            raise Refusal(409, "expected a work with a picture, got one that has none yet")
+            raise HttpError(409, "expected a work with a picture, got one that has none yet")
         try:
-            start = await self.album.take_in(path, name)
+            start = await self.uploads.take_in(path, name)
         finally:
             path.unlink(missing_ok=True)
         order = record.order.model_copy(update={"start": start.id, "parent": work_id})
@@ -180,13 +180,13 @@ class Workshop:
         """Let a paused work go on, before its client's others.
 
         Raises:
-            Refusal: it is not paused.
+            HttpError: it is not paused.
         """
         record = self.work(work_id)
         if record.state != "paused":
-            raise Refusal(409, f"expected a paused work, got one that is {record.state}")
+            raise HttpError(409, f"expected a paused work, got one that is {record.state}")
         record.state = "waiting"
-        self._turns.add(record.client, work_id, first=True)
+        self._queue.add(record.client, work_id, first=True)
         self._keep(record)
         self._hand_out()
         return record.public()
@@ -195,13 +195,13 @@ class Workshop:
         """Change settings of a work while it is painted.
 
         Raises:
-            Refusal: it is not under way, or these settings cannot change.
+            HttpError: it is not under way, or these settings cannot change.
         """
         record = self.work(work_id)
-        easel = self._easel_of(record)
-        if easel is None:
-            raise Refusal(409, f"expected a work being painted, got one that is {record.state}")
-        step = await easel.ask(Steer(0, work_id, settings))
+        handle = self._handle_of(record)
+        if handle is None:
+            raise HttpError(409, f"expected a work being painted, got one that is {record.state}")
+        step = await handle.ask(Steer(0, work_id, settings))
         record.changes.append(Change(step=step, settings=settings))
         self._keep(record)
         return record.public()
@@ -209,83 +209,85 @@ class Workshop:
     def remove(self, work_id: str) -> None:
         """Forget a work and its pictures; it is cancelled first."""
         record = self.work(work_id)
-        self._turns.drop(work_id)
-        if (easel := self._easel_of(record)) is not None:
-            easel.say(End(work_id))
+        self._queue.drop(work_id)
+        if (handle := self._handle_of(record)) is not None:
+            handle.say(End(work_id))
         del self._records[work_id]
         self._previews.pop(work_id, None)
         self._store.drop_work(work_id)
-        self.audience.tell("removed", work_id, {"id": work_id})
+        self.events.tell("removed", work_id, {"id": work_id})
 
     def preview(self, work_id: str) -> bytes:
         """Return the picture as it stands, as a JPEG.
 
         Raises:
-            Refusal: nothing is painted yet.
+            HttpError: nothing is painted yet.
         """
         record = self.work(work_id)
         if work_id in self._previews:
             return self._previews[work_id].data
         if record.has_picture:
             return (self._store.folder(work_id) / "picture.jpg").read_bytes()
-        raise Refusal(409, "expected a work with a picture, got one that has none yet")
+        raise HttpError(409, "expected a work with a picture, got one that has none yet")
 
     def file(self, work_id: str, name: str) -> Path:
         """Return a file of a work that has its picture.
 
         Raises:
-            Refusal: it has none yet.
+            HttpError: it has none yet.
         """
         if not self.work(work_id).has_picture:
-            raise Refusal(409, "expected a work with a picture, got one that has none yet")
+            raise HttpError(409, "expected a work with a picture, got one that has none yet")
         return self._store.folder(work_id) / name
 
     # --- what happens inside ---
 
     def _check_room(self) -> None:
-        if len(self._turns) >= self._queue_limit:
-            raise Refusal(
+        if len(self._queue) >= self._queue_limit:
+            raise HttpError(
                 429, f"expected at most {self._queue_limit} works to wait; wait for one to end"
             )
 
-    def _any_easel(self) -> Easel:
+    def _any_handle(self) -> WorkerHandle:
         """Choose a painter to ask: one that does not paint, if there is one."""
-        return min(self._easels, key=lambda easel: (easel.state.state != "ready", bool(easel.work)))
+        return min(
+            self._handles, key=lambda handle: (handle.state.state != "ready", bool(handle.work))
+        )
 
-    def _easel_of(self, record: Record) -> Easel | None:
-        return next((easel for easel in self._easels if easel.work == record.id), None)
+    def _handle_of(self, record: Record) -> WorkerHandle | None:
+        return next((handle for handle in self._handles if handle.work == record.id), None)
 
     def _hand_out(self) -> None:
         """Give every painter that is free a work."""
-        for easel in self._easels:
-            if easel.state.state != "ready" or easel.work is not None:
+        for handle in self._handles:
+            if handle.state.state != "ready" or handle.work is not None:
                 continue
-            work_id = self._turns.take()
+            work_id = self._queue.take()
             if work_id is None:
                 return
-            self._begin(easel, self._records[work_id])
+            self._begin(handle, self._records[work_id])
 
-    def _begin(self, easel: Easel, record: Record) -> None:
+    def _begin(self, handle: WorkerHandle, record: Record) -> None:
         try:
-            commission = orders.commission(record.order, self.album)
-        except Refusal as refusal:
+            commission = orders.commission(record.order, self.uploads)
+        except HttpError as refusal:
             record.state, record.message = "failed", refusal.error
             self._keep(record)
             return
-        easel.work = record.id
+        handle.work = record.id
         record.state = "painting"
         self._keep(record)
-        easel.say(Paint(record.id, commission, self._store.folder(record.id)))
+        handle.say(Paint(record.id, commission, self._store.folder(record.id)))
 
     def _end(self, work_id: str, *, set_aside: bool) -> Work:
         record = self.work(work_id)
         if not record.is_under_way or (set_aside and record.state == "paused"):
-            raise Refusal(409, f"expected a work under way, got one that is {record.state}")
-        easel = self._easel_of(record)
-        if easel is not None:
-            easel.say(End(work_id, set_aside))
+            raise HttpError(409, f"expected a work under way, got one that is {record.state}")
+        handle = self._handle_of(record)
+        if handle is not None:
+            handle.say(End(work_id, set_aside))
             return record.public()
-        self._turns.drop(work_id)
+        self._queue.drop(work_id)
         record.state = "paused" if set_aside else "cancelled"
         self._keep(record)
         return record.public()
@@ -296,15 +298,15 @@ class Workshop:
         self._tell(record)
 
     def _tell(self, record: Record) -> None:
-        self.audience.tell("work", record.id, record.public().model_dump(mode="json"))
+        self.events.tell("work", record.id, record.public().model_dump(mode="json"))
 
-    def _hear(self, easel: Easel, message: Any) -> None:
+    def _hear(self, handle: WorkerHandle, message: Any) -> None:
         """Take in what a painter says; None means that it is lost."""
         record = self._records.get(getattr(message, "work", ""))
         if message is None:
-            self._take_back(easel)
+            self._take_back(handle)
         elif isinstance(message, Ended):
-            easel.work = None
+            handle.work = None
             if record is not None:
                 self._finish(record, message)
         elif isinstance(message, Progress) and record is not None:
@@ -313,7 +315,7 @@ class Workshop:
             self._show(record, message)
         if message is None or isinstance(message, State):
             states = [{"state": state.state, "message": state.message} for state in self.painters]
-            self.audience.tell("painters", "", states)
+            self.events.tell("painters", "", states)
         self._hand_out()
 
     def _progress(self, record: Record, told: Progress) -> None:
@@ -335,7 +337,7 @@ class Workshop:
     def _show(self, record: Record, preview: Preview) -> None:
         self._previews[record.id] = preview
         width_px, height_px = preview.size_px
-        self.audience.tell(
+        self.events.tell(
             "preview",
             record.id,
             {
@@ -358,15 +360,15 @@ class Workshop:
         self._attempts.pop(record.id, None)
         self._keep(record)
 
-    def _take_back(self, easel: Easel) -> None:
+    def _take_back(self, handle: WorkerHandle) -> None:
         """A painter was lost: its work waits again, unless it is to blame."""
-        record, easel.work = self._records.get(easel.work or ""), None
+        record, handle.work = self._records.get(handle.work or ""), None
         if record is None:
             return
         self._attempts[record.id] = self._attempts.get(record.id, 0) + 1
         if self._attempts[record.id] < _MOST_ATTEMPTS:
             record.state = "waiting"
-            self._turns.add(record.client, record.id, first=True)
+            self._queue.add(record.client, record.id, first=True)
         else:
             record.state = "failed"
             record.message = "the painter ended unexpectedly, perhaps out of memory; try smaller"

@@ -50,7 +50,7 @@ class Pace:
         return (self._per_pixel_s or 0.0) * width_px * height_px * iterations
 
 
-class Sitting:
+class PaintingSession:
     """A painting from its first step to its files.
 
     Attributes:
@@ -72,7 +72,7 @@ class Sitting:
         self._preview_cost_s = 0.0
 
     def kept(self) -> Checkpoint | None:
-        """Return where an earlier sitting left off.
+        """Return where an earlier session left off.
 
         Raises:
             CheckpointError: that cannot be read.

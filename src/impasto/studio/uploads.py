@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from impasto.studio.http_errors import Refusal
+from impasto.studio.http_errors import HttpError
 from impasto.studio.protocol import PictureFile
 from impasto.studio.schemas import Picture
 from impasto.studio.storage import Store
@@ -20,7 +20,7 @@ _MOST_READERS = 2
 _READER_PATIENCE_S = 120.0
 
 
-class Album:
+class Uploads:
     """Finds pictures, and takes new ones in.
 
     Args:
@@ -43,11 +43,11 @@ class Album:
         """Return what is known of a picture.
 
         Raises:
-            Refusal: there is none.
+            HttpError: there is none.
         """
         picture = self._store.picture(picture_id)
         if picture is None:
-            raise Refusal(404, f"no picture {picture_id!r}; upload it first")
+            raise HttpError(404, f"no picture {picture_id!r}; upload it first")
         return picture
 
     def small(self, picture_id: str) -> Path:
@@ -62,7 +62,7 @@ class Album:
         """Look at an uploaded file, and keep it if it is a picture.
 
         Raises:
-            Refusal: it is none, or too large, or damaged.
+            HttpError: it is none, or too large, or damaged.
         """
         sha256 = await asyncio.to_thread(_sha256, file)
         known = self._store.picture(sha256)
@@ -73,7 +73,7 @@ class Album:
             seen = await _look(file, small)
         if "error" in seen:
             small.unlink(missing_ok=True)
-            raise Refusal(seen["status"], seen["error"])
+            raise HttpError(seen["status"], seen["error"])
         if seen["recipe"] is not None:
             seen["recipe"] = json.loads(seen["recipe"])
         return self._store.keep_picture(sha256, file, small, {"name": name, **seen})
@@ -109,9 +109,9 @@ async def _look(file: Path, small: Path) -> dict[str, Any]:
         reader.kill()
         await reader.wait()
         if isinstance(error, asyncio.TimeoutError):
-            raise Refusal(422, "the picture takes too long to decode; convert it first") from None
+            raise HttpError(422, "the picture takes too long to decode; convert it first") from None
         raise
     if reader.returncode:
-        raise Refusal(422, "the picture cannot be decoded; convert it to PNG or JPEG first")
+        raise HttpError(422, "the picture cannot be decoded; convert it to PNG or JPEG first")
     seen: dict[str, Any] = json.loads(told)
     return seen

@@ -44,7 +44,7 @@ from impasto.studio.protocol import (
 if TYPE_CHECKING:
     from impasto.images.picture import Picture
     from impasto.job.job import Job
-    from impasto.studio.session import Sitting
+    from impasto.studio.session import PaintingSession
 
 # What these say is of options and pictures; what others say may name the server's files.
 _FOR_EVERYBODY = (SettingsError, ImageError, ShapeError, Diverged, OutOfMemoryError)
@@ -73,11 +73,11 @@ def main(connection: Connection, runtime: dict[str, Any]) -> None:
 
 class _Painter:
     def __init__(self, connection: Connection, runtime: dict[str, Any]) -> None:
-        from impasto.engine.cache import Reuse
+        from impasto.engine.cache import Cache
         from impasto.studio.session import Pace
 
         self._connection, self._runtime = connection, runtime
-        self._reuse, self._pace = Reuse(), Pace()
+        self._reuse, self._pace = Cache(), Pace()
         self._pictures: OrderedDict[Path, Picture] = OrderedDict()
 
     def work(self) -> None:
@@ -118,69 +118,69 @@ class _Painter:
         self._say(State("loading", f"fetching the network's weights{share}"))
 
     def _paint(self, order: Paint) -> None:
-        from impasto.studio.session import Sitting
+        from impasto.studio.session import PaintingSession
 
-        sitting = Sitting(order, self._say, self._pace)
+        session = PaintingSession(order, self._say, self._pace)
         try:
             try:
-                ended = self._sit(sitting)
+                ended = self._sit(session)
             except CheckpointError as error:
                 _tell_terminal(f"{error} (it begins anew)")
-                sitting.forget()
-                ended = self._sit(sitting)
+                session.forget()
+                ended = self._sit(session)
         except Exception as error:
             ended = Ended(order.work, "failed", _for_everybody(error))
         self._say(ended)
 
-    def _sit(self, sitting: Sitting) -> Ended:
+    def _sit(self, session: PaintingSession) -> Ended:
         """Paint until the painting is done or somebody ends it."""
         from impasto.engine.painting import iterate
 
-        job = self._job(sitting.order.commission)
-        sitting.begin(iterate(job, reuse=self._reuse, resume=sitting.kept()))
+        job = self._job(session.order.commission)
+        session.begin(iterate(job, reuse=self._reuse, resume=session.kept()))
         try:
-            self._listen(sitting)
-            while sitting.end is None and sitting.result is None:
-                sitting.advance()
-                self._listen(sitting)
+            self._listen(session)
+            while session.end is None and session.result is None:
+                session.advance()
+                self._listen(session)
         except Diverged as diverged:
             if diverged.result is None:
                 raise
-            return sitting.finish(diverged.result, str(diverged))
-        if sitting.result is not None:
-            return sitting.finish(sitting.result)
-        return sitting.stop()
+            return session.finish(diverged.result, str(diverged))
+        if session.result is not None:
+            return session.finish(session.result)
+        return session.stop()
 
-    def _listen(self, sitting: Sitting) -> None:
+    def _listen(self, session: PaintingSession) -> None:
         """Obey what the server has said since the step before."""
         while self._connection.poll():
             message = self._connection.recv()
             if isinstance(message, End):
-                if message.work == sitting.order.work:
-                    sitting.end = message
+                if message.work == session.order.work:
+                    session.end = message
             else:
-                self._answer(message, sitting)
+                self._answer(message, session)
 
-    def _answer(self, question: Question, sitting: Sitting | None) -> None:
+    def _answer(self, question: Question, session: PaintingSession | None) -> None:
         try:
-            answer = Answer(question.ticket, self._look_up(question, sitting))
+            answer = Answer(question.ticket, self._look_up(question, session))
         except Exception as error:
             status = 422 if isinstance(error, (SettingsError, ImageError, ShapeError)) else 500
             answer = Answer(question.ticket, error=_for_everybody(error), status=status)
         self._say(answer)
 
-    def _look_up(self, question: Question, sitting: Sitting | None) -> Any:
+    def _look_up(self, question: Question, session: PaintingSession | None) -> Any:
         if isinstance(question, AskPlan):
             return self._plan(question.commission)
         if isinstance(question, (Steer, Keep)) and (
-            sitting is None or sitting.order.work != question.work
+            session is None or session.order.work != question.work
         ):
             raise SettingsError("expected a painting under way, got one that is not; start it")
-        assert sitting is not None
+        assert session is not None
         if isinstance(question, Keep):
-            return sitting.keep(question.path)
+            return session.keep(question.path)
         if isinstance(question, Steer):
-            return sitting.steer(question.settings)
+            return session.steer(question.settings)
         raise AssertionError(f"unknown question {question!r}")
 
     def _plan(self, commission: Commission) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from impasto.studio import worker
-from impasto.studio.http_errors import Refusal
+from impasto.studio.http_errors import HttpError
 from impasto.studio.protocol import Answer, Question, State
 
 _PATIENCE_S = 30.0
@@ -22,10 +22,10 @@ _PAUSE_S = 0.5
 # A painter that ends so often before it is ready has no prospects.
 _MOST_STARTS = 3
 
-Hear = Callable[["Easel", Any], None]
+Hear = Callable[["WorkerHandle", Any], None]
 
 
-class Easel:
+class WorkerHandle:
     """One painter and what is known of it. For the event loop's thread.
 
     Attributes:
@@ -58,19 +58,19 @@ class Easel:
         """Ask the painter something, and wait for the answer.
 
         Raises:
-            Refusal: it says no, or says nothing.
+            HttpError: it says no, or says nothing.
         """
         if self.state.state == "broken":
-            raise Refusal(503, self.state.message)
+            raise HttpError(503, self.state.message)
         if len(self._open) >= _MOST_QUESTIONS:
-            raise Refusal(429, "the painter has too many questions to answer; try again soon")
+            raise HttpError(429, "the painter has too many questions to answer; try again soon")
         ticket = next(self._tickets)
         self._open[ticket] = self._loop.create_future()
         try:
             self.say(replace(question, ticket=ticket))
             return await asyncio.wait_for(self._open[ticket], _PATIENCE_S)
         except asyncio.TimeoutError:
-            raise Refusal(503, "the painter is busy; try again soon") from None
+            raise HttpError(503, "the painter is busy; try again soon") from None
         finally:
             del self._open[ticket]
 
@@ -108,7 +108,7 @@ class Easel:
                 if message.error is None:
                     waiting.set_result(message.value)
                 else:
-                    waiting.set_exception(Refusal(message.status, message.error))
+                    waiting.set_exception(HttpError(message.status, message.error))
             return
         if isinstance(message, State):
             self.state = message
@@ -123,7 +123,7 @@ class Easel:
         self._process.join()
         for waiting in self._open.values():
             if not waiting.done():
-                waiting.set_exception(Refusal(503, "the painter ended; try again soon"))
+                waiting.set_exception(HttpError(503, "the painter ended; try again soon"))
         self._failed_starts += self.state.state == "loading"
         self.state = State("loading", "starting again")
         if self._failed_starts >= _MOST_STARTS:

@@ -23,7 +23,7 @@ from impasto.config import words
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import Options, check
 from impasto.errors import ImageError, SettingsError
-from impasto.output.options import Finish
+from impasto.output.options import OutputOptions
 
 JOURNAL, SHEET = "journal.jsonl", "contact-sheet.jpg"
 _CELL_PX = 256
@@ -82,7 +82,7 @@ def register(app: typer.Typer) -> None:
 
 
 @with_options(
-    {"Batch": Batch, "Each file": Finish, "Each picture": Settings, "Where and how": Runtime}
+    {"Batch": Batch, "Each file": OutputOptions, "Each picture": Settings, "Where and how": Runtime}
 )
 def paint_many(
     jobs: Annotated[
@@ -121,7 +121,7 @@ def paint_many(
         listed, options, mode=batch.mode, into=into, ending=f".{batch.format}", home=home.parent
     )
     if not batch.no_sheet:
-        Finish().check(sheet, 1)
+        OutputOptions().check(sheet, 1)
     _check_own(tasks, [home, sheet])
     began_s = time.perf_counter()
     with (

@@ -14,7 +14,7 @@ from impasto.config.validation import check
 from impasto.errors import Diverged, LostRankError, OutOfMemoryError
 from impasto.job.job import Job
 from impasto.job.result import Result, Step
-from impasto.output.options import Delivery
+from impasto.output.options import DeliveryOptions
 from impasto.output.progress import Display, make_display
 from impasto.output.writer import Files
 
@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     """Give ``app`` the commands."""
     add_modes(
         app,
-        {"Output": Delivery, "The picture": Settings, "Where and how": Runtime},
+        {"Output": DeliveryOptions, "The picture": Settings, "Where and how": Runtime},
         _paint_new,
         transfer="Repaint the photograph CONTENT in the manner of the paintings STYLE.",
         content="Rebuild IMAGE from noise, to see what the content layers keep of it.",
@@ -38,23 +38,23 @@ def _paint_new(mode: Mode, options: dict[str, Any], content: str | None, styles:
     paint(api.make_job(mode, content, styles, **options), delivery)
 
 
-def take_delivery(options: dict[str, Any]) -> Delivery:
-    """Take out of ``options`` what a Delivery holds."""
-    chosen = {name: options.pop(name) for name in Delivery.model_fields if name in options}
-    return check(Delivery, chosen)
+def take_delivery(options: dict[str, Any]) -> DeliveryOptions:
+    """Take out of ``options`` what a DeliveryOptions holds."""
+    chosen = {name: options.pop(name) for name in DeliveryOptions.model_fields if name in options}
+    return check(DeliveryOptions, chosen)
 
 
-def display_of(delivery: Delivery) -> Display:
+def display_of(delivery: DeliveryOptions) -> Display:
     """Return the display that these options ask for."""
     return make_display(quiet=delivery.quiet, json_lines=delivery.json_lines)
 
 
-def paint(job: Job, delivery: Delivery) -> None:
+def paint(job: Job, delivery: DeliveryOptions) -> None:
     """Paint; where torchrun has started several processes, together with them."""
     from impasto import api
     from impasto.compute import distributed
 
-    host.settle()
+    host.freeze_modules()
     with distributed.joined() as ranks:
         if ranks.rank == 0:
             _paint_and_deliver(job, delivery)
@@ -63,7 +63,7 @@ def paint(job: Job, delivery: Delivery) -> None:
             api.paint(job, resume=resume)
 
 
-def _paint_and_deliver(job: Job, delivery: Delivery) -> None:
+def _paint_and_deliver(job: Job, delivery: DeliveryOptions) -> None:
     """Paint, show, and write; whatever ends the painting early, the best picture is kept."""
     from impasto import api
 

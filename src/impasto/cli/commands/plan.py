@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from impasto.engine.estimate import ScaleEstimate
 
 
-class Showing(Options):
+class PlanOutput(Options):
     """How the plan is shown."""
 
     json_lines: bool = Field(
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
     )
     add_modes(
         own,
-        {"Output": Showing, "The picture": Settings, "Where and how": Runtime},
+        {"Output": PlanOutput, "The picture": Settings, "Where and how": Runtime},
         _show,
         transfer="Plan to repaint the photograph CONTENT in the manner of the paintings STYLE.",
         content="Plan to rebuild IMAGE from noise.",
@@ -79,7 +79,7 @@ def _row(size: ScaleEstimate) -> dict[str, Any]:
         "tiles_kept": way.tiles_kept,
         "history": way.history,
         "history_bits": 32 if way.history_dtype is None else 8 * way.history_dtype.itemsize,
-        "content_kept": way.keep_content,
+        "content_kept": way.cache_content,
         "peak_bytes": way.peak_bytes,
         "step_s": size.step_s,
         "time_s": size.time_s,

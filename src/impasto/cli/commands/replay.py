@@ -16,7 +16,7 @@ from impasto.errors import (
     SettingsError,
 )
 from impasto.job.job import Job, Region
-from impasto.output.options import Delivery
+from impasto.output.options import DeliveryOptions
 
 if TYPE_CHECKING:
     from impasto.images.picture import Picture
@@ -188,7 +188,7 @@ def show_recipe(
     typer.echo(recipe.read(picture).text(indent=2))
 
 
-@with_options({"Output": Delivery, "Where and how": Runtime})
+@with_options({"Output": DeliveryOptions, "Where and how": Runtime})
 def replay_picture(
     picture: Annotated[str, typer.Argument(metavar="PICTURE", help="What impasto painted.")],
     content: Annotated[

@@ -152,9 +152,9 @@ def _cells(
 def _paint(cells: Sequence[_Cell], cell_px: int, display: Any) -> Iterator[Image]:
     """Paint one after another; what one has loaded and measured serves the next."""
     from impasto import api
-    from impasto.engine.cache import Reuse
+    from impasto.engine.cache import Cache
 
-    reuse = Reuse()
+    reuse = Cache()
     for place, cell in enumerate(cells, start=1):
         display.message(f"{place} of {len(cells)}: {cell.label}".replace("\n", ", "))
         picture = api.paint(cell.job, display.step, progress=display.progress, reuse=reuse).image

@@ -72,7 +72,7 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
         import uvicorn
 
         from impasto.studio import routes, security
-        from impasto.studio.service import Workshop
+        from impasto.studio.service import StudioService
         from impasto.studio.storage import Store
     except ImportError as error:
         raise MissingPackageError(
@@ -92,13 +92,13 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
     folder = serving.folder or files.cache_folder() / "studio"
     store = Store(folder)
     app = routes.make_app(
-        lambda: Workshop(store, runtimes, serving.queue_limit),
+        lambda: StudioService(store, runtimes, serving.queue_limit),
         security.Rules(serving.host, port, token),
     )
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: Any) -> None:
-            app.state.workshop.audience.close()
+            app.state.service.events.close()
             super().handle_exit(sig, frame)
 
     config = uvicorn.Config(

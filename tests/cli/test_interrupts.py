@@ -16,7 +16,7 @@ if os.name != "posix":
 # Where the weights would be loaded, the process says so and waits.
 WAITING = """
 import time
-import impasto.network
+import impasto.models
 def load(*arguments, **options):
     print("loading", flush=True)
     time.sleep(60)
@@ -25,8 +25,7 @@ impasto.models.load = load
 # As it makes or writes the picture, it says so and takes its time.
 SLOW = """
 import time
-import impasto.images
-import impasto.writing
+import impasto.images.save
 at_once = impasto.{name}
 def slowly(*arguments, **options):
     print("waiting", flush=True)
@@ -35,7 +34,7 @@ def slowly(*arguments, **options):
 impasto.{name} = slowly
 """
 FAULTY = """
-import impasto.network
+import impasto.models
 def load(*arguments, **options):
     raise {error}
 impasto.models.load = load
@@ -73,7 +72,7 @@ def test_a_signal_writes_the_best_picture_at_the_size_asked_for(
     assert not list(folder.glob(".*.part"))
 
 
-@pytest.mark.parametrize("name", ["images.to_image", "writing.write"])
+@pytest.mark.parametrize("name", ["images.to_image", "images.save.write"])
 def test_more_signals_do_not_keep_it_from_writing(start_process, folder, long, name):
     process = start_process(*long, first=SLOW.format(name=name))
     process.stdout.readline()
@@ -90,7 +89,7 @@ def test_more_signals_do_not_keep_it_from_writing(start_process, folder, long, n
 def test_a_signal_while_the_finished_picture_is_written_changes_nothing(
     start_process, folder, quick
 ):
-    process = start_process(*TRANSFER, *quick, first=SLOW.format(name="writing.write"))
+    process = start_process(*TRANSFER, *quick, first=SLOW.format(name="images.save.write"))
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)

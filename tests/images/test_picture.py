@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from impasto import images
 from impasto.errors import ImageError, ShapeError
+from impasto.images.picture import MAX_FILE_BYTES
 
 SRGB_TO_XYZ_D50 = np.array(
     [[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]]
@@ -754,10 +755,11 @@ def test_damaged_files_leave_the_terminal_alone(tmp_path):
         (tmp_path / str(index)).write_bytes(data)
     script = """
 import pathlib, sys
-from impasto import errors, reading
+from impasto import errors
+from impasto.images import decode
 for path in pathlib.Path(sys.argv[1]).iterdir():
     try:
-        reading.decode(path.read_bytes(), path.name)
+        decode.decode(path.read_bytes(), path.name)
     except errors.ImageError:
         print("refused")
 """
@@ -810,7 +812,7 @@ def test_a_file_of_many_gigabytes_is_not_read(tmp_path):
     path = tmp_path / "sparse.png"
     with path.open("wb") as file:
         file.write(photograph())
-        file.truncate(images.MAX_FILE_BYTES + 1)
+        file.truncate(MAX_FILE_BYTES + 1)
     with pytest.raises(ImageError, match="GiB"):
         images.load(path)
 

@@ -19,8 +19,8 @@ if os.name != "posix":
 # Tiles of a few pixels, and little patience, so that small pictures tell.
 SMALL = """
 import datetime
-import impasto.distributed
-import impasto.planning
+import impasto.compute.distributed
+import impasto.planning.plan
 impasto.planning.plan._SMALLEST_TILE_PX = 24
 impasto.compute.distributed._PATIENCE = datetime.timedelta(seconds=5)
 """

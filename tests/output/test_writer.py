@@ -14,7 +14,7 @@ TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "place/out.png")
 
 # As the finished picture is written, the process says so and waits for a line.
 WAITING = """
-import impasto.writing
+import impasto.images.save
 at_once = impasto.images.save.write
 def save(*arguments, **options):
     impasto.images.save.write = at_once

@@ -11,6 +11,7 @@ import tarfile
 import threading
 from pathlib import Path
 
+import lazy_loader
 import pytest
 
 from impasto.errors import WeightsError
@@ -236,9 +237,10 @@ def test_a_folder_that_cannot_be_written_is_an_error_at_once(server, tmp_path):
 @pytest.mark.skipif(os.name == "nt", reason="limits the size of files as POSIX does")
 def test_a_full_disk_is_an_error_at_once(server, partial):
     program = (
-        "import resource, sys; from pathlib import Path; from impasto import downloads\n"
+        "import resource, sys; from pathlib import Path\n"
+        "from impasto.weights import download\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n"
-        "downloads.over_http(sys.argv[1], Path(sys.argv[2]), sha256='', progress=print)"
+        "download.over_http(sys.argv[1], Path(sys.argv[2]), sha256='', progress=print)"
     )
     command = [sys.executable, "-c", program, server.url, str(partial)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -337,16 +339,18 @@ def test_a_python_without_pip_borrows_one(index, tmp_path):
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
     python = next(path for path in bare.glob("*/python*") if path.stem == "python")
     program = (
-        "import sys; from pathlib import Path; from impasto import downloads\n"
+        "import sys; from pathlib import Path\n"
+        "from impasto.weights import download\n"
         "folder = Path(sys.argv[1]); folder.mkdir()\n"
         "sha256, size = sys.argv[2], int(sys.argv[3])\n"
-        "print(downloads.by_pip('weights_fake==1.0', sha256, folder, size, lambda *report: None))"
+        "print(download.by_pip('weights_fake==1.0', sha256, folder, size, lambda *report: None))"
     )
-    source = Path(download_module.__file__).parents[1]
+    source = Path(download_module.__file__).parents[2]
+    (tmp_path / "lazy_loader").symlink_to(Path(lazy_loader.__file__).parent)
     arguments = [tmp_path / "work", download_module.sha256_of(archive), archive.stat().st_size]
     done = subprocess.run(
         [python, "-c", program, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": str(source)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(source), str(tmp_path)])},
         capture_output=True,
         text=True,
         timeout=120,

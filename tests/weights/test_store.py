@@ -291,9 +291,10 @@ def test_a_folder_where_the_cached_file_should_be_is_an_error(cache):
 
 LIMITED = """
 import resource, sys
-from impasto import layers, weights
-from impasto.sources import SOURCES, AddressSource
-layers.CONVOLUTIONS_PER_BLOCK["tiny"] = (1, 1)
+from impasto import weights
+from impasto.config import networks
+from impasto.weights.registry import SOURCES, AddressSource
+networks.CONVOLUTIONS_PER_BLOCK["tiny"] = (1, 1)
 SOURCES["tiny"] = AddressSource(sys.argv[1], sys.argv[2], 0, "none")
 if len(sys.argv) > 3:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from impasto.compute.host import free_bytes
+from impasto.compute import host
 from impasto.errors import ImageError
 
 MAX_PIXELS = 300_000_000
@@ -44,7 +44,7 @@ def check_pixels(width_px: int, height_px: int, label: str) -> None:
     needed = _BYTES_PER_PIXEL * pixels
     if needed < _UNNOTICED_BYTES:
         return
-    free = free_bytes()
+    free = host.free_bytes()
     if free is not None and needed > free:
         raise ImageError(
             f"{label} does not fit in memory: expected a picture that takes at most the "

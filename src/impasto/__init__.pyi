@@ -1,0 +1,35 @@
+from . import images as images
+from . import losses as losses
+from . import models as models
+from . import weights as weights
+from .api import content as content
+from .api import make_job as make_job
+from .api import style as style
+from .api import style_transfer as style_transfer
+from .config.settings import Runtime as Runtime
+from .config.settings import Settings as Settings
+from .engine.cache import Cache as Cache
+from .engine.checkpoint import Checkpoint as Checkpoint
+from .engine.painting import Painting as Painting
+from .engine.painting import iterate as iterate
+from .errors import CheckpointError as CheckpointError
+from .errors import Diverged as Diverged
+from .errors import ImageError as ImageError
+from .errors import ImpastoError as ImpastoError
+from .errors import LostRankError as LostRankError
+from .errors import MissingPackageError as MissingPackageError
+from .errors import OutOfMemoryError as OutOfMemoryError
+from .errors import OutputError as OutputError
+from .errors import SettingsError as SettingsError
+from .errors import ShapeError as ShapeError
+from .errors import WeightsError as WeightsError
+from .job.history import LossHistory as LossHistory
+from .job.job import Job as Job
+from .job.job import Region as Region
+from .job.recipe import Recipe as Recipe
+from .job.result import Result as Result
+from .job.result import Step as Step
+from .models.vgg import VGGFeatures as VGGFeatures
+from .notebook.main import main as main
+
+__version__: str

@@ -53,7 +53,7 @@ def test_the_ending_names_the_format(impasto, quick, ending):
 
 def test_the_picture_says_what_painted_it(impasto, quick):
     impasto(*TRANSFER, *quick)
-    assert images.read_metadata("out.png")["VGGFeatures"] == "vgg16"
+    assert images.read_metadata("out.png")["Network"] == "vgg16"
 
 
 def test_opacity_is_kept(impasto, quick, folder):

@@ -8,7 +8,6 @@ import pytest
 
 from impasto import api
 from impasto.cli import app
-from impasto.cli.commands import plan, weights
 from impasto.config.settings import Runtime, Settings
 from impasto.output.options import DeliveryOptions
 
@@ -140,7 +139,9 @@ def test_the_version_is_the_packages(impasto):
 
 
 def test_every_command_is_listed_here():
-    groups = {(): app.app, ("plan",): plan.app, ("weights",): weights.weights_app}
+    groups = {(): app.app} | {
+        (group.name,): group.typer_instance for group in app.app.registered_groups
+    }
     names = {
         (*path, command.name or command.callback.__name__)
         for path, group in groups.items()

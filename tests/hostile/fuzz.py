@@ -135,7 +135,7 @@ def a_recipe():
         weights_sha256="0" * 64,
         versions=recipe.Versions(impasto="1.0", torch="2.13", python="3.12"),
         decisions=recipe.Decisions(precision="bf16", device="cpu", threads=2, memory=2**30),
-        inputs=recipe.Inputs(content=recipe.Input(name="Öl.png", sha256="1" * 64)),
+        inputs=recipe.InputHashes(content=recipe.Input(name="Öl.png", sha256="1" * 64)),
     )
 
 

@@ -165,7 +165,7 @@ GREEDY = {
 READER = """
 import json, os, pathlib, resource, signal, sys
 import torch
-from impasto import weightfiles
+from impasto.weights import formats
 from impasto.errors import WeightsError
 
 # Of addresses, of which torch takes many, so much more than now.
@@ -175,13 +175,13 @@ resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):
     signal.alarm(10)
     try:
-        weightfiles.read(path, "vgg16")
+        formats.read(path, "vgg16")
         told = None
     except WeightsError as error:
         told = str(error)
     try:
         with path.open("rb") as file:
-            weightfiles.from_jax(file.read(2**22), "vgg16")
+            formats.from_jax(file.read(2**22), "vgg16")
         told = None
     except WeightsError:
         pass

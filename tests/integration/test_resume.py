@@ -12,6 +12,7 @@ import impasto as package
 from impasto import api
 from impasto.engine import checkpoint
 from impasto.errors import CheckpointError
+from impasto.job import recipe
 
 TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "out.png")
 KEPT = Path(".out.png.checkpoint")
@@ -139,7 +140,7 @@ def test_with_other_memory_it_goes_on_in_another_way(start_process, run_process,
     assert outcome.code == 0
     notes = [line for line in map(json.loads, outcome.out.splitlines()) if "text" in line]
     assert any("asked to fit into other memory after" in note["text"] for note in notes)
-    (budget,) = package.recipe.read("out.png").decisions.budgets
+    (budget,) = recipe.read("out.png").decisions.budgets
     assert budget.memory == 2**20
 
 

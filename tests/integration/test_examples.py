@@ -79,7 +79,7 @@ def test_the_wheel_carries_the_pictures(wheel: Path) -> None:
 def test_an_installed_wheel_finds_its_own_pictures(wheel: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
-    ask = "from impasto import gallery; print(gallery.path('style', 'picasso'))"
+    ask = "from impasto.images import samples; print(samples.path('style', 'picasso'))"
     found = subprocess.run(
         [sys.executable, "-c", ask],
         cwd=tmp_path,

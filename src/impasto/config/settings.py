@@ -83,7 +83,7 @@ class Settings(Options):
         "style_transfer, and noise for content and style.",
     )
     network: Literal["vgg16", "vgg19"] = Field(
-        default="vgg16", description="VGGFeatures whose features are compared."
+        default="vgg16", description="Network whose features are compared."
     )
     pooling: Literal["max", "average"] = Field(
         default="max",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from schedules import Painting, arguments, pairs, write
+from benchmarks.schedules import Painting, arguments, pairs, write
 from torch import Tensor
 
 from impasto import api, images
@@ -32,9 +32,9 @@ class NarrowAdam(Adam):
     def propose(self, image: Tensor, gradient: Tensor) -> Tensor:
         """Return the next image."""
         following = super().propose(image, gradient)
-        for moments in self._adam.state.values():
-            for name in ("exp_avg", "exp_avg_sq"):
-                moments[name].copy_(moments[name].to(torch.bfloat16))
+        state = self.state_dict()
+        for name in ("exp_avg", "exp_avg_sq"):
+            state[name].copy_(state[name].to(torch.bfloat16))
         return following
 
 
@@ -73,7 +73,7 @@ def main() -> None:
         *_, before, last = painting.given.scales
         coarse = api.style_transfer(content, style, size=before.longest_px).pixels
         start = images.resize(coarse, last.height_px, last.width_px)
-        objective = painting._objective(painting.network, last)
+        objective = painting.objective(painting.network, last)
         for name, optimiser in candidates().items():
             losses = descend(objective, optimiser, start)
             pair = f"{Path(content).stem} x {Path(style).stem}"

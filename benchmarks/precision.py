@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from schedules import Candidate, Painting, arguments, pairs, write
+from benchmarks.schedules import Candidate, Painting, arguments, pairs, write
 
 from impasto import images
 from impasto.compute.host import keep_pages

@@ -33,8 +33,12 @@ from impasto.engine.pyramid import Scale, scales
 from impasto.images import colour
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_shares, style_targets
-from impasto.optim.lbfgs import _FIRST_MOVE, _LONGEST_MOVE
 from impasto.planning.plan import make_plan
+
+# Root mean square of the first move and of the longest, in pixel values of [0, 1]: what the
+# package's own L-BFGS had when the figures in docs/speed.md were measured.
+FIRST_MOVE = 0.01
+LONGEST_MOVE = 0.25
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,11 @@ CANDIDATES = {
 }
 
 
-class Preconditioner:
-    """L-BFGS as the package has it, that may begin with curvature, and in a metric of its own.
+class PreconditionedLbfgs:
+    """The package's L-BFGS, with curvature carried over and a preconditioner of its own.
 
-    The inverse curvature that the recursion starts from, a multiple of one, becomes a
-    multiple of a filter that grows as 1 / frequency ** ``exponent``.
+    The two-loop recursion starts from a multiple of a filter that grows as
+    1 / frequency ** ``exponent``, instead of a multiple of the identity.
     """
 
     def __init__(self, history: int, exponent: float, shape: torch.Size) -> None:
@@ -88,7 +92,7 @@ class Preconditioner:
             frequency = (rows**2 + columns**2).sqrt().clamp_min(1 / max(shape[-2:]))
             self._filter = (frequency / 0.5) ** -exponent
 
-    def begin(self, last: Preconditioner, carry: str) -> None:
+    def begin(self, last: PreconditionedLbfgs, carry: str) -> None:
         """Take over what was learnt at the size before."""
         # The objective is a mean over positions: a pixel's gradient falls as their number
         # grows, and so does the curvature.
@@ -116,9 +120,9 @@ class Preconditioner:
         move = self._direction(g)
         length = move.square().mean().sqrt().clamp_min(1e-30)
         if self._pairs:
-            move = move * (self._step * _LONGEST_MOVE / length).clamp_max(1.0)
+            move = move * (self._step * LONGEST_MOVE / length).clamp_max(1.0)
         else:
-            move = move * (self._step * _FIRST_MOVE / length)
+            move = move * (self._step * FIRST_MOVE / length)
         return (x + move).view_as(image)
 
     def restart(self) -> None:
@@ -147,7 +151,7 @@ class Preconditioner:
         spectrum = torch.fft.rfft2(q.view(self._shape)) * self._filter
         return torch.fft.irfft2(spectrum, s=self._shape[-2:]).flatten()
 
-    def _resample(self, vector: Tensor, last: Preconditioner) -> Tensor:
+    def _resample(self, vector: Tensor, last: PreconditionedLbfgs) -> Tensor:
         picture = vector.view(last._shape)
         return torch.nn.functional.interpolate(
             picture, size=self._shape[-2:], mode="bilinear", align_corners=False
@@ -162,7 +166,7 @@ class Painting:
         self.given: Inputs = inputs.read(self.job)
         self.plan = make_plan(self.job.runtime)
         self.network = self._load(self.plan.dtype)
-        self.judge = self._objective(self._load(torch.float32), self.given.scales[-1])
+        self.judge = self.objective(self._load(torch.float32), self.given.scales[-1])
 
     def paint(self, candidate: Candidate) -> dict[str, Any]:
         """Paint, and return times, losses and the picture."""
@@ -181,10 +185,10 @@ class Painting:
         for scale in plan:
             image = images.resize(image.clamp(0, 1), scale.height_px, scale.width_px)
             began_s = time.perf_counter()
-            objective = self._objective(self.network, scale)
+            objective = self.objective(self.network, scale)
             previous, optimiser = (
                 optimiser,
-                Preconditioner(candidate.history, candidate.metric, image.shape),
+                PreconditionedLbfgs(candidate.history, candidate.metric, image.shape),
             )
             if previous is not None and candidate.carry != "nothing":
                 optimiser.begin(previous, candidate.carry)
@@ -205,7 +209,8 @@ class Painting:
     def _judge(self, image: Tensor) -> float:
         return self.judge.evaluate(image.clamp(0, 1)).values()["total"]
 
-    def _objective(self, net: models.VGGFeatures, scale: Scale) -> Objective:
+    def objective(self, net: models.VGGFeatures, scale: Scale) -> Objective:
+        """Build the objective at a size, on the features of ``net``."""
         assert self.given.content is not None
         content = images.resize(self.given.content.pixels, scale.height_px, scale.width_px)
         styles = [
@@ -246,7 +251,7 @@ class Painting:
 
 
 def descend(
-    objective: Objective, optimiser: Preconditioner, image: Tensor, iterations: int
+    objective: Objective, optimiser: PreconditionedLbfgs, image: Tensor, iterations: int
 ) -> Iterator[tuple[int, Tensor, float]]:
     """Yield the count, the best image so far, and the seconds of each step."""
     best, least = image, math.inf

@@ -415,9 +415,8 @@ row(
 # The losses have many valleys, and where the descent begins decides in which of them it ends.
 # *Matched* is the photograph with the mean and the spread of its colours moved to the painting's,
 # the default. From *the photograph* as it is, its colours survive. From *noise*, the cat has to
-# grow; from *the painting*, it grows among its stars and fields. (With $\alpha = 20$: at the
-# default of 1, the last two would settle for a texture and for the painting itself, and never
-# find the cat.)
+# grow; from *the painting*, it grows among its stars and fields. (With $\alpha = 20$: at 1,
+# the last two would settle for a texture and for the painting itself, and never find the cat.)
 
 # %%
 starts = {

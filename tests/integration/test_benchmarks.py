@@ -1,9 +1,17 @@
 """The benchmarks at a tiny size: real measurements, of which only the form is looked at."""
 
+import ast
 import json
+import runpy
+import sys
+from pathlib import Path
 
 import pytest
 from benchmarks.suite.__main__ import run
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+FILES = sorted(BENCHMARKS.rglob("*.py"))
+SCRIPTS = ["suite", *sorted(path.stem for path in BENCHMARKS.glob("*.py"))]
 
 
 def read(path, benchmark):
@@ -75,3 +83,40 @@ def test_a_wrong_word_is_refused(words, named, impasto, folder):
     outcome = impasto(*words, run=run)
     assert outcome.code == 2
     assert named in outcome.err
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_script_starts_as_a_module_from_the_root(name, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", [name, "--help"])
+    for module in [module for module in sys.modules if module.startswith("benchmarks.")]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_module(f"benchmarks.{name}", run_name="__main__")
+    assert ended.value.code == 0
+    assert "usage" in capsys.readouterr().out.lower()
+
+
+def private_names(path):
+    """The private names that a file takes from elsewhere."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    own = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.Attribute):
+            if isinstance(node.ctx, ast.Store):
+                own.add(node.attr)
+            names.append(node.attr)
+    return [name for name in names if name.startswith("_") and name[:2] != "__" and name not in own]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(BENCHMARKS)))
+def test_no_benchmark_takes_a_private_name_of_the_package(path):
+    assert private_names(path) == []
+
+
+def test_a_private_name_would_be_noticed(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text("from impasto.x import _y\nfrom impasto import z\nz._w\nself._v = z._v\n")
+    assert private_names(script) == ["_y", "_w"]

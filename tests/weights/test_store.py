@@ -183,6 +183,30 @@ def test_a_damaged_cache_is_noticed_and_fetched_again(published, cache, damage):
     assert weights.verify("tiny") == "good"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_in_the_cache_is_not_waited_for(published, cache):
+    cache.mkdir()
+    os.mkfifo(cache / "tiny.safetensors")
+    for act in (weights.load, weights.verify, weights.sha256):
+        with pytest.raises(WeightsError, match="a pipe or a device, not a regular file"):
+            act("tiny")
+    weights.fetch("tiny", force=True)
+    assert same(weights.load("tiny"), tensors())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_in_the_place_of_a_download_or_a_file_is_not_waited_for(published, cache, tmp_path):
+    cache.mkdir()
+    os.mkfifo(cache / "tiny-1234.pth.part")
+    with pytest.raises(WeightsError, match="cannot be written"):
+        weights.fetch("tiny")
+    os.mkfifo(tmp_path / "named.pth")
+    with pytest.raises(WeightsError, match="no regular file"):
+        weights.load("tiny", file=tmp_path / "named.pth")
+    with pytest.raises(WeightsError, match="not a regular file"):
+        weights.sha256("tiny", file=tmp_path / "named.pth")
+
+
 def test_absent_weights_are_called_absent():
     assert weights.verify("tiny") == "absent"
     assert weights.sha256("tiny") is None

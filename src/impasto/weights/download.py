@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from impasto import files
 from impasto.errors import WeightsError
 
 Progress = Callable[[str, int, int | None], None]
@@ -28,7 +29,7 @@ _WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}
 def sha256_of(path: Path) -> str:
     """Hash a file."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
@@ -185,8 +186,12 @@ def _receive(url: str, partial: Path, progress: Progress, timeout_s: float) -> N
 
 
 def _open(path: Path, mode: str) -> BinaryIO:
+    def opener(name: str, flags: int) -> int:
+        # A pipe in the file's place is refused, and not waited for.
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+
     try:
-        return cast("BinaryIO", path.open(mode))
+        return cast("BinaryIO", open(path, mode, opener=opener))
     except OSError as error:
         raise unwritable(path, error) from None
 

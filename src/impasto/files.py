@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading; a pipe or a device is refused instead of waited for.
+
+    Raises:
+        OSError: it cannot be opened, or it is not a regular file.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    descriptor = os.open(path, flags)
+    # The descriptor is checked, not the path: the path may name another file by then.
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        reason = "a folder" if stat.S_ISDIR(mode) else "a pipe or a device"
+        raise OSError(number, f"{reason}, not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path) -> bytes:
+    """Return the bytes of a regular file; raises as :func:`open_regular` does."""
+    with open_regular(path) as file:
+        return file.read()
 
 
 @contextmanager

@@ -217,7 +217,9 @@ def test_what_is_no_file_is_refused(tmp_path):
             checkpoint.read(path)
 
 
-def test_a_keeper_keeps_every_so_often_and_seldom_where_writing_is_slow(job_of, path, monkeypatch):
+def test_a_keeper_keeps_at_once_then_every_so_often_and_seldom_where_writing_is_slow(
+    job_of, path, monkeypatch
+):
     now_s = 0.0
     monkeypatch.setattr(checkpoint.time, "monotonic", lambda: now_s)
     keeper, writes = Keeper(path, 30), []
@@ -231,9 +233,19 @@ def test_a_keeper_keeps_every_so_often_and_seldom_where_writing_is_slow(job_of, 
     while now_s < 500:
         now_s += 1
         keeper.step(lambda: "a checkpoint")
-    assert writes[0] == 30
+    assert writes[0] == 1
     assert writes[1] - writes[0] == pytest.approx(31, abs=1)
     assert writes[3] - writes[2] == pytest.approx(2 + 2 / 0.015, abs=1.5)
+
+
+def test_a_painting_that_is_killed_after_its_first_step_goes_on_from_there(job_of, path):
+    painting, keeper = iterate(job_of()), Keeper(path)
+    next(painting)
+    keeper.step(painting.checkpoint)
+    assert len(checkpoint.read(path).rows) == 1
+    next(painting)
+    keeper.step(painting.checkpoint)
+    assert len(checkpoint.read(path).rows) == 1
 
 
 def test_a_keeper_that_never_keeps_writes_nothing(job_of, path):

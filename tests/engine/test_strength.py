@@ -10,6 +10,7 @@ from impasto.config.settings import Settings
 from impasto.engine import inputs
 from impasto.engine import strength as strength_module
 from impasto.engine.cache import Cache
+from impasto.engine.painting import iterate
 from impasto.engine.strength import GradientNorms, balanced, measure
 from impasto.errors import SettingsError
 from impasto.job import recipe
@@ -133,3 +134,57 @@ def test_of_a_weak_style_the_photograph_s_colours_remain_in_the_start(job):
 def test_settings_that_balance_nothing_stay_as_they_are():
     settings = Settings(alpha=1.0, beta=2.0)
     assert balanced(settings, GradientNorms(1.0, 1.0)) is settings
+
+
+def distance(job, result):
+    photograph = images.load(job.content_image).pixels
+    photograph = images.resize(photograph, *result.pixels.shape[-2:])
+    return (result.pixels - photograph).square().mean().sqrt().item()
+
+
+def test_strength_is_continuous_down_to_the_photograph(job):
+    strengths = (0.2, 0.05, 0.0499, 0.02, 0.005, 0.001, 1e-4, 1e-6, 1e-300, 0.0)
+    jobs = [job(strength=strength) for strength in strengths]
+    found = [distance(made, api.paint(made)) for made in jobs]
+    assert found == sorted(found, reverse=True)
+    assert found[2] == pytest.approx(found[1], rel=0.01)
+    # A thin layer of the weakest painting: as much thinner as the strength is smaller.
+    for strength, far in zip(strengths[3:7], found[3:7], strict=True):
+        assert far == pytest.approx(found[1] * strength / 0.05, rel=0.01)
+    assert found[-2:] == [0, 0]
+
+
+def test_a_strength_that_is_painted_covers_the_photograph(job):
+    result = api.paint(job(strength=0.05))
+    assert result.recipe.decisions.opacity is None
+    assert GradientNorms(3.0, 0.2).weights(0.05) == GradientNorms(3.0, 0.2).weights(0.001)
+
+
+def test_a_thin_layer_is_laid_at_every_step_and_by_every_replay(job):
+    made = job(strength=0.01)
+    painting = iterate(made)
+    step = next(painting)
+    assert distance(made, step.result()) < 0.01
+    result = api.paint(made)
+    decided = recipe.parse(result.recipe.text(), "it").decisions
+    assert decided.opacity == pytest.approx(0.2)
+    again = replace(made, decisions=decided)
+    assert torch.equal(api.paint(again).pixels, result.pixels)
+
+
+def test_a_recipe_from_before_there_were_thin_layers_is_obeyed(job):
+    made = job(strength=0.01)
+    decided = api.paint(made).recipe.decisions
+    before = decided.model_copy(update={"opacity": None})
+    assert distance(made, api.paint(replace(made, decisions=before))) > 0.01
+    assert "opacity" not in before.model_dump(exclude_none=True)
+
+
+def test_a_change_of_strength_on_the_way_lays_thinner(job):
+    made = job(strength=0.5, iterations=6)
+    painting = iterate(made)
+    next(painting)
+    thin = painting.send({"strength": 1e-9}).result()
+    assert distance(made, thin) < 1e-6
+    assert thin.recipe.decisions.changes[-1].opacity == pytest.approx(2e-8)
+    assert distance(made, painting.send({"strength": 0.5}).result()) > 0.01

@@ -153,3 +153,16 @@ def test_the_same_strength_is_the_same_balance_for_styles_that_pull_unlike():
 
 def edge_similarity(photograph, image):
     return np.corrcoef(edges(photograph), edges(image))[0, 1]
+
+
+def test_a_strength_near_nothing_is_near_the_photograph():
+    options = OPTIONS | {"size": 64, "iterations": None}
+    photograph = pixels(PHOTOGRAPH, 64)
+    found = [
+        (impasto.style_transfer(PHOTOGRAPH, PAINTING, strength=strength, **options).pixels)
+        for strength in (0.1, 0.05, 0.003, 1e-4, 1e-300)
+    ]
+    far = [(image - photograph).square().mean().sqrt().item() for image in found]
+    assert far == sorted(far, reverse=True)
+    assert far[2] == pytest.approx(0.06 * far[1], rel=0.01)
+    assert far[-1] == 0

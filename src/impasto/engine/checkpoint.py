@@ -162,7 +162,9 @@ def partial_of(path: Path) -> Path:
 
 
 class Keeper:
-    """Keeps a painting's checkpoint in a file, every so often.
+    """Keeps a painting's checkpoint in a file: after the first step, and then every so often.
+
+    The first one is early because a process that takes too much memory may be killed at once.
 
     Args:
         path: the file.
@@ -178,7 +180,7 @@ class Keeper:
     ) -> None:
         self.path = path
         self._every_s, self._tell = every_s, tell
-        self._due_s = time.monotonic() + (every_s or 0.0)
+        self._due_s = -math.inf
 
     def load(self) -> Checkpoint | None:
         """Return the checkpoint that is there; None if there is none.

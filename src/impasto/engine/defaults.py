@@ -43,6 +43,11 @@ _DEFAULT_STRENGTH = 0.5
 _WHOLLY_MATCHED = 0.5
 
 
+# The least strength that is painted; a weaker style is this painting, laid thinly over the
+# photograph. Below it content outweighs style so far that the descent diverges.
+WEAKEST_PAINTED = 0.05
+
+
 _SMOOTHNESS_BY_BLOCK = {1: 20.0, 2: 200.0, 3: 1000.0, 4: 2000.0, 5: 6000.0}
 
 
@@ -128,5 +133,5 @@ def _default_start(terms: Terms, strength: float) -> str:
     """Say what a mode starts from: of a weak style, the photograph's own colours remain."""
     if not terms.both or strength >= _WHOLLY_MATCHED:
         return terms.start
-    matched = strength / _WHOLLY_MATCHED
+    matched = max(strength, WEAKEST_PAINTED) / _WHOLLY_MATCHED
     return f"matched={matched:.6g},content={1 - matched:.6g}"

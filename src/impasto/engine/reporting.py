@@ -91,10 +91,14 @@ def _image(stage: Snapshot) -> Image.Image:
 def _coloured(stage: Snapshot, pixels: Tensor) -> Tensor:
     """Bring the picture into memory, with the colours that the result is to have."""
     pixels = pixels.clamp(0, 1).to("cpu", torch.float32)
-    content = stage.given.content
-    if content is None or stage.used.colour != "keep":
+    content, opacity = stage.given.content, stage.opacity
+    keeps_colours = stage.used.colour == "keep"
+    if content is None or not (keeps_colours or opacity is not None):
         return pixels
-    return colour.keep(pixels, images.resize(content.pixels, *pixels.shape[-2:]))
+    photograph = images.resize(content.pixels, *pixels.shape[-2:])
+    if keeps_colours:
+        pixels = colour.keep(pixels, photograph)
+    return pixels if opacity is None else photograph.lerp(pixels, opacity)
 
 
 def _alpha(stage: Snapshot, pixels: Tensor) -> Tensor | None:

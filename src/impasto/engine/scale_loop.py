@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from impasto.compute.allocator import is_out_of_memory, trim_heap
-from impasto.engine import canvas, setup, steering
+from impasto.engine import canvas, setup, steering, strength
 from impasto.engine.cache import Cache
 from impasto.engine.scale_setup import ScaleSetup
 from impasto.engine.snapshot import Snapshot
@@ -114,6 +114,7 @@ class ScaleLoop:
             settings=settings.model_dump(mode="json", include=set(change)),
             alpha=used.alpha if settings.strength else None,
             beta=used.beta if settings.strength else None,
+            opacity=strength.opacity(settings, decided),
         )
         memory = stage.decisions.memory
         if not stage.decisions.budgets:

@@ -148,6 +148,7 @@ def write_recipe(
             ranks=plan.ranks.count if plan.ranks.count > 1 else None,
             alpha=used.alpha if settings.strength else None,
             beta=used.beta if settings.strength else None,
+            opacity=strength.opacity(settings, job.decisions),
         ),
         inputs=recipe.inputs(
             given.content, given.styles, given.start, [area.pictures for area in given.areas]

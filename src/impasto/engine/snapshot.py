@@ -52,6 +52,12 @@ class Snapshot:
         """What is given, with the settings used."""
         return replace(self.given, settings=self.used)
 
+    @property
+    def opacity(self) -> float | None:
+        """How far the painting covers the photograph; None for wholly."""
+        latest = self.decisions.changes[-1] if self.decisions.changes else self.decisions
+        return latest.opacity
+
     def within(self, memory_bytes: int, decisions: Decisions) -> Snapshot:
         """Return the same stage with other memory."""
         plan = replace(self.plan, memory_bytes=memory_bytes)

@@ -10,6 +10,10 @@ zero), at a small fixed size, in float32, whatever the size and number type of t
 
 Beta is the formula's own and stays where strength moves, so that smoothness keeps its
 proportion to style.
+
+The ratio grows without bound as strength falls, and with it the condition number: descents
+diverged below 0.005. So below ``WEAKEST_PAINTED`` the painting is that of this strength, and it is
+blended with the photograph: its opacity falls linearly to 0, where the photograph is left.
 """
 
 from __future__ import annotations
@@ -21,10 +25,12 @@ import torch
 
 from impasto.config.settings import BESIDE_FEATURES, FORMULA_WEIGHTS, Settings
 from impasto.engine.cache import Cache
+from impasto.engine.defaults import WEAKEST_PAINTED
 from impasto.engine.inputs import Inputs
 from impasto.engine.pyramid import Scale
 from impasto.engine.scale_setup import ScaleSetup
 from impasto.images.resample import fit
+from impasto.job.recipe import Change, Decisions
 from impasto.losses.objective import Objective
 from impasto.models.vgg import VGGFeatures
 from impasto.planning.plan import ScalePlan
@@ -51,14 +57,28 @@ class GradientNorms:
     style: float
 
     def weights(self, strength: float) -> tuple[float, float]:
-        """Return alpha and beta for ``strength`` in (0, 1]."""
+        """Return alpha and beta for ``strength`` in (0, 1]; below WEAKEST_PAINTED they stay."""
         _, beta = FORMULA_WEIGHTS
-        return ratio(strength) * beta * self.style / self.content, beta
+        return ratio(max(strength, WEAKEST_PAINTED)) * beta * self.style / self.content, beta
 
 
 def ratio(strength: float) -> float:
     """Return content's pull over style's at ``strength``: falling from infinity to 0."""
     return _EVEN_RATIO * float(((1 - strength) / strength) ** _STEEPNESS)
+
+
+def opacity(settings: Settings, decided: Decisions | Change | None = None) -> float | None:
+    """Return how far the painting covers the photograph, in [0, 1); None for wholly.
+
+    Args:
+        settings: of the job, with strength as it was asked for.
+        decided: what was decided when the same was painted before, and is obeyed.
+    """
+    if settings.strength is None or settings.strength >= WEAKEST_PAINTED:
+        return None
+    if decided is not None and decided.alpha is not None:
+        return decided.opacity
+    return settings.strength / WEAKEST_PAINTED
 
 
 def measure(given: Inputs, network: VGGFeatures, reuse: Cache) -> GradientNorms:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from impasto import files
 from impasto.errors import ImageError, ShapeError
 from impasto.images.arrays import split_array, split_tensor
 from impasto.images.decode import check_header, decode, decode_image, decode_texts
@@ -133,7 +134,7 @@ def _read(path: Path) -> bytes:
                 f"{label} has {status.st_size / 1024**3:.1f} GiB: expected at most "
                 f"{MAX_FILE_BYTES // 1024**3} GiB; scale the picture down first"
             )
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             # A wrong or huge file is refused before the rest of it takes up memory.
             check_header(file, label)
             file.seek(0)

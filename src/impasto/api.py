@@ -40,6 +40,8 @@ def style_transfer(
     Raises:
         ImpastoError: see impasto.errors; before anything is painted, except Diverged and
             OutOfMemoryError.
+        KeyboardInterrupt: its attribute ``result`` is the Result as the painting stood, or None
+            before the first step.
 
     Example:
         >>> result = style_transfer("photograph.jpg", "painting.jpg", size=768)  # doctest: +SKIP
@@ -144,7 +146,8 @@ def paint(
 ) -> Result:
     """Run ``job`` to its end, calling ``on_step`` with each Step.
 
-    Whatever ends it early, the state is kept.
+    Whatever ends it early, the state is kept. A KeyboardInterrupt gets the attribute ``result``:
+    the Result as the painting stood, or None before the first step.
 
     Args:
         job: what to paint.
@@ -158,6 +161,7 @@ def paint(
         ImpastoError: as ``iterate`` does.
     """
     painting = iterate(job, progress=progress, reuse=reuse, resume=resume)
+    step: Step | None = None
     try:
         while True:
             step = next(painting)
@@ -170,10 +174,22 @@ def paint(
         return result
     except Diverged:
         raise
-    except BaseException:
+    except BaseException as error:
         if keeper is not None:
             keeper.save(painting.checkpoint)
+        if isinstance(error, KeyboardInterrupt):
+            _attach_result(error, step)
         raise
+
+
+def _attach_result(interrupt: KeyboardInterrupt, step: Step | None) -> None:
+    """Keep what has been painted where the caller can find it."""
+    interrupt.result = None if step is None else step.result()  # type: ignore[attr-defined]
+    if step is not None and hasattr(interrupt, "add_note"):  # from Python 3.11 on
+        interrupt.add_note(
+            "The picture so far is in the exception's attribute result: "
+            "except KeyboardInterrupt as stopped: stopped.result.save('picture.png')"
+        )
 
 
 def _paint_kept(

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import stat
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from impasto.errors import SettingsError
+
+# The most bytes that a file's name may have, where the system does not say: true of most.
+_USUAL_NAME_BYTES = 255
+_WEB_ADDRESS = re.compile(r"(https?|ftps?|s3|gs)://?\S.*", re.I | re.S)
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -86,3 +94,66 @@ def cache_folder() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "impasto"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "impasto"
+
+
+def identity(path: str | os.PathLike[str]) -> Hashable:
+    """Return what two paths share exactly if they name the same file.
+
+    A file that exists is known by its device and inode, so symbolic links, hard links, ``..`` and
+    another case on a file system that ignores case make no difference. One that does not exist is
+    known by its folder's and its name.
+    """
+    real = Path(os.path.realpath(path))
+    for known, rest in ((real, ""), (real.parent, real.name)):
+        with suppress(OSError, ValueError):
+            status = known.stat()
+            if status.st_ino:
+                return status.st_dev, status.st_ino, rest
+    return os.path.normcase(real)
+
+
+def beside(path: Path, *, prefix: str = "", suffix: str) -> Path:
+    """Name a file that belongs to ``path``, in the same folder: its name between two others.
+
+    Where the file system allows no name that long, a hash stands for the name's end.
+    """
+    return path.with_name(fitting_name(path.name, prefix=prefix, suffix=suffix, folder=path.parent))
+
+
+def fitting_name(name: str, *, prefix: str = "", suffix: str = "", folder: Path) -> str:
+    """Put a file name together, shortened by a hash if the folder's file system needs that."""
+    whole = f"{prefix}{name}{suffix}"
+    most_bytes = _most_bytes_of_a_name(folder)
+    if len(os.fsencode(whole)) <= most_bytes:
+        return whole
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    room = most_bytes - len(os.fsencode(f"{prefix}-{digest}{suffix}"))
+    kept = name
+    while kept and len(os.fsencode(kept)) > room:
+        kept = kept[:-1]
+    return f"{prefix}{kept}-{digest}{suffix}"
+
+
+def _most_bytes_of_a_name(folder: Path) -> int:
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (AttributeError, OSError, ValueError):
+        return _USUAL_NAME_BYTES
+
+
+def path_of(text: str | os.PathLike[str]) -> Path:
+    """Read a path as the user wrote it: ``~`` is the home folder, unless a file is called so.
+
+    Raises:
+        SettingsError: a web address.
+    """
+    words = os.fsdecode(text)
+    if _WEB_ADDRESS.match(words):
+        raise SettingsError(
+            f"expected a file on this machine, got the web address {words!r}; download it first"
+        )
+    if words.startswith("~") and not os.path.lexists(words):
+        # Nobody's home folder is left as it is: it is then reported as an absent file.
+        with suppress(RuntimeError):
+            return Path(words).expanduser()
+    return Path(words)

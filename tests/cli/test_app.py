@@ -80,11 +80,13 @@ def test_the_style_weights_say_how_much_each_painting_counts(impasto, quick):
 def test_without_iterations_the_start_is_the_result(impasto, quick):
     for start in ("content", "style", "noise", "matched", "other.png"):
         code = impasto(
-            *TRANSFER[:3], "-o", f"{start}.png".replace(".png.png", ".png"), *quick,
+            *TRANSFER[:3], "-o", f"from {start.removesuffix('.png')}.png", *quick,
             "--start", start, "--iterations", "0",
         ).code  # fmt: skip
         assert code == 0
-    shown = [pixels(f"{name}.png").astype(float) for name in ("content", "style", "noise", "other")]
+    shown = [
+        pixels(f"from {name}.png").astype(float) for name in ("content", "style", "noise", "other")
+    ]
     for place, one in enumerate(shown):
         assert all(np.abs(one - another).mean() > 5 for another in shown[:place])
 

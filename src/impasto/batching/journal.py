@@ -18,6 +18,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 import impasto
+from impasto import files
 from impasto.batching.tasks import Outcome, Task
 from impasto.errors import OutputError, SettingsError
 
@@ -36,7 +37,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = FileLock(path.with_name(f".{path.name}.lock"))
+        self._lock = FileLock(files.beside(path, prefix=".", suffix=".lock"))
         try:
             # A lock would make the folder; a misspelt one should not come to be.
             path.parent.resolve(strict=True)

@@ -219,6 +219,6 @@ def _import_ray() -> Any:
     except ImportError:
         raise MissingPackageError(
             "--cluster needs the package ray, which is not installed: install it with "
-            "pip install 'impasto[cluster]', here and on every node"
+            "pip install '.[cluster]' in impasto's own folder, here and on every node"
         ) from None
     return ray

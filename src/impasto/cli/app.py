@@ -1,12 +1,12 @@
 """The command: words on a line become a Job, and its Steps a picture.
 
-Exit codes: 0 done; 2 the user's input or options; 1 anything else; 130 interrupted and 143
-terminated, with the best picture so far written.
+Exit codes: 0 done; 2 the user's input or options; 1 anything else, also where standard output
+could not take all that was printed; 130 interrupted and 143 terminated, with the best picture so
+far written.
 """
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from impasto import __version__
+from impasto.cli import interrupts, streams
 from impasto.cli.commands import (
     batch,
     measure,
@@ -25,7 +26,7 @@ from impasto.cli.commands import (
     studio,
     weights,
 )
-from impasto.cli.interrupts import STOPS, Stopped, stop
+from impasto.cli.interrupts import Stopped
 from impasto.compute import host
 from impasto.errors import Diverged, ImpastoError, LostRankError, OutOfMemoryError, OutputError
 
@@ -59,25 +60,40 @@ def run(words: Sequence[str] | None = None) -> NoReturn:
     Args:
         words: what follows ``impasto`` on the line; this process's own if absent.
     """
-    if words is None:
+    is_own_process = words is None
+    if is_own_process:
+        streams.open_closed_descriptors()
+        streams.make_tolerant()
         host.make_own()
-    for number in STOPS:
-        # Where it is ignored already, nohup or a script's background job meant that.
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, stop)
+    interrupts.leave_at_stops()
+    code = _exit_code(words)
+    if is_own_process and (failure := streams.failure(sys.stdout)):
+        _complain(f"standard output could not take all that was printed ({failure.strerror})")
+        code = code or 1
+    sys.exit(code)
+
+
+def _exit_code(words: Sequence[str] | None) -> int:
+    """Run the command, and say on standard error what the user should know."""
     try:
-        sys.exit(app(words, standalone_mode=False))
+        code: int | None = app(words, standalone_mode=False)
+        return code or 0
     except Stopped as stopped:
-        sys.exit(128 + stopped.number)
+        return 128 + stopped.number
     except _UsageError as error:
         # A command without any words has shown its help instead of a message.
         if message := error.format_message():
             command = error.ctx.command_path if error.ctx else "impasto"
             _complain(f"{message} ({command} --help lists what there is)")
-        sys.exit(2)
+        return 2
     except ImpastoError as error:
         _complain(str(error))
-        sys.exit(1 if isinstance(error, _NOT_THE_USERS) else 2)
+        return 1 if isinstance(error, _NOT_THE_USERS) else 2
+    except BaseException:
+        # The signal has come in the middle of something that made another exception of it.
+        if number := interrupts.received():
+            return 128 + number
+        raise
 
 
 def _complain(message: str) -> None:

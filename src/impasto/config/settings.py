@@ -16,6 +16,7 @@ from impasto.config.networks import check_layer, parse_layer_weights
 from impasto.config.presets import PRESETS
 from impasto.config.validation import Options, check
 from impasto.errors import SettingsError
+from impasto.files import path_of
 
 Mode = Literal["style_transfer", "content", "style"]
 MODES: tuple[Mode, ...] = ("style_transfer", "content", "style")
@@ -306,7 +307,7 @@ class Runtime(Options):
     @field_validator("weights", mode="before")
     @classmethod
     def _path_as_text(cls, weights: object) -> object:
-        return os.fspath(weights) if isinstance(weights, os.PathLike) else weights
+        return str(path_of(weights)) if isinstance(weights, (str, os.PathLike)) else weights
 
 
 def _parse_bytes(value: object) -> int:

@@ -158,7 +158,7 @@ def misfit(reason: object) -> CheckpointError:
 
 def partial_of(path: Path) -> Path:
     """Return where a checkpoint is written before it replaces the one at ``path``."""
-    return path.with_name(f"{path.name}.part")
+    return files.beside(path, suffix=".part")
 
 
 class Keeper:

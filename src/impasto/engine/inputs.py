@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from impasto import images
+from impasto import files, images
 from impasto.config.initialization import STARTS, parse_start
 from impasto.config.networks import deepest, smallest_side_px
 from impasto.config.settings import Settings
@@ -161,7 +160,7 @@ def _in_colours_of(content: Picture, styles: Sequence[Picture]) -> tuple[Picture
 def _start_source(job: Job) -> ImageSource:
     if job.start_image is not None:
         return job.start_image
-    path = Path(str(job.settings.start))
+    path = files.path_of(str(job.settings.start))
     if not path.exists():
         raise ImageError(
             f"start: expected one of {', '.join(STARTS)}, or a picture's path, got "

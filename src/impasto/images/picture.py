@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from impasto import files
-from impasto.errors import ImageError, ShapeError
+from impasto.errors import ImageError, SettingsError, ShapeError
 from impasto.images.arrays import split_array, split_tensor
 from impasto.images.decode import check_header, decode, decode_image, decode_texts
 from impasto.images.encode import Samples
@@ -79,7 +79,7 @@ def load(source: Any, *, file_name: str | None = None) -> Picture:
     if isinstance(source, Picture):
         return source
     if isinstance(source, (str, os.PathLike)):
-        path = Path(os.fsdecode(source))
+        path = _path(source)
         picture = _load_bytes(_read(path), path.stem, repr(str(path)))
         return dataclasses.replace(picture, file_name=path.name)
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -111,13 +111,25 @@ def read_metadata(source: str | os.PathLike[str] | bytes) -> dict[str, str]:
     """
     if isinstance(source, bytes):
         return decode_texts(source, "the picture given as bytes")
-    path = Path(source)
+    path = _path(source)
     return decode_texts(_read(path), repr(str(path)))
 
 
 def _load_bytes(data: bytes, name: str, label: str) -> Picture:
     rgb, alpha = decode(data, label)
     return _picture(rgb, alpha, name=name, sha256=hashlib.sha256(data).hexdigest())
+
+
+def _path(source: str | os.PathLike[str]) -> Path:
+    """Read a path as the user wrote it.
+
+    Raises:
+        ImageError: a web address.
+    """
+    try:
+        return files.path_of(source)
+    except SettingsError as error:
+        raise ImageError(str(error)) from None
 
 
 def _read(path: Path) -> bytes:
@@ -152,6 +164,12 @@ def _read(path: Path) -> bytes:
 
 
 def _suggest(path: Path) -> str:
+    several = [part.strip() for part in str(path).split(",")]
+    if len(several) > 1 and all(os.path.lexists(part) for part in several):
+        return (
+            f"to name {len(several)} pictures, part them by spaces instead of commas; in Python, "
+            "give a list"
+        )
     try:
         names = [entry.name for entry in path.parent.iterdir()]
     except OSError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterable, Mapping
 from io import BytesIO
@@ -11,7 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from impasto import files
-from impasto.errors import ImageError
+from impasto.errors import ImageError, SettingsError
 from impasto.images.encode import (
     FORMATS,
     Samples,
@@ -48,14 +49,15 @@ def check_output(
         ImageError: an ending that names no format, a picture that the format cannot hold, a
             folder that is absent or cannot be written, or something other than a file there.
     """
-    target = Path(path)
+    target = _path(path)
     label = repr(str(target))
     check_fit(format_of(target), label, longest_px=longest_px, bits=bits, dpi=dpi)
     folder = _real(target).parent
     try:
-        if target.is_dir():
+        mode = _mode(target)
+        if mode is not None and stat.S_ISDIR(mode):
             raise ImageError(f"{label} is a folder: expected a file's path; add a file name")
-        if target.exists() and not target.is_file():
+        if mode is not None and not stat.S_ISREG(mode):
             raise ImageError(
                 f"{label} is no regular file: expected a picture's path; choose another"
             )
@@ -78,7 +80,7 @@ def check_animation(path: str | os.PathLike[str]) -> Path:
     Raises:
         ImageError: another ending than .gif, or as :func:`check_output` does.
     """
-    target = Path(path)
+    target = _path(path)
     if target.suffix.lower() != ".gif":
         raise ImageError(
             f"{str(target)!r} is no animation: expected a path that ends in .gif; rename it"
@@ -148,6 +150,30 @@ def save_animation(
         loop=0,
     )
     return write(stream.getvalue(), target)
+
+
+def _path(path: str | os.PathLike[str]) -> Path:
+    """Read a path as the user wrote it.
+
+    Raises:
+        ImageError: a web address.
+    """
+    try:
+        return files.path_of(path)
+    except SettingsError as error:
+        raise ImageError(str(error)) from None
+
+
+def _mode(path: Path) -> int | None:
+    """Return the type and permissions of a file, links followed; None if there is none.
+
+    Raises:
+        OSError: the path leads nowhere, such as through links in a circle.
+    """
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _real(path: Path) -> Path:

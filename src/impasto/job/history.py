@@ -112,5 +112,5 @@ def load_matplotlib(module: str) -> Any:
     except ModuleNotFoundError as error:
         raise MissingPackageError(
             f"expected matplotlib for the figure, and there is no {error.name}; "
-            "pip install 'impasto[notebook]'"
+            "pip install '.[notebook]' in impasto's own folder"
         ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from impasto.config.settings import Mode, Settings
@@ -12,8 +13,6 @@ from impasto.errors import SettingsError
 from impasto.job.history import LossHistory
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from PIL.Image import Image
     from torch import Tensor
 
@@ -73,6 +72,7 @@ class Result:
         metadata: what goes into the file beside pixels and recipe.
         alpha: opacity in [0, 1], (1, 1, H, W), if the content picture had any.
         recipe: how to paint it again.
+        path: the file that it was last saved to; None until then.
     """
 
     pixels: Tensor
@@ -84,6 +84,7 @@ class Result:
     metadata: Mapping[str, str] = field(default_factory=dict)
     alpha: Tensor | None = None
     recipe: Recipe | None = None
+    path: Path | None = field(default=None, compare=False)
 
     @cached_property
     def image(self) -> Image:
@@ -115,7 +116,13 @@ class Result:
         """
         from impasto import images
 
-        return images.write(self.encode(path, bits=bits, dpi=dpi, recipe=recipe), path)
+        written = images.write(self.encode(path, bits=bits, dpi=dpi, recipe=recipe), path)
+        self.mark_saved(written)
+        return written
+
+    def mark_saved(self, path: Path) -> None:
+        """Remember in ``path`` which file the picture has been written to."""
+        object.__setattr__(self, "path", path)
 
     def encode(
         self,

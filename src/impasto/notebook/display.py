@@ -66,7 +66,7 @@ class Live(Display):
             step.progress,
         )
 
-    def saved(self, result: Result, path: Path) -> None:
+    def saved(self, result: Result, path: Path | None) -> None:
         """Say where the picture is."""
         size = f"{result.image.width} x {result.image.height} pixels"
         self.message(f"{size} in {result.time_s:.0f} s, {len(result.history)} steps: {path}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from contextlib import suppress
 from io import BytesIO
@@ -11,15 +12,23 @@ from typing import TYPE_CHECKING, Any
 
 from impasto import api
 from impasto.config.settings import MODES, Mode, Settings
-from impasto.errors import Diverged, MissingPackageError, OutOfMemoryError, SettingsError
+from impasto.errors import (
+    Diverged,
+    ImageError,
+    MissingPackageError,
+    OutOfMemoryError,
+    SettingsError,
+)
+from impasto.files import fitting_name
 from impasto.images import samples
+from impasto.job import recipe
 from impasto.job.history import load_matplotlib
 from impasto.job.job import ImageSource, Job
 from impasto.job.result import Result, Step
 from impasto.notebook.display import Live, cell_number, in_notebook
 from impasto.output.options import DeliveryOptions
 from impasto.output.progress import Display, make_display
-from impasto.output.writer import Files
+from impasto.output.writer import Files, numbered
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,7 +62,9 @@ def main(
 
     The result and an animation of the run are written as ``<content>_<style>.png`` and
     ``.gif`` to ``img/results``: the repository's own if this runs inside it, else one in the
-    current folder.
+    current folder. Where that file holds another painting, such as one in another mode or with
+    other weights, the name gets a number: ``<content>_<style>_2.png``. ``path`` of the Result
+    says which file it is.
 
     Args:
         content_path: the photograph; in ``content`` and ``style`` mode what painting starts
@@ -81,13 +92,14 @@ def main(
     asked = (imsize, num_steps, style_weight, content_weight)
     options |= _in_our_words(dict(zip(_OUR_WORDS, asked, strict=True)), options)
     job = _read(_make_job(mode, content_path, style_path, options))
-    output = _results_folder() / f"{_name(job)}.png"
+    folder = _results_folder()
+    output = folder / fitting_name(_name(job), suffix=".png", folder=folder)
     files = Files(
         DeliveryOptions(output=output, timelapse=output.with_suffix(".gif")), job.settings.size
     )
     with Live() if in_notebook() else make_display() as display:
-        result = _paint(job, files, display)
-        display.saved(result, _from_here(files.finish(result)))
+        result = _paint(job, output, files, display)
+        _save(result, output, files, display)
         return _show(job, result, display)
 
 
@@ -195,7 +207,7 @@ def _from_here(path: Path) -> Path:
     return Path(os.path.relpath(path))
 
 
-def _paint(job: Job, files: Files, display: Display) -> Result:
+def _paint(job: Job, output: Path, files: Files, display: Display) -> Result:
     """Paint; whatever ends the painting early, the picture so far is kept."""
     last: Step | None = None
 
@@ -210,9 +222,33 @@ def _paint(job: Job, files: Files, display: Display) -> Result:
     except (KeyboardInterrupt, Diverged, OutOfMemoryError):
         if last is not None:
             display.message("stopped early: the picture so far is kept")
-            result = last.result()
-            display.saved(result, _from_here(files.finish(result)))
+            _save(last.result(), output, files, display)
         raise
+
+
+def _save(result: Result, output: Path, files: Files, display: Display) -> None:
+    """Write the picture and the animation; say where they are."""
+    files.move(_own_name(result, output))
+    path = files.finish(result)
+    display.saved(result, path and _from_here(path))
+
+
+def _own_name(result: Result, output: Path) -> Path:
+    """Return ``output``, or with the first number under which there is no other painting."""
+    candidates = (
+        output if number == 1 else numbered(output, f"_{number}") for number in itertools.count(1)
+    )
+    return next(path for path in candidates if _may_replace(result, path))
+
+
+def _may_replace(result: Result, path: Path) -> bool:
+    """Tell whether ``path`` and its animation are free, or hold the same painting."""
+    if not any(os.path.lexists(file) for file in (path, path.with_suffix(".gif"))):
+        return True
+    try:
+        return recipe.read(path) == result.recipe
+    except ImageError:
+        return False
 
 
 @dataclasses.dataclass(frozen=True, repr=False)

@@ -1,13 +1,14 @@
-"""What becomes of a painting on the command line: files, checked before the first step."""
+"""Options for the files that a painting is written to, checked before the first step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from impasto import files
 from impasto.config.validation import Options
 from impasto.job.result import Result
 
@@ -65,7 +66,7 @@ class OutputOptions(Options):
         return self.dpi if self.width is None else width_px / _inches(self.width)
 
     def check(self, output: Path, longest_px: int) -> None:
-        """Make sure that a picture of that size can be written so.
+        """Make sure that a picture of that size can be written to ``output`` with these options.
 
         Raises:
             ImageError: as images.check_output does.
@@ -74,7 +75,7 @@ class OutputOptions(Options):
 
         check_output(output, longest_px=longest_px, bits=self.bits, dpi=self.dpi_of(longest_px))
 
-    def encode(self, result: Result, path: Path) -> bytes:
+    def encode(self, result: Result, path: str | Path) -> bytes:
         """Make the bytes of the file ``path``, whose ending names the format.
 
         Raises:
@@ -89,11 +90,14 @@ class OutputOptions(Options):
 
 
 class DeliveryOptions(OutputOptions):
-    """Where the picture goes, and what is shown on the way."""
+    """Where the picture goes, and what is shown while it is painted."""
 
     output: Path = Field(
-        description="The picture to write; its ending names the format.",
+        description="The picture to write; its ending names the format. - is standard output.",
         json_schema_extra={"short": "-o"},
+    )
+    format: Literal["png", "jpg", "tiff", "webp", "avif"] | None = Field(
+        default=None, description="Format of the picture on standard output; by default png."
     )
     save_every: int | None = Field(
         default=None,
@@ -123,12 +127,54 @@ class DeliveryOptions(OutputOptions):
         default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
     )
 
-    def keeper(self, tell: Callable[[str], object]) -> Keeper:
-        """Return what keeps the painting's state, beside the output."""
+    @field_validator("output", "timelapse", mode="before")
+    @classmethod
+    def _read_path(cls, path: Any) -> Any:
+        return files.path_of(path) if isinstance(path, str) else path
+
+    @model_validator(mode="after")
+    def _check_standard_output(self) -> DeliveryOptions:
+        if not self.is_standard_output:
+            if self.format is not None:
+                raise ValueError(
+                    f"expected no format beside the file {str(self.output)!r}, whose ending names "
+                    f"it, got {self.format!r}; leave it out"
+                )
+            return self
+        beside = {
+            "json": self.json_lines,
+            "timelapse": self.timelapse is not None,
+            "save_every": self.save_every is not None,
+            "resume": self.resume,
+        }
+        for option in (name for name, is_asked in beside.items() if is_asked):
+            raise ValueError(
+                f"expected no {option} beside a picture on standard output (-); "
+                "leave it out, or name a file"
+            )
+        return self
+
+    @property
+    def is_standard_output(self) -> bool:
+        """Whether the picture goes to standard output."""
+        return self.output == Path("-")
+
+    @property
+    def file_name(self) -> str:
+        """The picture's file name, whose ending names the format."""
+        return f"picture.{self.format or 'png'}" if self.is_standard_output else self.output.name
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file for the painting's state, beside the output."""
+        return files.beside(self.output, prefix=".", suffix=".checkpoint")
+
+    def keeper(self, notify: Callable[[str], object]) -> Keeper:
+        """Return the keeper of the painting's state; beside standard output it keeps nothing."""
         from impasto.engine.checkpoint import Keeper
 
-        path = self.output.with_name(f".{self.output.name}.checkpoint")
-        return Keeper(path, _seconds(self.checkpoint_every), tell)
+        every_s = None if self.is_standard_output else _seconds(self.checkpoint_every)
+        return Keeper(self.checkpoint, every_s, notify)
 
 
 def _seconds(words: str) -> float | None:

@@ -32,7 +32,7 @@ class Display:
     def step(self, step: Step) -> None:
         """Show nothing."""
 
-    def saved(self, result: Result, path: Path) -> None:
+    def saved(self, result: Result, path: Path | None) -> None:
         """Show nothing."""
 
     def message(self, text: str) -> None:
@@ -59,7 +59,7 @@ class Json(Display):
             progress=round(step.progress, 4),
         )
 
-    def saved(self, result: Result, path: Path) -> None:
+    def saved(self, result: Result, path: Path | None) -> None:
         """Print where the result is, how large, and how long it took."""
         height_px, width_px = result.pixels.shape[-2:]
         print_json(
@@ -128,13 +128,15 @@ class Bars(Display):
             )
         self._bars.update(self._scale, advance=1, told=told(step, self._console.width))
 
-    def saved(self, result: Result, path: Path) -> None:
-        """Say where the picture is."""
+    def saved(self, result: Result, path: Path | None) -> None:
+        """Say how large the picture is, and print its path; None is standard output."""
         height_px, width_px = result.pixels.shape[-2:]
         size = f"{width_px} x {height_px} pixels"
-        self._console.print(f"{size} in {clock(result.time_s)}:", highlight=False)
-        # As bytes: a name need not be text.
-        typer.echo(os.fsencode(path))
+        end = "" if path is None else ":"
+        self._console.print(f"{size} in {clock(result.time_s)}{end}", highlight=False)
+        if path is not None:
+            # As bytes: a name need not be text.
+            typer.echo(os.fsencode(path))
 
     def message(self, text: str) -> None:
         """Write the sentence above the bars."""

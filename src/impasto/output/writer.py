@@ -1,51 +1,50 @@
-"""Write the finished picture and its companions; rescue it where that fails."""
+"""Write the finished picture and its companions; where that fails, keep it elsewhere."""
 
 from __future__ import annotations
 
+import re
+import sys
 import tempfile
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from impasto import files
-from impasto.errors import ImageError, OutputError
+from impasto.errors import ImageError, OutputError, SettingsError
 from impasto.job.result import Result, Step
-from impasto.output.timelapse import Timelapse
-
-if TYPE_CHECKING:
-    pass
+from impasto.output.collisions import check_apart
 from impasto.output.options import DeliveryOptions
+from impasto.output.timelapse import Timelapse
 
 
 class Files:
     """Writes what a DeliveryOptions asks for.
 
+    Args:
+        delivery: what to write, and where.
+        longest_px: longest side of the picture to come, in pixels.
+        inputs: the files that are painted from, which no output may replace.
+
     Raises:
         ImageError: a file that cannot be written where it should be; nothing is written yet.
+        SettingsError: an output that is an input, or two outputs in one file.
     """
 
-    def __init__(self, delivery: DeliveryOptions, longest_px: int) -> None:
-        from impasto.images.save import check_animation, check_output
-
+    def __init__(
+        self, delivery: DeliveryOptions, longest_px: int, inputs: Iterable[Path] = ()
+    ) -> None:
         self._delivery = delivery
         self._timelapse = None if delivery.timelapse is None else Timelapse()
-        delivery.check(delivery.output, longest_px)
-        if delivery.save_every is not None:
-            check_output(self._numbered(0))
-        if delivery.timelapse is not None:
-            check_animation(delivery.timelapse)
-            if delivery.timelapse.resolve() == delivery.output.resolve():
-                raise ImageError(
-                    f"expected two files, got {str(delivery.output)!r} for the picture and for "
-                    "the timelapse; rename one"
-                )
+        if delivery.is_standard_output:
+            _check_standard_output(delivery, longest_px)
+        else:
+            _check_files(delivery, longest_px, list(inputs))
 
     def step(self, step: Step) -> str | None:
         """Keep or write what is due after ``step``.
 
         Returns:
-            What the user should be told, if the picture could not be written; painting can
-            go on.
+            What to tell the user, if the picture could not be written; painting can go on.
         """
         from impasto.images.save import write
 
@@ -55,30 +54,41 @@ class Files:
         if every is None or step.step % every:
             return None
         try:
-            path = self._numbered(step.step)
+            path = _after(self._delivery.output, step.step)
             write(self._delivery.encode(step.result(), path), path)
         except ImageError as error:
             return str(error)
         return None
 
-    def finish(self, result: Result) -> Path:
+    def move(self, output: Path) -> None:
+        """Write the picture to another file than was asked for, and the animation beside it."""
+        timelapse = None if self._timelapse is None else output.with_suffix(".gif")
+        self._delivery = self._delivery.model_copy(
+            update={"output": output, "timelapse": timelapse}
+        )
+
+    def finish(self, result: Result) -> Path | None:
         """Write the picture, and the animation if one was asked for.
+
+        Returns:
+            The picture's file; None if it went to standard output.
 
         Raises:
             OutputError: a file cannot be written; the message says where the picture is.
         """
-        output = self._delivery.output
-        save(self._delivery.encode(result, output), output)
-        if self._timelapse is not None and self._delivery.timelapse is not None:
+        delivery, output = self._delivery, self._delivery.output
+        data = delivery.encode(result, delivery.file_name)
+        if delivery.is_standard_output:
+            _print_picture(data, delivery.file_name)
+            return None
+        save(data, output)
+        result.mark_saved(output)
+        if self._timelapse is not None and delivery.timelapse is not None:
             try:
-                self._timelapse.save(self._delivery.timelapse, result.image)
+                self._timelapse.save(delivery.timelapse, result.image)
             except ImageError as error:
                 raise OutputError(f"{error}; the picture itself is {str(output)!r}") from None
         return output
-
-    def _numbered(self, step: int) -> Path:
-        output = self._delivery.output
-        return output.with_stem(f"{output.stem}_{step:05d}")
 
 
 def save(data: bytes, output: Path) -> None:
@@ -95,8 +105,86 @@ def save(data: bytes, output: Path) -> None:
         raise OutputError(f"{error}; {_rescue(data, output.name)}") from None
 
 
+def _check_standard_output(delivery: DeliveryOptions, longest_px: int) -> None:
+    """Make sure that a picture can be printed.
+
+    Raises:
+        ImageError: the format cannot hold it.
+        SettingsError: standard output is a terminal.
+    """
+    from impasto.images.encode import check_fit, format_of
+
+    if sys.stdout.isatty():
+        raise SettingsError(
+            "output: expected a pipe or a file on standard output, got a terminal; add > FILE, or "
+            "name a file with -o"
+        )
+    check_fit(
+        format_of(Path(delivery.file_name)),
+        "the picture on standard output",
+        longest_px=longest_px,
+        bits=delivery.bits,
+        dpi=delivery.dpi_of(longest_px),
+    )
+
+
+def _check_files(delivery: DeliveryOptions, longest_px: int, inputs: list[Path]) -> None:
+    from impasto.engine.checkpoint import partial_of
+    from impasto.images.save import check_animation, check_output
+
+    output, timelapse = delivery.output, delivery.timelapse
+    delivery.check(output, longest_px)
+    outputs = [output, delivery.checkpoint, partial_of(delivery.checkpoint)]
+    if delivery.save_every is not None:
+        check_output(_after(output, 0))
+        outputs += _existing_numbered(output)
+    if timelapse is not None:
+        check_animation(timelapse)
+        if files.identity(timelapse) in {files.identity(path) for path in outputs}:
+            raise SettingsError(
+                f"expected two files, got {str(timelapse)!r} for the timelapse and for the "
+                "picture; rename one"
+            )
+        outputs.append(timelapse)
+    check_apart(outputs, inputs)
+
+
+def numbered(output: Path, number: str) -> Path:
+    """Put ``number`` between a file's name and its ending."""
+    suffix = f"{number}{output.suffix}"
+    return output.with_name(files.fitting_name(output.stem, suffix=suffix, folder=output.parent))
+
+
+def _after(output: Path, step: int) -> Path:
+    """Name the picture after ``step`` iterations."""
+    return numbered(output, f"_{step:05d}")
+
+
+def _existing_numbered(output: Path) -> list[Path]:
+    """List the files that pictures after some iterations may replace."""
+    beginning, _, ending = _after(output, 0).name.rpartition("_00000")
+    pattern = re.compile(rf"{re.escape(beginning)}_\d{{5,}}{re.escape(ending)}", re.IGNORECASE)
+    return [path for path in output.parent.iterdir() if pattern.fullmatch(path.name)]
+
+
+def _print_picture(data: bytes, name: str) -> None:
+    """Write a finished picture to standard output.
+
+    Raises:
+        OutputError: it cannot be written; the message says where it is instead.
+    """
+    try:
+        with open(sys.stdout.fileno(), "wb", closefd=False) as stream:
+            stream.write(data)
+    except OSError as error:
+        raise OutputError(
+            f"standard output cannot be written ({error.strerror}): expected a pipe or a file "
+            f"that takes the picture; {_rescue(data, name)}"
+        ) from None
+
+
 def _rescue(data: bytes, name: str) -> str:
-    """Write a picture where it can be had, and say where."""
+    """Write a picture to another folder, and say where."""
     from impasto.images.save import write
 
     for folder in _refuges():
@@ -113,7 +201,7 @@ def _rescue(data: bytes, name: str) -> str:
 
 
 def _refuges() -> list[Path]:
-    """List the folders that take in a picture whose own folder does not."""
+    """List the folders for a picture that cannot be written to its own."""
     refuges = []
     with suppress(RuntimeError):
         refuges.append(files.cache_folder() / "rescued")

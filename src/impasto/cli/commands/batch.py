@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from impasto import files
 from impasto.batching import job_files
 from impasto.batching.build import make_tasks
 from impasto.batching.executor import Executor
@@ -18,6 +19,7 @@ from impasto.batching.process_pool import LocalProcesses
 from impasto.batching.progress import Show, make_show
 from impasto.batching.runner import run
 from impasto.batching.tasks import Task
+from impasto.cli import interrupts
 from impasto.cli.options import with_options
 from impasto.config import words
 from impasto.config.settings import Mode, Runtime, Settings
@@ -75,6 +77,11 @@ class Batch(Options):
         default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
     )
 
+    @field_validator("output", "journal", "sheet", "shared_folder", mode="before")
+    @classmethod
+    def _read_path(cls, path: Any) -> Any:
+        return files.path_of(path) if isinstance(path, str) else path
+
 
 def register(app: typer.Typer) -> None:
     """Give ``app`` the command."""
@@ -124,6 +131,7 @@ def paint_many(
         OutputOptions().check(sheet, 1)
     _check_own(tasks, [home, sheet])
     began_s = time.perf_counter()
+    interrupts.raise_stops()
     with (
         Journal(home) as journal,
         make_show(quiet=batch.quiet, json_lines=batch.json_lines) as show,
@@ -150,14 +158,14 @@ def _entries(
                 "expected a file of jobs or folders, got both; leave out JOBS, or --content, "
                 "--style and --vary"
             )
-        return job_files.read_file(Path(jobs))
+        return job_files.read_file(files.path_of(jobs))
     if not (contents or styles):
         raise SettingsError(
             "expected a file of jobs, or folders with --content and --style, got neither; name one"
         )
     return job_files.pair(
-        [Path(path) for path in contents],
-        [Path(path) for path in styles],
+        [files.path_of(path) for path in contents],
+        [files.path_of(path) for path in styles],
         words.vary(variations),
     )
 
@@ -182,15 +190,16 @@ def _beside(jobs: str | None, into: Path | None, name: str) -> Path:
     if into is not None:
         return into / name
     assert jobs is not None
-    return Path(jobs).with_suffix(f".{name}")
+    path = files.path_of(jobs)
+    return files.beside(path.with_suffix(""), suffix=f".{name}")
 
 
-def _check_own(tasks: Sequence[Task], files: Sequence[Path]) -> None:
+def _check_own(tasks: Sequence[Task], own_files: Sequence[Path]) -> None:
     """Make sure that no picture is written or read where the batch keeps its own files."""
-    own = {path.resolve() for path in files}
+    own = {files.identity(path) for path in own_files}
     for task in tasks:
         for path in (task.output, *(source.path for source in task.sources)):
-            if path.resolve() in own:
+            if files.identity(path) in own:
                 raise SettingsError(
                     f"{task.place}: {str(path)!r} is the batch's own file: expected another; "
                     "move it with --journal or --sheet"

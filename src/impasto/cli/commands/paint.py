@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import typer
 
+from impasto.cli import interrupts, standard_input
 from impasto.cli.interrupts import Stopped, ignore_stops
 from impasto.cli.options import add_modes
 from impasto.compute import host
@@ -14,6 +17,7 @@ from impasto.config.validation import check
 from impasto.errors import Diverged, LostRankError, OutOfMemoryError
 from impasto.job.job import Job
 from impasto.job.result import Result, Step
+from impasto.output.collisions import input_files
 from impasto.output.options import DeliveryOptions
 from impasto.output.progress import Display, make_display
 from impasto.output.writer import Files
@@ -32,10 +36,22 @@ def register(app: typer.Typer) -> None:
 
 
 def _paint_new(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
+    delivery = take_delivery(options)
+    paint(make_job(mode, options, content, styles), delivery)
+
+
+def make_job(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> Job:
+    """Put the job together that the words of a command describe; ``-`` is standard input."""
     from impasto import api
 
-    delivery = take_delivery(options)
-    paint(api.make_job(mode, content, styles, **options), delivery)
+    if "start" in options:
+        options["start"] = standard_input.picture(options["start"])
+    return api.make_job(
+        mode,
+        standard_input.picture(content),
+        [standard_input.picture(style) for style in styles],
+        **options,
+    )
 
 
 def take_delivery(options: dict[str, Any]) -> DeliveryOptions:
@@ -49,33 +65,40 @@ def display_of(delivery: DeliveryOptions) -> Display:
     return make_display(quiet=delivery.quiet, json_lines=delivery.json_lines)
 
 
-def paint(job: Job, delivery: DeliveryOptions) -> None:
-    """Paint; where torchrun has started several processes, together with them."""
+def paint(job: Job, delivery: DeliveryOptions, inputs: Iterable[Path] = ()) -> None:
+    """Paint; where torchrun has started several processes, together with them.
+
+    Args:
+        job: what to paint.
+        delivery: where the picture goes.
+        inputs: files that it is painted from, beside those that the job names.
+    """
     from impasto import api
     from impasto.compute import distributed
 
+    interrupts.raise_stops()
     host.freeze_modules()
     with distributed.joined() as ranks:
         if ranks.rank == 0:
-            _paint_and_deliver(job, delivery)
+            files = Files(delivery, job.settings.size, [*inputs, *input_files(job)])
+            _paint_and_deliver(job, delivery, files)
         else:
-            resume = delivery.keeper(lambda told: None).load() if delivery.resume else None
+            resume = delivery.keeper(lambda message: None).load() if delivery.resume else None
             api.paint(job, resume=resume)
 
 
-def _paint_and_deliver(job: Job, delivery: DeliveryOptions) -> None:
+def _paint_and_deliver(job: Job, delivery: DeliveryOptions, files: Files) -> None:
     """Paint, show, and write; whatever ends the painting early, the best picture is kept."""
     from impasto import api
 
-    files = Files(delivery, job.settings.size)
     last: Step | None = None
 
     def on_step(step: Step) -> None:
         nonlocal last
         last = step
         display.step(step)
-        if told := files.step(step):
-            display.message(told)
+        if message := files.step(step):
+            display.message(message)
 
     display = display_of(delivery)
     keeper = delivery.keeper(display.message)

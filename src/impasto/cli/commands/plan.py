@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from pydantic import Field
 
+from impasto.cli.commands.paint import make_job
 from impasto.cli.options import add_modes
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import Options
@@ -45,12 +46,10 @@ def register(app: typer.Typer) -> None:
 
 
 def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
-    from impasto import api
     from impasto.engine.estimate import estimate
 
     json_lines = options.pop("json_lines", False)
-    job = api.make_job(mode, content, styles, **options)
-    found = estimate(job)
+    found = estimate(make_job(mode, options, content, styles))
     rows = [_row(size) for size in found]
     total = {
         "time_s": sum(size.time_s for size in found),

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from impasto import files
+from impasto.cli import interrupts, standard_input
 from impasto.cli.commands.paint import display_of, paint, take_delivery
 from impasto.cli.options import with_options
 from impasto.config.settings import BESIDE_FEATURES, Runtime, Settings, overlay
@@ -151,10 +153,16 @@ def _regions(
     )
 
 
+def _region_files(words: Sequence[str]) -> list[Any]:
+    from impasto.engine.regions import parse
+
+    return [part for area in parse(words) for part in (area.mask, area.style, area.style_mask)]
+
+
 def _load(option: str, needed: Input | None, path: str, other_inputs: bool) -> Picture:
     from impasto import images
 
-    picture = images.load(path)
+    picture = images.load(standard_input.picture(path))
     if needed is not None and picture.sha256 != needed.sha256 and not other_inputs:
         raise SettingsError(
             f"{option}: {path!r} is another picture than the recipe's {needed.name!r}: expected "
@@ -228,6 +236,7 @@ def replay_picture(
 
     made = recipe.read(picture)
     delivery = take_delivery(options)
+    interrupts.raise_stops()
     with display_of(delivery) as display:
         job = replay.make_job(
             made,
@@ -242,4 +251,6 @@ def replay_picture(
         )
         if told := replay.differences(made):
             display.message(told)
-    paint(job, delivery)
+    words = [picture, content, start, *(styles or []), *_region_files(regions or [])]
+    named = [files.path_of(word) for word in words if word not in (None, standard_input.WORD)]
+    paint(job, delivery, named)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from impasto import files
+from impasto.cli import interrupts, standard_input
 from impasto.cli.options import with_options
 from impasto.config.settings import Runtime, Settings
 from impasto.config.validation import Options
@@ -36,9 +38,19 @@ class Sheet(Options):
     cell: int = Field(
         default=256, ge=24, le=2048, description="Most sides of a picture on the sheet, in pixels."
     )
+    json_lines: bool = Field(
+        default=False,
+        description="Print a line of JSON for each step, each painting and the sheet.",
+        json_schema_extra={"flag": "--json"},
+    )
     quiet: bool = Field(
         default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
     )
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _read_path(cls, path: Any) -> Any:
+        return files.path_of(path) if isinstance(path, str) else path
 
 
 @dataclass(frozen=True)
@@ -79,8 +91,10 @@ def paint_sheet(
     from impasto.config.validation import check
     from impasto.engine import inputs
     from impasto.images.contact_sheet import contact_sheet
-    from impasto.output.progress import make_display
+    from impasto.output.collisions import check_apart, input_files
+    from impasto.output.progress import make_display, print_json
 
+    interrupts.raise_stops()
     chosen = {name: options.pop(name) for name in Sheet.model_fields if name in options}
     sheet = check(Sheet, chosen)
     images.check_output(sheet.output)
@@ -93,9 +107,10 @@ def paint_sheet(
     )
     for cell in cells:
         # All that can be wrong is said before the first is painted.
+        check_apart([sheet.output], input_files(cell.job))
         inputs.read(cell.job)
     columns = len(cells) // (len(contents) * len(styles)) if vary else len(styles)
-    with make_display(quiet=sheet.quiet) as display:
+    with make_display(quiet=sheet.quiet, json_lines=sheet.json_lines) as display:
         drawn = contact_sheet(
             [cell.label for cell in cells],
             _paint(cells, sheet.cell, display),
@@ -104,6 +119,8 @@ def paint_sheet(
         )
         images.save_image(drawn, sheet.output)
         display.message(f"{len(cells)} paintings on {str(sheet.output)!r}")
+        if sheet.json_lines:
+            print_json("sheet", path=str(sheet.output), paintings=len(cells))
 
 
 def _combinations(words: Sequence[str]) -> list[dict[str, Any]]:
@@ -140,9 +157,13 @@ def _cells(
         raise SettingsError(
             f"expected at most {_MOST_PICTURES} pictures on a sheet, got {count}; vary less"
         )
+    # Standard input can be read once.
+    sources = {word: standard_input.picture(word) for word in (*contents, *styles)}
     cells = []
     for content, style, changes in itertools.product(contents, styles, combinations):
-        job = api.make_job("style_transfer", content, [style], **{**options, **changes})
+        job = api.make_job(
+            "style_transfer", sources[content], [sources[style]], **{**options, **changes}
+        )
         told = [f"{name}={value}" for name, value in changes.items()]
         label = "\n".join([f"{Path(content).stem} x {Path(style).stem}", *told])
         cells.append(_Cell(job, label))

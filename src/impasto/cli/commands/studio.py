@@ -13,6 +13,7 @@ import typer
 from pydantic import Field
 
 from impasto import files
+from impasto.cli import interrupts
 from impasto.cli.options import with_options
 from impasto.config.settings import Runtime
 from impasto.config.validation import Options, check
@@ -77,7 +78,7 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
     except ImportError as error:
         raise MissingPackageError(
             f"the studio needs a package that is not installed ({error.name}): install it with "
-            "pip install 'impasto[studio]'"
+            "pip install '.[studio]' in impasto's own folder"
         ) from None
     chosen = check(Runtime, runtime).model_dump(exclude_unset=True)
     runtimes = [
@@ -110,6 +111,7 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
         http="h11",
         lifespan="on",
     )
+    interrupts.raise_stops()
     host = f"[{serving.host}]" if ":" in serving.host else serving.host
     typer.echo(f"http://{host}:{port}/{f'?token={token}' if token else ''}")
     typer.echo("The studio is open at this address; Ctrl-C closes it.", err=True)

@@ -1,0 +1,46 @@
+"""A picture on standard input, which the word ``-`` stands for."""
+
+from __future__ import annotations
+
+import sys
+from typing import overload
+
+from impasto.errors import ImageError
+from impasto.job.job import ImageSource
+
+WORD = "-"
+_NAME = "standard input"
+
+
+@overload
+def picture(word: str) -> ImageSource: ...
+@overload
+def picture(word: None) -> None: ...
+def picture(word: str | None) -> ImageSource | None:
+    """Return what ``word`` stands for: the picture on standard input if it is ``-``, or itself.
+
+    Raises:
+        ImageError: standard input is a terminal, or holds no picture that can be read.
+    """
+    if word != WORD:
+        return word
+    from impasto import images
+    from impasto.images.picture import MAX_FILE_BYTES
+
+    if sys.stdin is None or sys.stdin.isatty():
+        raise ImageError(
+            "- is standard input: expected a picture there, got a terminal; pipe one in with "
+            "< FILE, or name a file"
+        )
+    data = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+    if not data:
+        raise ImageError(
+            "- is standard input: expected a picture there, got nothing; pipe one in, and write "
+            "- for one picture only"
+        )
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageError(
+            f"standard input is too large: expected at most {MAX_FILE_BYTES // 1024**3} GiB; "
+            "scale the picture down first"
+        )
+    return images.load(data, file_name=_NAME)

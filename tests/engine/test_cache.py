@@ -68,7 +68,16 @@ def test_the_second_of_two_jobs_loads_and_measures_nothing_and_paints_the_same(p
 
 @pytest.mark.parametrize(
     "option",
-    [{"beta": 100}, {"seed": 5}, {"content": 3}, {"optimiser": "adam"}, {"start": "noise"}],
+    [
+        {"beta": 100},
+        {"seed": 5},
+        {"content": 3},
+        {"optimiser": "adam"},
+        {"start": "noise"},
+        {"style_scale": (1.0,)},
+        {"colour": "keep"},
+        {"style_layers": {"relu1_1": 3.0, "relu3_1": 1.0}},
+    ],
 )
 def test_what_leaves_the_style_alone_lets_it_be_reused(paint, made, option):
     reuse = Cache()
@@ -78,7 +87,16 @@ def test_what_leaves_the_style_alone_lets_it_be_reused(paint, made, option):
     assert made == []
 
 
-@pytest.mark.parametrize("option", [{"style": 3}, {"style_layers": "relu1_1"}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"style": 3},
+        {"style_layers": "relu1_1"},
+        {"statistic": "moments"},
+        {"colour": "match"},
+        {"style_scale": (0.8,)},
+    ],
+)
 def test_another_style_is_measured(paint, made, option):
     reuse = Cache()
     paint(reuse)

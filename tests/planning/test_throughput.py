@@ -82,10 +82,16 @@ def test_rates_are_measured_once_and_kept(tmp_path, monkeypatch):
     assert throughput.rates(PLAN, SHALLOW) == found
     # Weights and sizes make no difference to a step's time; layers do.
     assert throughput.rates(PLAN, make_settings(SHALLOW, beta=7, size=99)) == found
+    assert throughput.rates(PLAN, make_settings(SHALLOW, style_weights=(1, 2))) == found
     with pytest.raises(TypeError):
         throughput.rates(PLAN, make_settings(SHALLOW, style_layers="relu1_2"))
     (kept,) = json.loads((tmp_path / "calibration.json").read_text()).values()
     assert kept["forward_flop"] == found.forward_flop
+
+
+@pytest.mark.usefixtures("_in_a_folder")
+def test_several_weighted_paintings_are_timed_as_one():
+    assert throughput.rates(PLAN, make_settings(SHALLOW, style_weights=(1, 2))).forward_flop > 0
 
 
 @pytest.mark.usefixtures("_in_a_folder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from typing import Any
 
 from impasto.batching.job_files import Entry
 from impasto.batching.tasks import Source, Task, identify
+from impasto.config.affects import values
 from impasto.config.initialization import parse_start
 from impasto.config.settings import MODES, Mode, Runtime, Settings, make_settings
 from impasto.config.validation import check
@@ -60,10 +62,15 @@ def in_order(tasks: Sequence[Task]) -> list[Task]:
     """
 
     def key(task: Task) -> tuple[Any, ...]:
-        settings = task.settings
-        ways = (settings.network, settings.pooling, settings.padding, task.runtime.precision)
+        network = json.dumps(values(task.settings, "network"))
         styles = [style.sha256 for style in task.styles]
-        return (-task.work, ways, styles, task.content.sha256 if task.content else "")
+        return (
+            -task.work,
+            network,
+            str(task.runtime.precision),
+            styles,
+            task.content.sha256 if task.content else "",
+        )
 
     return sorted(tasks, key=key)
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from impasto.config.affects import affects
 from impasto.config.initialization import parse_start
 from impasto.config.networks import check_layer, parse_layer_weights
 from impasto.config.presets import PRESETS
@@ -29,9 +30,6 @@ def _read_layers(value: object, info: ValidationInfo) -> dict[str, float]:
 
 LayerWeights = Annotated[dict[str, float], BeforeValidator(_read_layers)]
 
-# What may change while a painting is under way (steering.py).
-_STEERABLE: dict[str, Any] = {"steerable": True}
-
 # Measured on four pairs of photograph and painting (docs/look.md): weights that fall with
 # depth give strokes without grit; equal ones give larger motifs and rougher flats.
 DEFAULT_STYLE_LAYERS = {
@@ -43,40 +41,36 @@ DEFAULT_STYLE_LAYERS = {
 }
 # What alpha and beta are to each other where they are not measured: liked at 512 pixels.
 FORMULA_WEIGHTS = (1.0, 5e4)
-# What says how large and by which way a picture is painted, and not what it is compared with.
-BESIDE_FEATURES = frozenset(
-    {
-        "size",
-        "seed",
-        "start",
-        "total_variation",
-        "margin",
-        "optimiser",
-        "iterations",
-        "learning_rate",
-        "history",
-        "coarsest",
-        "size_ratio",
-    }
-)
 
 
 class Settings(Options):
     """What decides the picture. Weights are relative: each group is divided by its sum."""
 
     size: int = Field(
-        default=512, ge=16, le=65536, description="Longest side of the result, in pixels."
+        default=512,
+        json_schema_extra=affects("schedule"),
+        ge=16,
+        le=65536,
+        description="Longest side of the result, in pixels.",
     )
     aspect: str | None = Field(
         default=None,
+        json_schema_extra=affects("schedule"),
         pattern=r"^\d+(\.\d+)?:\d+(\.\d+)?$",
         examples=["16:9", "1:1"],
         description="Width:height of the result in style mode, such as 16:9; by default the "
         "style picture's own.",
     )
-    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of every random number.")
+    seed: int = Field(
+        default=0,
+        json_schema_extra=affects("schedule"),
+        ge=0,
+        lt=2**63,
+        description="Seed of every random number.",
+    )
     start: str | None = Field(
         default=None,
+        json_schema_extra=affects("schedule"),
         min_length=1,
         description="What painting starts from: matched (the content picture in the style's "
         "colours), content, style, noise, a blend such as content=0.7,noise=0.3, or a picture's "
@@ -84,91 +78,99 @@ class Settings(Options):
         "style_transfer, and noise for content and style.",
     )
     network: Literal["vgg16", "vgg19"] = Field(
-        default="vgg16", description="Network whose features are compared."
+        default="vgg16",
+        json_schema_extra=affects("network"),
+        description="Network whose features are compared.",
     )
     pooling: Literal["max", "average"] = Field(
         default="max",
+        json_schema_extra=affects("network"),
         description="How the network halves its maps. Gatys et al. preferred average; at these "
         "weights max keeps the strokes.",
     )
     padding: Literal["replicate", "zeros"] = Field(
         default="replicate",
+        json_schema_extra=affects("network"),
         description="What the first convolution sees beyond the border: the border's own "
         "pixels, or the trained network's zeros.",
     )
     seamless: bool = Field(
         default=False,
+        json_schema_extra=affects("network", "schedule"),
         description="Paint a texture that fits itself at every edge, in style mode.",
     )
     content_layers: LayerWeights = Field(
         default={"relu4_2": 1.0},
-        json_schema_extra=_STEERABLE,
+        json_schema_extra=affects("content_target", "weights", steerable=True),
         description="Layers that hold the content: NAME or NAME=WEIGHT; FIRST..LAST names a range.",
     )
     style_layers: LayerWeights = Field(
         default=DEFAULT_STYLE_LAYERS,
-        json_schema_extra=_STEERABLE,
+        json_schema_extra=affects("style_target", "weights", steerable=True),
         description="Layers that hold the style: NAME or NAME=WEIGHT; FIRST..LAST names a range.",
     )
     statistic: Literal["gram", "moments", "gram+mean+std"] = Field(
         default="gram",
+        json_schema_extra=affects("style_target"),
         description="What of the features counts as style: Gram matrices, means and covariances "
         "(their Wasserstein distance), or Gram matrices with means and deviations.",
     )
     strength: float | None = Field(
         default=None,
+        json_schema_extra=affects("content_target", "style_target", "weights", steerable=True),
         ge=0,
         le=1,
-        json_schema_extra=_STEERABLE,
         description="How far the painting wins over the photograph in style_transfer mode: at 0 "
         "the photograph stays as it is, at 1 only the style counts. By default 0.5, unless alpha "
         "or beta are given.",
     )
     alpha: float | None = Field(
         default=None,
+        json_schema_extra=affects("content_target", "weights", steerable=True),
         ge=0,
-        json_schema_extra=_STEERABLE,
         description="Weight of the content loss, in place of strength; 1 beside a given beta.",
     )
     beta: float | None = Field(
         default=None,
+        json_schema_extra=affects("style_target", "weights", steerable=True),
         ge=0,
-        json_schema_extra=_STEERABLE,
         description="Weight of the style loss, in place of strength; 50000 beside a given alpha.",
     )
     total_variation: float | None = Field(
         default=None,
+        json_schema_extra=affects("weights", steerable=True),
         ge=0,
-        json_schema_extra=_STEERABLE,
         description="Weight of the smoothness term; by default 8500; in content mode 20 to "
         "6000, the more the deeper the layer.",
     )
     style_weights: tuple[float, ...] | None = Field(
         default=None,
-        json_schema_extra=_STEERABLE,
+        json_schema_extra=affects("style_target", steerable=True),
         description="How much each style picture counts, in their order; by default equally.",
     )
     style_scale: tuple[Annotated[float, Field(ge=0.1, le=10)], ...] | None = Field(
         default=None,
-        json_schema_extra=_STEERABLE,
+        json_schema_extra=affects("pictures", steerable=True),
         description="How large the strokes are: each style picture is shown to the network at "
         "so many times the painting's size, 0.1 to 10; one number for all, or one for each.",
     )
     colour: Literal["free", "keep", "match"] = Field(
         default="free",
+        json_schema_extra=affects("pictures"),
         description="Whose colours the result has: the style's as the network sees them, the "
         "photograph's chroma under the painting's lightness, or a palette of the photograph's "
         "that the style picture is given before painting.",
     )
     region: tuple[str, ...] | None = Field(
         default=None,
-        json_schema_extra={"metavar": "MASK:STYLE[:MASK]", "whole": True},
+        json_schema_extra=affects("pictures", metavar="MASK:STYLE[:MASK]", whole=True),
         description="A part of the picture with a style of its own: the file of a mask, white "
         "where the part is, and of a painting; a third says which part of the painting. Give it "
         "once for each region.",
     )
     margin: float = Field(
         default=0.04,
+        json_schema_extra=affects("schedule"),
         ge=0,
         le=0.5,
         description="How far the painting goes on beyond each border, as a share of the longest "
@@ -176,37 +178,50 @@ class Settings(Options):
     )
     normalisation: Literal["position", "paper"] = Field(
         default="position",
+        json_schema_extra=affects("content_target", "weights"),
         description="Content loss per position, so that a look keeps at every size, or the "
         "paper's plain sum.",
     )
     optimiser: Literal["lbfgs", "adam"] = Field(
-        default="lbfgs", description="How the pixels descend the loss."
+        default="lbfgs",
+        json_schema_extra=affects("schedule"),
+        description="How the pixels descend the loss.",
     )
     iterations: int | None = Field(
         default=None,
+        json_schema_extra=affects("schedule"),
         ge=0,
         description="Iterations in all, shared out over the sizes; by default as many as the "
         "sizes need.",
     )
     learning_rate: float = Field(
         default=0.02,
+        json_schema_extra=affects("schedule", steerable=True),
         gt=0,
         le=10,
-        json_schema_extra=_STEERABLE,
         description="Step size of Adam, in pixel values of [0, 1].",
     )
     history: int = Field(
-        default=20, ge=1, le=200, description="Steps that L-BFGS remembers for its curvature."
+        default=20,
+        json_schema_extra=affects("schedule"),
+        ge=1,
+        le=200,
+        description="Steps that L-BFGS remembers for its curvature.",
     )
     coarsest: int = Field(
         default=128,
+        json_schema_extra=affects("schedule"),
         ge=16,
         le=65536,
         description="Longest side of the first, coarsest painting, in pixels; size for one size "
         "alone.",
     )
     size_ratio: float = Field(
-        default=2**0.5, gt=1.05, le=8, description="Ratio from one size to the next."
+        default=2**0.5,
+        json_schema_extra=affects("schedule"),
+        gt=1.05,
+        le=8,
+        description="Ratio from one size to the next.",
     )
 
     @property

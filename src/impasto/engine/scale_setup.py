@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from impasto import images
-from impasto.config.settings import BESIDE_FEATURES, Settings
+from impasto.config.affects import values_without_weights
+from impasto.config.settings import Settings
 from impasto.engine import canvas, inputs, regions
 from impasto.engine.cache import Cache
 from impasto.engine.inputs import Inputs
@@ -29,17 +31,6 @@ from impasto.losses.targets import (
 )
 from impasto.models.vgg import VGGFeatures
 from impasto.planning.plan import ScalePlan
-
-# What the statistics of a style do not depend on, but through the pictures shown to the network.
-_BESIDE_STYLE = BESIDE_FEATURES | {
-    "aspect",
-    "strength",
-    "colour",
-    "content_layers",
-    "alpha",
-    "beta",
-    "normalisation",
-}
 
 
 @dataclass(frozen=True)
@@ -208,6 +199,6 @@ def _under(pixels: Tensor, mask: Picture | None) -> Tensor:
     return pixels[inside.expand_as(pixels)].view(1, 3, 1, -1)
 
 
-def _about_style(settings: Settings) -> Settings:
-    """Leave out of ``settings`` what makes no difference to a style's statistics."""
-    return settings.model_copy(update=dict.fromkeys(_BESIDE_STYLE))
+def _about_style(settings: Settings) -> dict[str, Any]:
+    """Return the settings that a style's statistics depend on, beside network and pictures."""
+    return values_without_weights(settings, "network", "style_target")

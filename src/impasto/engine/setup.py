@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from impasto import models, weights
+from impasto.config.affects import values
 from impasto.config.settings import Runtime, Settings, make_runtime
 from impasto.engine import strength
 from impasto.engine.cache import Cache
@@ -35,7 +36,7 @@ def load_network(
     name, file, settings = job.settings.network, job.runtime.weights, job.settings
     return reuse.get_or_compute(
         "network",
-        (name, file, plan.dtype, settings.pooling, settings.border, plan.device),
+        (values(settings, "network"), file, plan.dtype, plan.device),
         lambda: models.load(
             name,
             weights=file,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from impasto.config.affects import COMPARISON, values_without_weights
 from impasto.config.settings import Settings, overlay
 from impasto.config.validation import check
 from impasto.engine import defaults
@@ -62,9 +63,4 @@ def needs_targets(settings: Settings) -> dict[str, Any]:
     Args:
         settings: with alpha and beta in the place of strength.
     """
-    needed = settings.model_dump(exclude={"total_variation", "learning_rate"})
-    for name in ("alpha", "beta"):
-        needed[name] = bool(needed[name])
-    for name in ("content_layers", "style_layers"):
-        needed[name] = sorted(needed[name])
-    return needed
+    return values_without_weights(settings, *COMPARISON)

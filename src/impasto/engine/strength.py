@@ -23,7 +23,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from impasto.config.settings import BESIDE_FEATURES, FORMULA_WEIGHTS, Settings
+from impasto.config.affects import COMPARISON, values
+from impasto.config.settings import FORMULA_WEIGHTS, Settings
 from impasto.engine.cache import Cache
 from impasto.engine.defaults import WEAKEST_PAINTED
 from impasto.engine.inputs import Inputs
@@ -90,14 +91,13 @@ def measure(given: Inputs, network: VGGFeatures, reuse: Cache) -> GradientNorms:
         reuse: what the jobs before left for this one.
     """
     assert given.content is not None
-    # It is measured at one size and at one point.
-    left_out = dict.fromkeys({*BESIDE_FEATURES, "strength", "alpha", "beta"})
     made_from = (
         network,
         given.content.pixels,
         [style.pixels for style in given.styles],
         [[part and part.sha256 for part in area.pictures] for area in given.areas],
-        given.settings.model_copy(update=left_out),
+        # It is measured at one size and at one point.
+        values(_weighed(given.settings, 1.0, 1.0), *COMPARISON),
     )
     return reuse.get_or_compute("balance", made_from, lambda: _measure(given, network, reuse))
 

@@ -11,7 +11,8 @@ from impasto import files
 from impasto.cli import interrupts, standard_input
 from impasto.cli.commands.paint import display_of, paint, take_delivery
 from impasto.cli.options import with_options
-from impasto.config.settings import BESIDE_FEATURES, Runtime, Settings, overlay
+from impasto.config.affects import COMPARISON, affecting
+from impasto.config.settings import Runtime, Settings, overlay
 from impasto.config.validation import check
 from impasto.config.words import assignments
 from impasto.errors import (
@@ -68,8 +69,9 @@ def make_job(
     changed = assignments(changes, Settings)
     settings, decisions = recipe.settings, recipe.decisions
     if changed or other_inputs:
+        compared = {*affecting(Settings, *COMPARISON)}
         # Measured on the pictures and the layers: good for as long as these are the same.
-        same = not (other_inputs or decisions.changes) and changed.keys() <= BESIDE_FEATURES
+        same = not (other_inputs or decisions.changes or compared & changed.keys())
         for change in (*(change.settings for change in decisions.changes), changed):
             settings = check(Settings, overlay(settings.model_dump(), change))
         decisions = decisions.anew(keep_weights=same)

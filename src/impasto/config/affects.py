@@ -1,0 +1,70 @@
+"""What each option affects, as declared at its field.
+
+Cache keys, the reuse of targets, replay and timing ask here which options they depend on, so that
+a new option is taken into account everywhere by one word at its field.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+from pydantic import BaseModel
+
+Aspect = Literal["network", "pictures", "style_target", "content_target", "weights", "schedule"]
+"""What an option can affect.
+
+network: how features are computed.
+pictures: which pixels the network is shown, apart from their size. It is an aspect of its own
+    because what is cached by the pixels themselves need not depend on how they came to be.
+style_target: the style statistics that a picture's features are turned into.
+content_target: the content features, and what a difference from them counts.
+weights: how much a loss term counts.
+schedule: sizes, starting image and optimiser.
+"""
+ASPECTS: tuple[Aspect, ...] = get_args(Aspect)
+# What the painting is compared with, and by which network.
+COMPARISON: tuple[Aspect, ...] = ("network", "pictures", "style_target", "content_target")
+
+
+def affects(*aspects: Aspect, steerable: bool = False, **extra: Any) -> dict[str, Any]:
+    """Return the ``json_schema_extra`` of a field.
+
+    Args:
+        aspects: what the option affects; at least one.
+        steerable: whether it may change while a painting is under way.
+        extra: more entries, such as ``metavar``.
+    """
+    return {"affects": list(aspects), **({"steerable": True} if steerable else {}), **extra}
+
+
+def aspects_of(model: type[BaseModel], name: str) -> frozenset[Aspect]:
+    """Return what the field ``name`` of ``model`` affects; nothing if it does not say."""
+    extra = model.model_fields[name].json_schema_extra
+    declared: Any = extra.get("affects", ()) if isinstance(extra, dict) else ()
+    return frozenset(declared)
+
+
+def affecting(model: type[BaseModel], *aspects: Aspect) -> tuple[str, ...]:
+    """List the fields of ``model`` that affect any of ``aspects``."""
+    wanted = frozenset(aspects)
+    return tuple(name for name in model.model_fields if aspects_of(model, name) & wanted)
+
+
+def values(options: BaseModel, *aspects: Aspect) -> dict[str, Any]:
+    """Return the options that affect any of ``aspects``, with their values."""
+    return options.model_dump(include=set(affecting(type(options), *aspects)))
+
+
+def values_without_weights(options: BaseModel, *aspects: Aspect) -> dict[str, Any]:
+    """Return the options that affect any of ``aspects``, with weights reduced to what they select.
+
+    Targets depend on which layers and terms count, and not on how much: of layers with weights
+    the names are left, and of a number whether it is above 0.
+    """
+    selected = values(options, *aspects)
+    for name in affecting(type(options), "weights"):
+        if isinstance(selected.get(name), dict):
+            selected[name] = list(selected[name])
+        elif isinstance(selected.get(name), (int, float)):
+            selected[name] = selected[name] > 0
+    return selected

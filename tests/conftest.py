@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,20 @@ from impasto.weights import formats
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)
 CHANNELS_PER_BLOCK = (4, 5, 6, 7, 8)
+TESTS = Path(__file__).parent
+# No unit tests: what starts processes or paints whole pictures, and what crosses packages.
+FRONT_ENDS = {"batching", "cli", "notebook", "output", "studio", "test_api.py"}
+ACROSS_PACKAGES = {"integration", "properties", "hostile", "soak", "device"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
+def pytest_collection_modifyitems(items):
+    """Mark the unit tests, which ./test --fast runs."""
+    for item in items:
+        home = item.path.relative_to(TESTS).parts[0]
+        apart = item.get_closest_marker("slow") or item.get_closest_marker("real")
+        if home not in FRONT_ENDS | ACROSS_PACKAGES and not apart:
+            item.add_marker("unit")
 
 
 def seeded_parameters(name):

@@ -1,5 +1,7 @@
-"""What the documents tell a reader to run runs: notebooks, and the Python in the pages."""
+"""What the documents tell a reader to run runs, and what they name exists."""
 
+import ast
+import pkgutil
 import re
 import runpy
 import shutil
@@ -13,7 +15,13 @@ from impasto import api
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(
+        ROOT / name
+        for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "examples/README.md")
+    ),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 # The studio's page asks a server, which tests/studio has.
 PAGES_WITH_PYTHON = [
     page
@@ -97,3 +105,66 @@ def test_a_notebook_is_kept_with_its_outputs_and_small(path):
     outputs = [output for cell in code for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
     assert path.stat().st_size < LARGEST_NOTEBOOK_BYTES
+
+
+MODULE_PATH = re.compile(r"(?<![\w/.-])(?:impasto|benchmarks)(?:\.[A-Za-z_]\w*)+")
+FILE_PATH = re.compile(r"`([\w./-]+\.(?:py|js|md|sh|toml|txt))(?:::(\w+))?`")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)")
+
+
+def names_at_top(path):
+    """The functions and classes that a Python file defines."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {node.name for node in tree.body if hasattr(node, "name")}
+
+
+def anchors(page):
+    """The anchors that GitHub gives the headings of a page."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def unknown_modules(text):
+    """The dotted paths in a text that cannot be imported."""
+    unknown = []
+    for path in sorted(set(MODULE_PATH.findall(text))):
+        try:
+            pkgutil.resolve_name(path)
+        except (ImportError, AttributeError):
+            unknown.append(path)
+    return unknown
+
+
+def unknown_files(text, folder):
+    """The files that a text names, and the functions and classes in them, that do not exist."""
+    unknown = []
+    for path, definition in FILE_PATH.findall(text):
+        homes = (ROOT, ROOT / "src" / "impasto", folder)
+        files = [home / path for home in homes if (home / path).is_file()]
+        if not files or (definition and definition not in names_at_top(files[0])):
+            unknown.append(f"{path}::{definition}" if definition else path)
+    return unknown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_module_that_a_page_names_exists(page):
+    assert unknown_modules(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_file_that_a_page_names_exists(page):
+    assert unknown_files(page.read_text(encoding="utf-8"), page.parent) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_link_within_the_repository_leads_somewhere(page):
+    for path, anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        target = page.parent / path if path else page
+        assert target.exists(), path
+        assert not anchor or anchor in anchors(target), f"{path}#{anchor}"
+
+
+def test_what_does_not_exist_would_be_noticed():
+    text = "`impasto.network.load`, impasto.models.load; `engine/course.py`, `api.py::paint_it`"
+    assert unknown_modules(text) == ["impasto.network.load"]
+    assert unknown_files(text, ROOT) == ["engine/course.py", "api.py::paint_it"]

@@ -384,6 +384,36 @@ def test_test_fails_without_a_browser_with_the_command_to_give(copy):
     assert copy.calls()[-1] == "pytest"
 
 
+def test_fast_runs_the_checks_and_the_unit_tests_and_fetches_nothing(copy):
+    (copy.commands / "chromium").unlink()
+    done = copy.run("./test", "--fast")
+    assert done.returncode == 0
+    assert checks(copy.calls()) == [*CHECKS, "pytest -m unit"]
+
+
+def test_all_runs_what_ci_runs_and_the_slow_tests(copy):
+    assert copy.run("./test", "--all").returncode == 0
+    assert checks(copy.calls()) == [
+        "impasto weights fetch vgg16",
+        *CHECKS,
+        "pytest -m slow or not slow",
+    ]
+
+
+@pytest.mark.parametrize("option", ["--fast", "--all"])
+@pytest.mark.parametrize("name", ["mypy", "pytest"])
+def test_a_failure_fails_these_too(copy, option, name):
+    copy.fail(name)
+    assert copy.run("./test", option).returncode == 1
+    assert copy.calls()[-1].startswith("pytest -m ")
+
+
+@pytest.mark.parametrize(("option", "marks"), [("--fast", "unit"), ("--all", "slow or not slow")])
+def test_arguments_after_fast_and_all_go_to_pytest_too(copy, option, marks):
+    done = copy.run("./test", option, "-k", "a or b")
+    assert done.stdout.endswith(f"pytest in {copy.folder}\n-m\n{marks}\n-k\na or b\n")
+
+
 def test_tests_arguments_go_to_pytest_alone(copy):
     done = copy.run("./test", "-k", "a or b")
     assert done.stdout.endswith(f"pytest in {copy.folder}\n-k\na or b\n")

@@ -96,7 +96,8 @@ class Decisions(_Part):
     way, and ``changes`` those of settings. ``ranks`` is the number of processes, if several
     painted together: their sums round otherwise. ``alpha`` and ``beta`` are what the strength
     asked for came to, and ``opacity`` how far the painting covers the photograph, if not wholly:
-    a small strength is a thin layer of paint. ``stopped_after`` is the last step of a painting that ended early.
+    a small strength is a thin layer of paint. ``stopped_after`` is the last step of a painting
+    that ended early.
     """
 
     precision: Precision

@@ -42,7 +42,7 @@ def isolated(threads: int | None = None) -> Iterator[None]:
             torch.set_float32_matmul_precision,
             _PRECISION,
         )
-        if torch.backends.cudnn.is_available():
+        if torch.cuda.is_available():
             stack.enter_context(
                 torch.backends.cudnn.flags(
                     enabled=True, benchmark=False, deterministic=False, allow_tf32=True

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
-
 from impasto import images
+from impasto.compute.torch_state import isolated
 from impasto.engine import inputs, setup
 from impasto.engine.pyramid import Scale
 from impasto.job.job import Job
@@ -43,10 +42,13 @@ def estimate(job: Job) -> list[ScaleEstimate]:
         SettingsError: as ``iterate`` does.
         ImageError: as ``iterate`` does.
     """
+    with isolated(job.runtime.threads):
+        return _estimate(job)
+
+
+def _estimate(job: Job) -> list[ScaleEstimate]:
     plan = make_plan(job.runtime)
     given = inputs.read(job)
-    if job.runtime.threads is not None:
-        torch.set_num_threads(job.runtime.threads)
     rates = throughput.rates(plan, given.settings)
     found = []
     history = given.settings.history

@@ -12,9 +12,8 @@ from collections.abc import Generator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
-
 from impasto.compute.allocator import is_out_of_memory
+from impasto.compute.torch_state import isolated
 from impasto.config.settings import Settings
 from impasto.engine import canvas, defaults, inputs, setup, steering
 from impasto.engine.cache import Cache
@@ -114,7 +113,8 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
             self._sent = change
         self._since_s = time.perf_counter()
         try:
-            return next(self._steps)
+            with isolated(self._threads):
+                return next(self._steps)
         finally:
             self._before_s = self._time_s
             self._since_s = 0.0
@@ -128,7 +128,8 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
 
     def throw(self, *raised: Any) -> Step:
         """Raise an exception where the painting stands, which ends it."""
-        return self._steps.throw(*raised)
+        with isolated(self._threads):
+            return self._steps.throw(*raised)
 
     def checkpoint(self) -> Checkpoint | None:
         """Return all that it takes to go on from here, between two steps or after an exception.
@@ -156,6 +157,10 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         )
 
     @property
+    def _threads(self) -> int | None:
+        return setup.obeying(self._job.runtime, self._job.decisions).threads
+
+    @property
     def _time_s(self) -> float:
         """Seconds spent on painting; what the caller does between two steps is not counted."""
         now_s = time.perf_counter() - self._since_s if self._since_s else 0.0
@@ -168,8 +173,6 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         given = inputs.read(job)
         if job.decisions is not None:
             steering.steered(job, given.settings, job.decisions)
-        if runtime.threads is not None:
-            torch.set_num_threads(runtime.threads)
         try:
             course = self._course = self._begin(given, plan)
             return (yield from self._follow(course))

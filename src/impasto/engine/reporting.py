@@ -11,6 +11,7 @@ from torch import Tensor
 
 import impasto
 from impasto import images
+from impasto.compute.torch_state import isolated
 from impasto.engine import canvas
 from impasto.engine.snapshot import Snapshot
 from impasto.images import colour
@@ -61,6 +62,10 @@ class Reporter:
 
     def result(self, stage: Snapshot, time_s: float, *, stopped: bool = True) -> Result:
         """Return the Result that painting would have if it ended at the stage."""
+        with isolated():
+            return self._result(stage, time_s, stopped)
+
+    def _result(self, stage: Snapshot, time_s: float, stopped: bool) -> Result:
         finest, painted = stage.given.scales[-1], stage.point.image
         if stage.scale is not finest:
             painted = canvas.resize_canvas(painted, finest)
@@ -84,8 +89,9 @@ class Reporter:
 
 
 def _image(stage: Snapshot) -> Image.Image:
-    pixels = _coloured(stage, canvas.cropped(stage.point.image, stage.scale))
-    return images.to_image(pixels, _alpha(stage, pixels))
+    with isolated():
+        pixels = _coloured(stage, canvas.cropped(stage.point.image, stage.scale))
+        return images.to_image(pixels, _alpha(stage, pixels))
 
 
 def _coloured(stage: Snapshot, pixels: Tensor) -> Tensor:

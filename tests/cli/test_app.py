@@ -84,7 +84,9 @@ def test_without_iterations_the_start_is_the_result(impasto, quick):
             "--start", start, "--iterations", "0",
         ).code  # fmt: skip
         assert code == 0
-    shown = [pixels(f"from {name}.png").astype(float) for name in ("content", "style", "noise", "other")]
+    shown = [
+        pixels(f"from {name}.png").astype(float) for name in ("content", "style", "noise", "other")
+    ]
     for place, one in enumerate(shown):
         assert all(np.abs(one - another).mean() > 5 for another in shown[:place])
 

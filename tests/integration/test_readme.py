@@ -41,9 +41,8 @@ def meaning(field: FieldInfo) -> str:
         for word, sign in BOUNDS.items()
         if hasattr(bound, word) and getattr(bound, word) < 2**31
     ]
-    choices = choices_of(field)
-    if choices is not None:
-        limits = [", ".join(f"`{choice}`" for choice in choices)]
+    if get_origin(annotation) is Literal:
+        limits = [", ".join(f"`{choice}`" for choice in get_args(annotation))]
     told = str(field.description)
     return f"{told} ({', '.join(limits)})" if limits else told
 

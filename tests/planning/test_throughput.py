@@ -9,7 +9,7 @@ import torch
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import make_settings
 from impasto.planning import throughput
-from impasto.config.networks import network_spec
+from impasto.planning.flops import forward_flop
 from impasto.planning.memory_model import ScaleWorkload
 from impasto.planning.plan import ComputePlan, ScalePlan
 from impasto.planning.throughput import Rates
@@ -31,13 +31,13 @@ def way(tile_px=None, *, history=1, cache_content=True, tiles_kept=1, ranks=ALON
 
 def test_operations_are_counted_by_layer():
     first, second = 2 * 9 * 3 * 64, 2 * 9 * 64 * 64
-    assert network_spec("vgg16").flops_per_pixel(["relu1_1"]) == first
-    assert network_spec("vgg16").flops_per_pixel(["relu1_2"]) == first + second
-    assert network_spec("vgg16").flops_per_pixel(["relu2_1"]) == first + second + 2 * 9 * 64 * 128 / 4
+    assert forward_flop("vgg16", ["relu1_1"]) == first
+    assert forward_flop("vgg16", ["relu1_2"]) == first + second
+    assert forward_flop("vgg16", ["relu2_1"]) == first + second + 2 * 9 * 64 * 128 / 4
 
 
 def test_an_image_held_whole_is_seen_forward_and_back_once():
-    flop, pixels = network_spec("vgg16").flops_per_pixel(["relu2_1"]), 100 * 100
+    flop, pixels = forward_flop("vgg16", ["relu2_1"]), 100 * 100
     expected = pixels * (flop / 2e9 + flop / 1e9) + 0.01 + pixels * 1e-8
     assert RATES.step_s(demand(100), way()) == pytest.approx(expected)
 

@@ -30,7 +30,7 @@ from scene import make_pictures, make_weights
 from impasto import api
 from impasto.compute.host import keep_pages
 from impasto.config.initialization import STARTS
-from impasto.config.networks import network_spec
+from impasto.config.networks import architecture
 from impasto.config.settings import MODES, Runtime, Settings
 from impasto.errors import Diverged, ImageError, SettingsError
 from impasto.job.history import LossHistory
@@ -66,7 +66,7 @@ def draw(name: str, field: FieldInfo, chance: random.Random) -> Any:
     if kind in (int, float):
         return number(name, kind, field, chance)
     if get_origin(kind) is dict:
-        names = [layer.name for layer in network_spec("vgg16").layers[:18]]
+        names = [layer.name for layer in architecture("vgg16")[:18]]
         return {chance.choice(names): chance.uniform(0.1, 3) for _ in range(chance.randint(1, 4))}
     if get_origin(kind) is tuple:
         return tuple(chance.uniform(0.1, 3) for _ in range(2))

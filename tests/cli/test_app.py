@@ -185,12 +185,6 @@ def test_a_run_may_be_written_as_an_animation(impasto, quick):
     assert np.abs(last - pixels("out.png")).mean() < 12  # 256 colours
 
 
-def test_the_result_may_replace_its_own_photograph(impasto, quick):
-    outcome = impasto("transfer", "photograph.png", "painting.png", "-o", "photograph.png", *quick)
-    assert outcome.code == 0
-    assert pixels("photograph.png").shape == (36, 48, 3)
-
-
 @pytest.mark.parametrize("name", ["two words.png", "two\nlines.png", "Gemälde 画.png", "[red].png"])
 def test_any_file_name_will_do(impasto, quick, name):
     shutil.copy("photograph.png", f"from {name}")

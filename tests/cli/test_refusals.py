@@ -98,8 +98,11 @@ def test_unusable_starts(refuse, damaged, quick, name):
         ("--size 0", "size: expected a number greater than or equal to 16, got '0'"),
         ("--size -5", "size: expected a number greater than or equal to 16, got '-5'"),
         ("--size 70000", "size: expected a number less than or equal to 65536, got '70000'"),
-        ("--size large", "size: expected a valid integer, got 'large'"),
-        ("--size 48.5", "size: expected a valid integer, got '48.5'"),
+        (
+            "--size large",
+            "size: expected a whole number of pixels, both sides such as 96x64, or original",
+        ),
+        ("--size 48.5", "size: expected a whole number of pixels, both sides"),
         ("--seed -1", "seed: expected a number greater than or equal to 0, got '-1'"),
         ("--seed 9223372036854775808", "seed: expected a number less than 9223372036854775808"),
         ("--learning-rate 0", "learning_rate: expected a number greater than 0, got '0'"),

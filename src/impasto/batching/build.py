@@ -122,7 +122,7 @@ class _Maker:
             weights = self._source("weights", runtime.weights, base)
             runtime = runtime.model_copy(update={"weights": str(weights.path)})
         output = self._output(entry)
-        finish.check(output, settings.size)
+        finish.check(output, _longest_px(settings, [*content, *styles][0]))
         return Task(
             place=entry.place,
             output=output,
@@ -186,6 +186,16 @@ class _Maker:
         if word is not None:
             return folder / Path(word).expanduser()
         return folder / f"{entry.named_by or _named(entry)}{self.ending}"
+
+
+def _longest_px(settings: Settings, model: Source) -> int:
+    """Return the longest side of the result, whose shape is that of ``model``."""
+    from impasto import images
+
+    size = settings.size
+    if size == "original":
+        return max(images.read_size(model.path))
+    return max(size) if isinstance(size, tuple) else size
 
 
 def _parted(regions: Sequence[tuple[Source, ...]]) -> list[Source | None]:

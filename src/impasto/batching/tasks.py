@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,8 @@ from impasto.output.options import OutputOptions
 
 # Iterations of a painting that leaves their number open, near enough for the time left.
 _USUAL_ITERATIONS = 300
+# Longest side of a photograph in its original size, likewise.
+_USUAL_ORIGINAL_PX = 4000
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,11 @@ class Task:
     @property
     def work(self) -> float:
         """What it costs, in proportion and about."""
-        return float(self.settings.size**2 * (self.settings.iterations or _USUAL_ITERATIONS))
+        size = self.settings.size
+        if size == "original":
+            size = _USUAL_ORIGINAL_PX
+        pixels = math.prod(size) if isinstance(size, tuple) else size**2
+        return float(pixels * (self.settings.iterations or _USUAL_ITERATIONS))
 
 
 def identify(

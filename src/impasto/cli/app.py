@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from impasto import __version__
-from impasto.cli import interrupts, streams
+from impasto.cli import interrupts, streams, suggestions
 from impasto.cli.commands import (
     batch,
     measure,
@@ -82,7 +82,7 @@ def _exit_code(words: Sequence[str] | None) -> int:
         return 128 + stopped.number
     except _UsageError as error:
         # A command without any words has shown its help instead of a message.
-        if message := error.format_message():
+        if message := suggestions.explain(error, sys.argv[1:] if words is None else words):
             command = error.ctx.command_path if error.ctx else "impasto"
             _complain(f"{message} ({command} --help lists what there is)")
         return 2

@@ -9,7 +9,17 @@ import os
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+    WrapValidator,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticKnownError
 
 from impasto.config.affects import affects
 from impasto.config.initialization import parse_start
@@ -30,6 +40,40 @@ def _read_layers(value: object, info: ValidationInfo) -> dict[str, float]:
 
 LayerWeights = Annotated[dict[str, float], BeforeValidator(_read_layers)]
 
+LEAST_SIDE_PX, MOST_SIDE_PX = 16, 65536
+_Side = Annotated[int, Field(ge=LEAST_SIDE_PX, le=MOST_SIDE_PX)]
+_SIDE: TypeAdapter[int] = TypeAdapter(_Side)
+_SIDES = re.compile(r"\s*(\d+)\s*[x\u00d7]\s*(\d+)\s*", re.I)
+
+
+def _read_size(value: Any, _: object) -> Any:
+    """Read the longest side, ``original``, or width and height as a pair or ``96x64``."""
+    if isinstance(value, str):
+        if value.strip().lower() == "original":
+            return "original"
+        if both := _SIDES.fullmatch(value):
+            value = both.groups()
+    sides = value if isinstance(value, (tuple, list)) else [value]
+    if isinstance(value, (tuple, list)) and len(value) != 2:
+        raise ValueError(f"expected a width and a height, got {value!r}; such as 96x64")
+    try:
+        read = [_SIDE.validate_python(side) for side in sides]
+    except ValidationError as error:
+        (fault,) = error.errors()
+        if not isinstance(value, int) and fault["type"].startswith("int_"):
+            raise ValueError(
+                "expected a whole number of pixels, both sides such as 96x64, or original, got "
+                f"{value!r}"
+            ) from None
+        raise PydanticKnownError(fault["type"], fault.get("ctx")) from None  # type: ignore[arg-type]
+    return (read[0], read[1]) if len(read) == 2 else read[0]
+
+
+Size = Annotated[
+    _Side | Literal["original"] | tuple[_Side, _Side],
+    WrapValidator(_read_size),
+]
+
 # Measured on four pairs of photograph and painting (docs/look.md): weights that fall with
 # depth give strokes without grit; equal ones give larger motifs and rougher flats.
 DEFAULT_STYLE_LAYERS = {
@@ -46,12 +90,12 @@ FORMULA_WEIGHTS = (1.0, 5e4)
 class Settings(Options):
     """What decides the picture. Weights are relative: each group is divided by its sum."""
 
-    size: int = Field(
+    size: Size = Field(
         default=512,
-        json_schema_extra=affects("schedule"),
-        ge=16,
-        le=65536,
-        description="Longest side of the result, in pixels.",
+        json_schema_extra=affects("schedule", metavar="N|WIDTHxHEIGHT|original"),
+        description="Longest side of the result, 16 to 65536 pixels; original for the "
+        "photograph's own size (in style mode the painting's); or both sides, such as 1080x1350, "
+        "which the photograph covers, cropped at its centre.",
     )
     aspect: str | None = Field(
         default=None,
@@ -228,6 +272,16 @@ class Settings(Options):
     def border(self) -> str:
         """What the network sees beyond the image's border."""
         return "circular" if self.seamless else self.padding
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> "Settings":
+        if isinstance(self.size, tuple) and self.aspect is not None:
+            width_px, height_px = self.size
+            raise ValueError(
+                f"expected size as both sides, or aspect, got {width_px}x{height_px} and "
+                f"{self.aspect}; leave one out"
+            )
+        return self
 
     @field_validator("content_layers", "style_layers")
     @classmethod

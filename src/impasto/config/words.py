@@ -6,7 +6,7 @@ import itertools
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -104,6 +104,7 @@ def _type_of(field: FieldInfo) -> tuple[Any, str | None]:
 
 
 def _without_none(annotation: Any) -> Any:
+    """Return the type of a field's values, or the first of several types."""
     if get_origin(annotation) in (Union, types.UnionType):
-        (annotation,) = [part for part in get_args(annotation) if part is not type(None)]
-    return annotation
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation

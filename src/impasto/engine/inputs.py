@@ -11,7 +11,7 @@ from torch import Tensor
 from impasto import files, images
 from impasto.config.initialization import STARTS, parse_start
 from impasto.config.networks import deepest, smallest_side_px
-from impasto.config.settings import Settings
+from impasto.config.settings import LEAST_SIDE_PX, MOST_SIDE_PX, Settings
 from impasto.engine import pyramid, regions
 from impasto.engine.defaults import MODE_TERMS, Terms, complete
 from impasto.engine.pyramid import Scale
@@ -64,16 +64,22 @@ def read(job: Job) -> Inputs:
     styles = tuple(images.load(_given(source, "style")) for source in _style_sources(job))
     start = None if starts else images.load(_start_source(job))
     model = content or styles[0]
-    height_px, width_px = asked_px = _size(model, settings)
+    height_px, width_px = asked_px = result_px(model, settings)
     if settings.seamless:
         height_px, width_px = (pyramid.rounded_to(side_px, smallest_px) for side_px in asked_px)
-    areas = regions.read(_regions(job), height_px, width_px)
+    areas = regions.read(_regions(job), *_shape_of_masks(content, settings, height_px, width_px))
     for picture in (*([content] if content else []), *styles, *(area.style for area in areas)):
         _check_large_enough(picture, smallest_px, check_layers, settings)
     if content is not None and settings.colour == "match":
         styles = _in_colours_of(content, styles)
         own = _in_colours_of(content, [area.style for area in areas])
         areas = tuple(replace(area, style=style) for area, style in zip(areas, own, strict=True))
+    uncropped = content
+    if content is not None and isinstance(settings.size, tuple):
+        content = _cropped(content, height_px, width_px)
+        areas = tuple(
+            replace(area, mask=_cropped(area.mask, height_px, width_px)) for area in areas
+        )
     pyramid_settings = _unpainted(settings) if settings.strength == 0 else settings
     return Inputs(
         settings=settings,
@@ -85,11 +91,28 @@ def read(job: Job) -> Inputs:
         scales=pyramid.scales(height_px, width_px, pyramid_settings, smallest_px=smallest_px),
         smallest_px=smallest_px,
         notes=(
+            *_notes_on_cropping(uncropped, content, settings),
             *_notes(content, height_px, width_px),
             *_notes_on_scale(styles, settings, max(height_px, width_px)),
             *_notes_on_rounding(asked_px, (height_px, width_px), smallest_px),
         ),
     )
+
+
+def longest_px(job: Job) -> int:
+    """Return the longest side of the result, in pixels, before anything is decoded.
+
+    Raises:
+        ImageError: it is the longest side of a picture that is absent or cannot be used.
+    """
+    size = job.settings.size
+    if isinstance(size, tuple):
+        return max(size)
+    if size != "original":
+        return size
+    if MODE_TERMS[job.mode].content:
+        return max(images.read_size(_given(job.content_image, "content")))
+    return max(images.read_size(_style_sources(job)[0]))
 
 
 def noise(height_px: int, width_px: int, seed: int) -> Tensor:
@@ -148,7 +171,7 @@ def _starts(job: Job, settings: Settings) -> dict[str, float]:
 
 def _unpainted(settings: Settings) -> Settings:
     """Leave the photograph as it is, but for its size."""
-    return settings.model_copy(update={"iterations": 0, "margin": 0.0, "coarsest": settings.size})
+    return settings.model_copy(update={"iterations": 0, "margin": 0.0, "coarsest": MOST_SIDE_PX})
 
 
 def _in_colours_of(content: Picture, styles: Sequence[Picture]) -> tuple[Picture, ...]:
@@ -187,10 +210,21 @@ def _check_large_enough(
         )
 
 
-def _size(model: Picture, settings: Settings) -> tuple[int, int]:
-    """Return the result's height and width in pixels."""
+def result_px(model: Picture, settings: Settings) -> tuple[int, int]:
+    """Return the result's height and width in pixels, where ``model`` is painted or its shape.
+
+    Raises:
+        ImageError: its original size is asked for, and no result may have that.
+        SettingsError: an aspect of no width or height.
+    """
+    if isinstance(settings.size, tuple):
+        width_px, height_px = settings.size
+        return height_px, width_px
+    longest_px = settings.size
+    if longest_px == "original":
+        longest_px = _original_px(model)
     if settings.aspect is None:
-        return images.fit(model.height_px, model.width_px, settings.size)
+        return images.fit(model.height_px, model.width_px, longest_px)
     width, height = (float(side) for side in settings.aspect.split(":"))
     if min(width, height) <= 0:
         raise SettingsError(
@@ -198,8 +232,54 @@ def _size(model: Picture, settings: Settings) -> tuple[int, int]:
         )
     longest = max(width, height)
     return (
-        max(1, round(settings.size * height / longest)),
-        max(1, round(settings.size * width / longest)),
+        max(1, round(longest_px * height / longest)),
+        max(1, round(longest_px * width / longest)),
+    )
+
+
+def _original_px(model: Picture) -> int:
+    """Return a picture's longest side, if a result may have it.
+
+    Raises:
+        ImageError: it is too short or too long.
+    """
+    longest_px = max(model.height_px, model.width_px)
+    if not LEAST_SIDE_PX <= longest_px <= MOST_SIDE_PX:
+        raise ImageError(
+            f"{model.name!r} has {longest_px} pixels on its longest side: expected "
+            f"{LEAST_SIDE_PX} to {MOST_SIDE_PX} for its original size; give a size in pixels"
+        )
+    return longest_px
+
+
+def _shape_of_masks(
+    content: Picture | None, settings: Settings, height_px: int, width_px: int
+) -> tuple[int, int]:
+    """Return the sides that masks are drawn for: the photograph's own, if it will be cropped."""
+    if content is not None and isinstance(settings.size, tuple):
+        return content.height_px, content.width_px
+    return height_px, width_px
+
+
+def _cropped(picture: Picture, height_px: int, width_px: int) -> Picture:
+    """Cut a picture's middle out, in the aspect of ``height_px`` x ``width_px``."""
+    rows, columns = images.middle(picture.height_px, picture.width_px, height_px, width_px)
+    alpha = None if picture.alpha is None else picture.alpha[..., rows, columns]
+    return replace(picture, pixels=picture.pixels[..., rows, columns], alpha=alpha)
+
+
+def _notes_on_cropping(
+    whole: Picture | None, content: Picture | None, settings: Settings
+) -> tuple[str, ...]:
+    if whole is None or content is None or not isinstance(settings.size, tuple):
+        return ()
+    sizes = [f"{picture.width_px} x {picture.height_px}" for picture in (whole, content)]
+    if sizes[0] == sizes[1]:
+        return ()
+    width_px, height_px = settings.size
+    return (
+        f"{whole.name!r} is cropped at its centre from {sizes[0]} to {sizes[1]} pixels, "
+        f"to the shape of {width_px} x {height_px}",
     )
 
 

@@ -21,11 +21,13 @@ from torch import Tensor
 
 from impasto import images
 from impasto.errors import ImageError, SettingsError
+from impasto.files import path_of
 from impasto.images.picture import Picture
 from impasto.job.job import ImageSource, Region
 
 # A colon parts the files of a region; after a lone letter it belongs to a drive's name.
 _COLON = re.compile(r"(?<![\s:][A-Za-z])(?<!^[A-Za-z]):|(?<=[A-Za-z]):(?![\\/])")
+_ADDRESS = re.compile(r"[a-z0-9]+://.*", re.I | re.S)
 # Sides may differ in aspect by this share, which rounding to whole pixels explains.
 _ASPECT_TOLERANCE = 0.02
 _LEAST_GREY = 0.5 / 255
@@ -59,6 +61,8 @@ def parse(words: Sequence[str]) -> tuple[Region, ...]:
     """
     regions = []
     for word in words:
+        if address := _ADDRESS.search(word):
+            path_of(address[0])  # refuses it
         files = [part.strip() for part in _COLON.split(word)]
         if len(files) not in (2, 3) or not all(files):
             raise SettingsError(

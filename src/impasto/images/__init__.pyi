@@ -3,10 +3,12 @@ from .encode import encode_image as encode_image
 from .picture import Picture as Picture
 from .picture import load as load
 from .picture import read_metadata as read_metadata
+from .picture import read_size as read_size
 from .picture import to_image as to_image
 from .picture import to_samples as to_samples
 from .resample import cover as cover
 from .resample import fit as fit
+from .resample import middle as middle
 from .resample import resize as resize
 from .save import check_animation as check_animation
 from .save import check_output as check_output

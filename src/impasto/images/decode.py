@@ -21,10 +21,15 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 
 from impasto.errors import ImageError
-from impasto.images.icc import Floats, Space, to_srgb, to_unit
+from impasto.images import tiff_header
+from impasto.images.icc import Floats, Space, from_linear, to_srgb, to_unit
 from impasto.images.limits import MAX_PIXELS, check_pixels, check_scans, too_large
+from impasto.images.tiff_header import TiffHeader
 
-READ_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+Header = Image.Image | TiffHeader
+
+# PPM stands for PBM, PGM and PFM too. TGA is last, because it has no signature of its own.
+READ_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "TGA")
 
 # Begins like this, but is no picture that can be read here: said in the message.
 _SIGNATURES = (
@@ -39,7 +44,22 @@ _SIGNATURES = (
     (b"\xff\x0a", "a JPEG XL picture"),
     (b"8BPS", "a Photoshop document"),
 )
-_OUR_SIGNATURES = (b"\x89PNG", b"\xff\xd8", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+_OUR_SIGNATURES = (
+    b"\x89PNG",
+    b"\xff\xd8",
+    b"GIF8",
+    b"RIFF",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"\0\0\0\x0cjP  ",
+    b"\xff\x4f\xff\x51",
+)
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+# TGA's header: a kind of picture, and the bits a pixel that it may have.
+_TGA_HEADER_BYTES = 18
+_TGA_DEPTHS = {1: (8,), 2: (16, 24, 32), 3: (8, 16), 9: (8,), 10: (16, 24, 32), 11: (8, 16)}
+_TGA_PALETTES = (1, 9)
 _LONGEST_DESCRIPTION = 2**20
 _ADVICE = "convert it to PNG or JPEG first"
 # Without a handler anywhere, Python would print what Pillow logs about a damaged file.
@@ -89,7 +109,7 @@ def decode(data: bytes, label: str) -> tuple[Floats, Floats | None]:
     """
     with _guard(label):
         image = _open(BytesIO(data), label)
-        if _is_for_vips(image):
+        if isinstance(image, TiffHeader) or _is_for_vips(image):
             profile, orientation = image.info.get("icc_profile"), _orientation(image)
             return _finish(*_vips_samples(data, image, label), profile, orientation)
         if image.format in ("JPEG", "MPO"):
@@ -159,15 +179,51 @@ def _guard(label: str, *, most_pixels: int | None = MAX_PIXELS) -> Iterator[None
             Image.MAX_IMAGE_PIXELS = pillow_limit
 
 
-def _identify(file: BinaryIO, label: str) -> Image.Image:
+def _identify(file: BinaryIO, label: str) -> Header:
+    head = file.read(512)
+    file.seek(0)
+    if _is_heic(head):
+        return _open_heic(file, label)
+    formats = READ_FORMATS if _is_tga(head) else READ_FORMATS[:-1]
     try:
-        return Image.open(file, formats=READ_FORMATS)
+        return Image.open(file, formats=formats)
     except UnidentifiedImageError:
-        file.seek(0)
-        raise ImageError(_explain(file.read(512), label)) from None
+        header = tiff_header.read_header(file)
+        if header is not None:
+            return header
+        raise ImageError(_explain(head, label)) from None
 
 
-def _open(file: BinaryIO, label: str) -> Image.Image:
+def _is_heic(head: bytes) -> bool:
+    # AVIF files may name mif1 as well: the first brand is what a file wants to be.
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS and b"avif" not in head[:64]
+
+
+def _open_heic(file: BinaryIO, label: str) -> Image.Image:
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError:
+        raise ImageError(
+            f"{label} is a HEIC picture: expected the package pillow-heif, which reads it and is "
+            f"not installed; pip install '.[heic]' in impasto's own folder, or {_ADVICE}"
+        ) from None
+    image: Image.Image = HeifImageFile(file)  # type: ignore[no-untyped-call]
+    return image
+
+
+def _is_tga(head: bytes) -> bool:
+    """Tell whether a file can begin like this if it is a TGA picture: it has no signature."""
+    if len(head) < _TGA_HEADER_BYTES:
+        return False
+    has_palette, kind, depth, descriptor = head[1], head[2], head[16], head[17]
+    return (
+        depth in _TGA_DEPTHS.get(kind, ())
+        and has_palette in ((1,) if kind in _TGA_PALETTES else (0, 1))
+        and not descriptor & 0xC0
+    )
+
+
+def _open(file: BinaryIO, label: str) -> Header:
     image = _identify(file, label)
     check_pixels(image.width, image.height, label)
     return image
@@ -184,7 +240,7 @@ def _explain(head: bytes, label: str) -> str:
     if head.startswith(_OUR_SIGNATURES) or head[4:12] == b"ftypavif":
         return f"{label} is damaged or of an unusual kind: {expected}; {_ADVICE}"
     if head[4:8] == b"ftyp":
-        return f"{label} is a HEIC picture or a film: {expected}; {_ADVICE}"
+        return f"{label} is a film, or a picture of a kind that is not read: {expected}; {_ADVICE}"
     if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
         return f"{label} is a text: {expected}; name a picture file"
     return f"{label} cannot be read as a picture: {expected}; {_ADVICE}"
@@ -200,7 +256,7 @@ def _is_for_vips(image: Image.Image) -> bool:
     return any(str(tile[3]).endswith(";16B") for tile in tiles)
 
 
-def _orientation(image: Image.Image) -> int:
+def _orientation(image: Header) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF data do not make the picture unreadable
@@ -208,7 +264,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _vips_samples(
-    data: bytes, header: Image.Image, label: str
+    data: bytes, header: Header, label: str
 ) -> tuple[NDArray[Any], Space, NDArray[Any] | None]:
     import pyvips
 
@@ -226,13 +282,20 @@ def _vips_samples(
         space = "grey"
     colours = {"grey": 1, "rgb": 3, "cmyk": 4}[space]
     transparent = header.has_transparency_data and image.bands > colours
-    alpha = samples[..., colours] if transparent else None
-    return _scale(samples[..., :colours], label), space, alpha
+    alpha = _scale(samples[..., colours], label) if transparent else None
+    colour = _scale(samples[..., :colours], label)
+    is_linear = image.interpretation == "scrgb" and float(samples[..., :colours].max()) <= 1
+    if is_linear and not header.info.get("icc_profile"):
+        colour = from_linear(colour)
+    return colour, space, alpha
 
 
 def _pillow_samples(
     image: Image.Image, label: str
 ) -> tuple[NDArray[Any], Space, NDArray[Any] | None]:
+    if image.format == "PPM" and image.mode == "I":
+        # Pillow has scaled the samples, whatever the file calls white.
+        return np.asarray(image).astype(np.uint16)[..., None], "grey", None
     if image.mode.startswith("I") or image.mode == "F":
         return _scale(np.asarray(image)[..., None], label), "grey", None
     if image.mode == "CMYK":

@@ -47,10 +47,25 @@ def to_unit(samples: NDArray[Any]) -> Floats:
     return unit
 
 
+def from_linear(light: Floats) -> Floats:
+    """Encode linear light in [0, 1] as sRGB (IEC 61966-2-1)."""
+    encoded: Floats = np.where(
+        light <= 0.0031308,
+        12.92 * light,
+        1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055,
+    ).astype(np.float32)
+    return encoded
+
+
+def _to_16_bits(unit: Floats) -> NDArray[np.uint16]:
+    return np.rint(np.clip(unit, 0, 1) * 65535).astype(np.uint16)
+
+
 def to_srgb(colour: NDArray[Any], space: Space, profile: Any) -> Floats:
     """Convert (H, W, channels) to sRGB (H, W, 3); a profile that cannot be used is ignored."""
-    if profile and colour.dtype.kind == "u" and not _is_srgb(bytes(profile), space):
-        converted = _apply_profile(colour, space, bytes(profile))
+    if profile and not _is_srgb(bytes(profile), space):
+        samples = _to_16_bits(colour) if colour.dtype.kind == "f" else colour
+        converted = _apply_profile(samples, space, bytes(profile))
         if converted is not None:
             return converted
     unit = to_unit(colour)

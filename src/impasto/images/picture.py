@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from torch import Tensor
 
 from impasto import files
 from impasto.errors import ImageError, SettingsError, ShapeError
+from impasto.images import decode
 from impasto.images.arrays import split_array, split_tensor
-from impasto.images.decode import check_header, decode, decode_image, decode_texts
+from impasto.images.decode import check_header, decode_image, decode_texts
 from impasto.images.encode import Samples
 from impasto.images.icc import Floats, srgb_profile
 
@@ -115,8 +117,25 @@ def read_metadata(source: str | os.PathLike[str] | bytes) -> dict[str, str]:
     return decode_texts(_read(path), repr(str(path)))
 
 
+def read_size(source: Any) -> tuple[int, int]:
+    """Return a picture's width and height in pixels, of a file from its header alone.
+
+    Args:
+        source: in any form that :func:`load` takes.
+
+    Raises:
+        ImageError: as :func:`load` does.
+        ShapeError: as :func:`load` does.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        path = _path(source)
+        return decode.read_size(BytesIO(_read(path)), repr(str(path)))
+    picture = load(source)
+    return picture.width_px, picture.height_px
+
+
 def _load_bytes(data: bytes, name: str, label: str) -> Picture:
-    rgb, alpha = decode(data, label)
+    rgb, alpha = decode.decode(data, label)
     return _picture(rgb, alpha, name=name, sha256=hashlib.sha256(data).hexdigest())
 
 

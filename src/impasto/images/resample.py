@@ -50,10 +50,24 @@ def cover(pixels: Tensor, height_px: int, width_px: int) -> Tensor:
     Returns:
         (B, C, height_px, width_px) in [0, 1].
     """
-    height, width = pixels.shape[-2:]
+    rows, columns = middle(pixels.shape[-2], pixels.shape[-1], height_px, width_px)
+    return resize(pixels[..., rows, columns], height_px, width_px)
+
+
+def middle(height: int, width: int, height_px: int, width_px: int) -> tuple[slice, slice]:
+    """Find the largest middle of a picture that has another's aspect.
+
+    Args:
+        height: the picture's, in pixels.
+        width: the picture's, in pixels.
+        height_px: what the middle is to have the aspect of, in pixels.
+        width_px: likewise.
+
+    Returns:
+        Its rows and columns.
+    """
     share = min(height / height_px, width / width_px)
     kept_height = min(height, max(1, round(share * height_px)))
     kept_width = min(width, max(1, round(share * width_px)))
     top, left = (height - kept_height) // 2, (width - kept_width) // 2
-    middle = pixels[..., top : top + kept_height, left : left + kept_width]
-    return resize(middle, height_px, width_px)
+    return slice(top, top + kept_height), slice(left, left + kept_width)

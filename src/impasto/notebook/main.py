@@ -89,14 +89,15 @@ def main(
     Example:
         >>> main("img/content/dancing.jpg", "img/style/picasso.jpg")  # doctest: +SKIP
     """
+    from impasto.engine import inputs
+
     asked = (imsize, num_steps, style_weight, content_weight)
     options |= _in_our_words(dict(zip(_OUR_WORDS, asked, strict=True)), options)
     job = _read(_make_job(mode, content_path, style_path, options))
     folder = _results_folder()
     output = folder / fitting_name(_name(job), suffix=".png", folder=folder)
-    files = Files(
-        DeliveryOptions(output=output, timelapse=output.with_suffix(".gif")), job.settings.size
-    )
+    delivery = DeliveryOptions(output=output, timelapse=output.with_suffix(".gif"))
+    files = Files(delivery, inputs.longest_px(job))
     with Live() if in_notebook() else make_display() as display:
         result = _paint(job, output, files, display)
         _save(result, output, files, display)
@@ -164,8 +165,16 @@ def _noise(model: Picture | None, settings: Settings) -> Picture:
     from impasto import images
     from impasto.engine import inputs
 
-    shape = (1, 1) if model is None else (model.height_px, model.width_px)
-    pixels = inputs.noise(*images.fit(*shape, settings.size), settings.seed)
+    size = settings.size
+    if model is not None:
+        height_px, width_px = inputs.result_px(model, settings)
+    elif size == "original":
+        raise SettingsError(
+            "size: expected a number of pixels, because both pictures are noise, got 'original'"
+        )
+    else:
+        width_px, height_px = size if isinstance(size, tuple) else (size, size)
+    pixels = inputs.noise(height_px, width_px, settings.seed)
     return dataclasses.replace(images.load(pixels), name="noise")
 
 
@@ -284,7 +293,7 @@ def _panels(job: Job, result: Result) -> list[tuple[str, Image]]:
     first, *others = _pictures(job)
     if first is None and job.settings.start in (None, "noise"):
         # What painting starts from: noise at the coarsest size.
-        coarsest_px = min(job.settings.coarsest, job.settings.size)
+        coarsest_px = min(job.settings.coarsest, max(result.image.size))
         shape = images.fit(result.image.height, result.image.width, coarsest_px)
         first = dataclasses.replace(
             images.load(inputs.noise(*shape, job.settings.seed)), name="noise"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
@@ -64,7 +64,12 @@ def make_form() -> Form:
 def _option(name: str, field: FieldInfo) -> Option:
     annotation: Any = field.annotation
     if get_origin(annotation) in (Union, types.UnionType):
-        (annotation,) = [part for part in get_args(annotation) if part is not type(None)]
+        # Of several types the form offers the first: of a size, the longest side.
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
+    metadata = field.metadata
+    if get_origin(annotation) is Annotated:
+        annotation, own = get_args(annotation)
+        metadata = own.metadata
     kind: Kind = _KINDS.get(annotation, "text")
     choices = None
     if get_origin(annotation) is Literal:
@@ -75,7 +80,7 @@ def _option(name: str, field: FieldInfo) -> Option:
         kind = "numbers"
     bounds = {
         word: getattr(bound, limit)
-        for bound in field.metadata
+        for bound in metadata
         for limit, word in _BOUNDS.items()
         if getattr(bound, limit, None) is not None
     }

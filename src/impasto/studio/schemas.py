@@ -155,6 +155,14 @@ class Record(Work):
     client: str = ""
     losses_so_far: list[tuple[int, float]] = []
 
+    @property
+    def longest_px(self) -> int:
+        """The result's longest side; as painted so far, if the order leaves it to a picture."""
+        size = self.order.settings.size
+        if size == "original":
+            return max(self.width_px or 0, self.height_px or 0)
+        return max(size) if isinstance(size, tuple) else size
+
     def public(self) -> Work:
         """Return what may be told."""
         return Work.model_validate(self.model_dump(exclude={"client", "losses_so_far"}))

@@ -127,11 +127,12 @@ class StudioService:
             HttpError: it has no picture yet, or is too large for that.
         """
         record = self.work(work_id)
-        size = record.order.settings.size
+        size, longest_px = record.order.settings.size, record.longest_px
+        twice = [2 * side for side in size] if isinstance(size, tuple) else 2 * longest_px
         order = await self.branch(work_id)
-        doubled = orders.complete(orders.changed(order, size=2 * size), self.uploads)
+        doubled = orders.complete(orders.changed(order, size=twice), self.uploads)
         plan = await self.plan(orders.without(doubled, "coarsest", "iterations"))
-        finer = [row for row in plan.sizes if max(row.width_px, row.height_px) > size]
+        finer = [row for row in plan.sizes if max(row.width_px, row.height_px) > longest_px]
         return await self.order(
             orders.changed(
                 doubled,
@@ -158,7 +159,7 @@ class StudioService:
         elif record.has_picture:
             source = self._store.folder(work_id) / "picture.png"
             await asyncio.to_thread(lambda: path.write_bytes(source.read_bytes()))
-            size = record.order.settings.size
+            size = record.longest_px
         else:
             raise HttpError(409, "expected a work with a picture, got one that has none yet")
         try:

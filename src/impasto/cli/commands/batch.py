@@ -226,7 +226,7 @@ def _draw(tasks: Sequence[Task], sheet: Path, show: Show) -> bool:
     from impasto.images.save import save_image
 
     labels = [task.output.stem for task in tasks]
-    cell_px = min(_CELL_PX, max(task.settings.size for task in tasks))
+    cell_px = min(_CELL_PX, max(_longest_px(task) for task in tasks))
     try:
         save_image(contact_sheet(labels, _pictures(tasks), cell_px=cell_px), sheet)
     except ImageError as error:
@@ -234,6 +234,14 @@ def _draw(tasks: Sequence[Task], sheet: Path, show: Show) -> bool:
         return False
     show.drawn(sheet)
     return True
+
+
+def _longest_px(task: Task) -> int:
+    """Return the longest side of a task's picture, or a cell's if only the picture tells."""
+    size = task.settings.size
+    if size == "original":
+        return _CELL_PX
+    return max(size) if isinstance(size, tuple) else size
 
 
 def _pictures(tasks: Sequence[Task]) -> Iterator[Any]:

@@ -65,22 +65,23 @@ def display_of(delivery: DeliveryOptions) -> Display:
     return make_display(quiet=delivery.quiet, json_lines=delivery.json_lines)
 
 
-def paint(job: Job, delivery: DeliveryOptions, inputs: Iterable[Path] = ()) -> None:
+def paint(job: Job, delivery: DeliveryOptions, read: Iterable[Path] = ()) -> None:
     """Paint; where torchrun has started several processes, together with them.
 
     Args:
         job: what to paint.
         delivery: where the picture goes.
-        inputs: files that it is painted from, beside those that the job names.
+        read: files that it is painted from, beside those that the job names.
     """
     from impasto import api
     from impasto.compute import distributed
+    from impasto.engine import inputs
 
     interrupts.raise_stops()
     host.freeze_modules()
     with distributed.joined() as ranks:
         if ranks.rank == 0:
-            files = Files(delivery, job.settings.size, [*inputs, *input_files(job)])
+            files = Files(delivery, inputs.longest_px(job), [*read, *input_files(job)])
             _paint_and_deliver(job, delivery, files)
         else:
             resume = delivery.keeper(lambda message: None).load() if delivery.resume else None

@@ -1,0 +1,88 @@
+"""Headers of TIFF files that libvips reads and Pillow does not know: colour of 32 bits a sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+from PIL import TiffImagePlugin
+
+_BIG_BEGINNINGS = (b"II+\0", b"MM\0+")
+_BEGINNINGS = (b"II*\0", b"MM\0*", *_BIG_BEGINNINGS)
+_RGB = 2
+_UNSIGNED, _FLOAT = 1, 3
+_DEPTH = 32
+# A fourth sample is opacity, multiplied into the colours or not.
+_MULTIPLIED = 1
+_OPACITY = (_MULTIPLIED, 2)
+_ICC_PROFILE = 34675
+
+
+@dataclass(frozen=True)
+class TiffHeader:
+    """What decoding needs of a header, by the names that Pillow's images have.
+
+    Attributes:
+        width: in pixels.
+        height: in pixels.
+        has_transparency_data: whether a fourth sample is opacity.
+        tags: values by TIFF's numbers.
+    """
+
+    width: int
+    height: int
+    has_transparency_data: bool
+    tags: dict[int, Any]
+    format: str = "TIFF"
+    mode: str = "RGB"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """The ICC profile, if there is one."""
+        return {"icc_profile": self.tags.get(_ICC_PROFILE)}
+
+    def getexif(self) -> dict[int, Any]:
+        """Return the tags; orientation and description are among them."""
+        return self.tags
+
+
+def read_header(file: BinaryIO) -> TiffHeader | None:
+    """Read the header of an RGB TIFF of 32 bits a sample; None if it is something else.
+
+    Raises:
+        Exception: whatever Pillow raises about a damaged directory.
+    """
+    file.seek(0)
+    beginning = file.read(8)
+    if not beginning.startswith(_BEGINNINGS):
+        return None
+    if beginning.startswith(_BIG_BEGINNINGS):
+        beginning += file.read(8)
+    directory = TiffImagePlugin.ImageFileDirectory_v2(beginning)
+    file.seek(directory.next)
+    directory.load(file)
+    tags = dict(directory)
+    samples = tags.get(TiffImagePlugin.SAMPLESPERPIXEL)
+    depths, kinds, extra = (
+        {*_several(tags.get(tag, default))}
+        for tag, default in (
+            (TiffImagePlugin.BITSPERSAMPLE, 1),
+            (TiffImagePlugin.SAMPLEFORMAT, _UNSIGNED),
+            (TiffImagePlugin.EXTRASAMPLES, 0),
+        )
+    )
+    is_rgb = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _RGB and samples in (3, 4)
+    # libvips mistakes opacity that integers are multiplied by.
+    is_known = kinds == {_FLOAT} or (kinds == {_UNSIGNED} and _MULTIPLIED not in extra)
+    if not (is_rgb and depths == {_DEPTH} and is_known):
+        return None
+    return TiffHeader(
+        width=int(tags[TiffImagePlugin.IMAGEWIDTH]),
+        height=int(tags[TiffImagePlugin.IMAGELENGTH]),
+        has_transparency_data=samples == 4 and not extra.isdisjoint(_OPACITY),
+        tags=tags,
+    )
+
+
+def _several(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else (value,)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 
 import pytest
 from PIL import Image
@@ -148,3 +149,66 @@ def test_a_fault_of_our_own_keeps_its_traceback(run_process):
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.startswith("Traceback")
     assert outcome.err.endswith("ZeroDivisionError: ours\n")
+
+
+# The package is there, and the command is not yet imported.
+STARTING = """
+import sys
+import impasto
+from impasto.__main__ import main
+sys.argv[0] = "impasto"
+print("starting", flush=True)
+main()
+"""
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0])
+def test_an_interrupt_while_it_starts_prints_nothing(start_process, folder, quick, delay_s):
+    process = start_process(*TRANSFER, *quick, "--iterations", "100000", "-q", first=STARTING)
+    assert process.stdout.readline() == "starting\n"
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "")
+
+
+# Code that must not raise, such as a finaliser, swallows an exception.
+SWALLOWING = """
+import time
+import impasto.models
+class Swallower:
+    def __del__(self):
+        print("finalising", flush=True)
+        time.sleep(0.5)
+def load(*arguments, **options):
+    Swallower()
+    time.sleep(60)
+impasto.models.load = load
+"""
+
+
+def test_an_interrupt_in_code_that_must_not_raise_comes_once_more(start_process):
+    process = start_process(*TRANSFER, first=SWALLOWING)
+    assert process.stdout.readline() == "finalising\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == 130
+
+
+def test_an_interrupt_that_becomes_another_exception_prints_no_traceback(start_process):
+    error = """
+import time
+import impasto.models
+def load(*arguments, **options):
+    print("loading", flush=True)
+    try:
+        time.sleep(60)
+    except BaseException as interrupt:
+        raise ImportError("a library failed to load") from interrupt
+impasto.models.load = load
+"""
+    process = start_process(*TRANSFER, first=error)
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == 130

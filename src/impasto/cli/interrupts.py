@@ -81,4 +81,13 @@ def _raise_once_more(unraisable: Any) -> None:
         sys.__unraisablehook__(unraisable)
         return
     signal.signal(stopped.number, _stop)
-    threading.Timer(_ONCE_MORE_S, _thread.interrupt_main, (stopped.number,)).start()
+    threading.Timer(_ONCE_MORE_S, _send, (stopped.number,)).start()
+
+
+def _send(number: int) -> None:
+    """Send a signal to the main thread, and wake it if it sleeps."""
+    main_thread = threading.main_thread().ident
+    if hasattr(signal, "pthread_kill") and main_thread is not None:
+        signal.pthread_kill(main_thread, number)
+    else:
+        _thread.interrupt_main(number)

@@ -69,8 +69,10 @@ def test_the_schema_can_build_a_form(model):
 
 def test_the_schema_carries_bounds_choices_and_defaults():
     properties = Settings.model_json_schema()["properties"]
-    assert properties["size"]["minimum"] == 16
-    assert properties["size"]["maximum"] == 65536
+    longest, original, both = properties["size"]["anyOf"]
+    assert (longest["minimum"], longest["maximum"]) == (16, 65536)
+    assert original["const"] == "original"
+    assert [side["minimum"] for side in both["prefixItems"]] == [16, 16]
     assert properties["size"]["default"] == 512
     assert properties["network"]["enum"] == ["vgg16", "vgg19"]
     assert properties["content_layers"]["additionalProperties"] == {"type": "number"}
@@ -228,7 +230,10 @@ def test_known_messages():
     )
     assert message(aspect="16x9") == "aspect: expected something like 16:9 or 1:1, got '16x9'"
     assert message(seed="zero") == "seed: expected a valid integer, got 'zero'"
-    assert message(size=16.5) == "size: expected a valid integer, got 16.5"
+    assert (
+        message(size=16.5) == "size: expected a whole number of pixels, both sides such as 96x64, "
+        "or original, got 16.5"
+    )
     assert message(start="") == "start: expected at least 1 character, got ''"
 
 

@@ -34,7 +34,7 @@ def shown_default(field: FieldInfo) -> str:
 def meaning(field: FieldInfo) -> str:
     annotation: Any = field.annotation
     if get_origin(annotation) in (Union, types.UnionType):
-        (annotation,) = [part for part in get_args(annotation) if part is not type(None)]
+        annotation = next(part for part in get_args(annotation) if part is not type(None))
     limits = [
         f"{sign} {getattr(bound, word):g}"
         for bound in field.metadata

@@ -79,5 +79,5 @@ def test_a_run_without_steps_can_be_plotted():
 def test_without_matplotlib_the_plot_says_what_to_install(history, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)
-    with pytest.raises(MissingPackageError, match=r"matplotlib.*impasto\[notebook\]"):
+    with pytest.raises(MissingPackageError, match=r"matplotlib.*pip install '\.\[notebook\]'"):
         history.plot()

@@ -74,9 +74,9 @@ def test_the_same_jobs_are_the_same_in_every_kind_of_file(tasks_of):
     ]
     first, *others = ([replace(task, place="") for task in tasks] for tasks in by_kind)
     assert others == [first, first]
-    assert [len(task.sources) for task in first] == [2, 3, 1]
-    assert first[1].settings.style_layers == {"relu1_1": 2, "relu2_1": 1}
-    assert first[2].settings.aspect == "16:9"
+    assert [len(task.spec.references()) for task in first] == [2, 3, 1]
+    assert first[1].spec.settings.style_layers == {"relu1_1": 2, "relu2_1": 1}
+    assert first[2].spec.settings.aspect == "16:9"
     assert first[2].finish.bits == 16
 
 
@@ -156,8 +156,8 @@ def test_every_content_meets_every_style_in_every_variation(tasks_of, folder):
     assert len({task.output.name for task in tasks}) == len(tasks) == 16
     assert tasks[0].output.name == "a_a-jpg_beta=1e4_style_layers=relu1_1.png"
     assert tasks[-1].output.name == "b_a-png_beta=1e5_style_layers=relu2_1.png"
-    assert {task.settings.beta for task in tasks} == {1e4, 1e5}
-    assert tasks[0].settings.style_layers == {"relu1_1": 1}
+    assert {task.spec.settings.beta for task in tasks} == {1e4, 1e5}
+    assert tasks[0].spec.settings.style_layers == {"relu1_1": 1}
 
 
 @pytest.mark.parametrize("word", ["beta", "beta=", "=3", "beta=,", "seed=1 seed=2"])
@@ -174,23 +174,23 @@ def test_a_folder_without_pictures_is_refused(folder):
 
 def test_a_job_goes_before_flags_and_flags_before_defaults(tasks_of):
     (task,) = tasks_of("a.jsonl", text=one(seed=5), seed="3", size="64", threads="2")
-    assert (task.settings.seed, task.settings.size, task.runtime.threads) == (5, 64, 2)
-    assert task.settings.beta is None
+    assert (task.spec.settings.seed, task.spec.settings.size, task.runtime.threads) == (5, 64, 2)
+    assert task.spec.settings.beta is None
 
 
 def test_a_start_picture_is_an_input_and_a_start_in_words_is_a_setting(tasks_of, folder):
     (picture,) = tasks_of("a.jsonl", text=one(start="other.png"))
     (word,) = tasks_of("a.jsonl", text=one(start="noise"))
-    assert (picture.start.path, picture.settings.start) == (folder / "other.png", None)
-    assert (word.start, word.settings.start) == (None, "noise")
+    assert (picture.spec.start.path, picture.spec.settings.start) == (folder / "other.png", None)
+    assert (word.spec.start, word.spec.settings.start) == (None, "noise")
 
 
 def test_the_pictures_of_regions_are_inputs(tasks_of, folder):
     region = ["photograph.png:other.png", "photograph.png:painting.png:painting.png"]
     (task,) = tasks_of("a.jsonl", text=one(region=region))
-    assert [len(sources) for sources in task.regions] == [2, 3]
-    assert task.regions[0][1].path == folder / "other.png"
-    assert task.settings.region is None
+    assert [len(region.references()) for region in task.spec.regions] == [2, 3]
+    assert task.spec.regions[0].style.path == folder / "other.png"
+    assert task.spec.settings.region is None
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ with atheris.instrument_imports(include=["impasto", "PIL", "pickletools"]):
     from impasto.errors import CheckpointError, ImageError, SettingsError, WeightsError
     from impasto.images import decode, encode, icc, limits
     from impasto.job import recipe
+    from impasto.job.hashes import InputHashes, PictureHash
     from impasto.weights import formats
 
 # A small header may ask for a large picture, which takes seconds and teaches nothing.
@@ -135,7 +136,7 @@ def a_recipe():
         weights_sha256="0" * 64,
         versions=recipe.Versions(impasto="1.0", torch="2.13", python="3.12"),
         decisions=recipe.Decisions(precision="bf16", device="cpu", threads=2, memory=2**30),
-        inputs=recipe.InputHashes(content=recipe.Input(name="Öl.png", sha256="1" * 64)),
+        inputs=InputHashes(content=PictureHash(name="Öl.png", sha256="1" * 64)),
     )
 
 

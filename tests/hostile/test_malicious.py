@@ -20,7 +20,8 @@ from impasto.config.settings import Settings
 from impasto.engine import checkpoint
 from impasto.errors import CheckpointError, ImageError, WeightsError
 from impasto.job import recipe
-from impasto.job.recipe import Decisions, Input, InputHashes, Recipe, Versions
+from impasto.job.hashes import InputHashes, PictureHash
+from impasto.job.recipe import Decisions, Recipe, Versions
 from impasto.weights import formats
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits by /proc")
@@ -295,7 +296,8 @@ def run_here(capfd, *words):
 
 def test_what_a_recipe_names_is_shown_escaped(tmp_path, capfd):
     path = with_text(
-        tmp_path / "evil.png", made(styles=(Input(name=HOSTILE_NAME, sha256="1" * 64),)).text()
+        tmp_path / "evil.png",
+        made(styles=(PictureHash(name=HOSTILE_NAME, sha256="1" * 64),)).text(),
     )
     code, out, err = run_here(capfd, "recipe", path)
     assert (code, err) == (0, "")
@@ -309,7 +311,7 @@ def test_what_a_recipe_names_is_shown_escaped(tmp_path, capfd):
 def test_a_path_in_a_recipe_is_never_taken(tmp_path, capfd):
     secret = tmp_path / "secret.png"
     Image.new("RGB", (32, 32), "teal").save(secret)
-    named = Input(name=str(secret), sha256=hashlib.sha256(secret.read_bytes()).hexdigest())
+    named = PictureHash(name=str(secret), sha256=hashlib.sha256(secret.read_bytes()).hexdigest())
     path = with_text(tmp_path / "evil.png", made(styles=(named,)).text())
     code, _, err = run_here(capfd, "replay", path, "-o", tmp_path / "out.png")
     assert code == 2

@@ -14,8 +14,10 @@ from impasto import images
 from impasto.config.settings import Settings
 from impasto.errors import ImageError
 from impasto.job import recipe
+from impasto.job.hashes import InputHashes, PictureHash
 from impasto.job.history import LossHistory
-from impasto.job.recipe import Decisions, Input, InputHashes, Recipe, Versions
+from impasto.job.job import JobSpec, PictureReference
+from impasto.job.recipe import Decisions, Recipe, Versions
 from impasto.job.result import Result
 
 MADE = Recipe(
@@ -25,8 +27,11 @@ MADE = Recipe(
     versions=Versions(impasto="0.1.0", torch="2.13.0", python="3.12.0"),
     decisions=Decisions(precision="bf16", device="cpu", threads=2),
     inputs=InputHashes(
-        content=Input(name="Öl\n.png", sha256="1" * 64),
-        styles=(Input(name="a.png", sha256="2" * 64), Input(name="b.png", sha256="3" * 64)),
+        content=PictureHash(name="Öl\n.png", sha256="1" * 64),
+        styles=(
+            PictureHash(name="a.png", sha256="2" * 64),
+            PictureHash(name="b.png", sha256="3" * 64),
+        ),
     ),
 )
 PLAIN = json.loads(MADE.text())
@@ -91,8 +96,9 @@ def test_inputs_are_named_without_their_folder(tmp_path):
     picture = images.load(path)
     odd = dataclasses.replace(picture, file_name="caf\udce9" + "x" * 300)
     array = images.load(np.zeros((4, 4, 3)))
-    named = recipe.inputs(picture, (odd, array), None)
-    assert named.content == Input(name="private.png", sha256=picture.sha256)
+    refer = PictureReference.to
+    named = JobSpec("style", refer(picture), (refer(odd), refer(array))).hashes()
+    assert named.content == PictureHash(name="private.png", sha256=picture.sha256)
     assert [style.name[:9] for style in named.styles] == ["caf\\udce9", "image"]
     assert named.start is None
     text = MADE.model_copy(update={"inputs": named}).text()

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from impasto.batching.job_files import Entry
-from impasto.batching.tasks import Source, Task, identify
+from impasto.batching.tasks import Task, identify
 from impasto.config.affects import values
 from impasto.config.initialization import parse_start
 from impasto.config.settings import MODES, Mode, Runtime, Settings, make_settings
 from impasto.config.validation import check
 from impasto.config.words import words_of
 from impasto.errors import ImpastoError, SettingsError
+from impasto.job.job import JobSpec, PictureReference, RegionReference
 from impasto.output.options import OutputOptions
 from impasto.weights import download
 
@@ -62,14 +63,15 @@ def in_order(tasks: Sequence[Task]) -> list[Task]:
     """
 
     def key(task: Task) -> tuple[Any, ...]:
-        network = json.dumps(values(task.settings, "network"))
-        styles = [style.sha256 for style in task.styles]
+        spec = task.spec
+        network = json.dumps(values(spec.settings, "network"))
+        styles = [style.sha256 for style in spec.styles]
         return (
             -task.work,
             network,
             str(task.runtime.precision),
             styles,
-            task.content.sha256 if task.content else "",
+            spec.content.sha256 if spec.content else "",
         )
 
     return sorted(tasks, key=key)
@@ -102,60 +104,64 @@ class _Maker:
         settings = make_settings(**words_of(Settings, given, also=("preset",)))
         finish = check(OutputOptions, words_of(OutputOptions, given))
         runtime = check(Runtime, words_of(Runtime, given))
+        spec = self._spec(entry, mode, settings)
+        weights_sha256 = None
+        if runtime.weights is not None:
+            base = folder if "weights" in words else Path.cwd()
+            path, weights_sha256 = self._hashed("weights", runtime.weights, base)
+            runtime = runtime.model_copy(update={"weights": str(path)})
+        output = self._output(entry)
+        finish.check(output, _longest_px(spec.settings, spec.references()[0]))
+        return Task(
+            place=entry.place,
+            output=output,
+            spec=spec,
+            runtime=runtime,
+            finish=finish,
+            identity=identify(spec, weights_sha256, finish, os.path.relpath(output, self.home)),
+        )
+
+    def _spec(self, entry: Entry, mode: Mode, settings: Settings) -> JobSpec:
+        """Refer to the entry's pictures; paths in the settings become references too."""
+        words, folder = entry.words, entry.folder
         content = [
-            self._source("content", word, folder) for word in _pictures(words, mode, "content")
+            self._refer("content", word, folder) for word in _pictures(words, mode, "content")
         ]
-        styles = [self._source("style", word, folder) for word in _pictures(words, mode, "style")]
+        styles = [self._refer("style", word, folder) for word in _pictures(words, mode, "style")]
         start = None
         if settings.start is not None and parse_start(settings.start) is None:
             base = folder if "start" in words else Path.cwd()
-            start = self._source("start", settings.start, base)
+            start = self._refer("start", settings.start, base)
             settings = settings.model_copy(update={"start": None})
-        regions = []
+        regions: tuple[RegionReference, ...] = ()
         if settings.region is not None:
             base = folder if "region" in words else Path.cwd()
             regions = self._regions(settings.region, base)
             settings = settings.model_copy(update={"region": None})
-        weights = None
-        if runtime.weights is not None:
-            base = folder if "weights" in words else Path.cwd()
-            weights = self._source("weights", runtime.weights, base)
-            runtime = runtime.model_copy(update={"weights": str(weights.path)})
-        output = self._output(entry)
-        finish.check(output, _longest_px(settings, [*content, *styles][0]))
-        return Task(
-            place=entry.place,
-            output=output,
-            mode=mode,
-            content=content[0] if content else None,
-            styles=tuple(styles),
-            start=start,
-            regions=tuple(regions),
-            settings=settings,
-            runtime=runtime,
-            finish=finish,
-            identity=identify(
-                mode,
-                [*content, None, *styles, None, start, weights, *_parted(regions)],
-                settings,
-                finish,
-                os.path.relpath(output, self.home),
-            ),
+        return JobSpec(
+            mode, content[0] if content else None, tuple(styles), start, regions, settings
         )
 
-    def _regions(self, words: Sequence[str], folder: Path) -> list[tuple[Source, ...]]:
+    def _regions(self, words: Sequence[str], folder: Path) -> tuple[RegionReference, ...]:
         from impasto.engine.regions import parse
 
-        return [
-            tuple(
-                self._source("region", word, folder)
-                for word in (region.mask, region.style, region.style_mask)
-                if word is not None
+        return tuple(
+            RegionReference(
+                *(
+                    self._refer("region", word, folder)
+                    for word in (region.mask, region.style, region.style_mask)
+                    if word is not None
+                )
             )
             for region in parse(words)
-        ]
+        )
 
-    def _source(self, kind: str, word: Any, folder: Path) -> Source:
+    def _refer(self, kind: str, word: Any, folder: Path) -> PictureReference:
+        path, sha256 = self._hashed(kind, word, folder)
+        return PictureReference(path, sha256, path.name)
+
+    def _hashed(self, kind: str, word: Any, folder: Path) -> tuple[Path, str]:
+        """Return a file's path and its SHA-256."""
         if not isinstance(word, str):
             raise SettingsError(f"{kind}: expected a file's path, got {word!r}")
         path = folder / Path(word).expanduser()
@@ -172,7 +178,7 @@ class _Maker:
             raise SettingsError(
                 f"{kind}: no file {str(path)!r}: expected one to read; check its path"
             )
-        return Source(path, self.hashes[path])
+        return path, self.hashes[path]
 
     def _output(self, entry: Entry) -> Path:
         word = entry.words.get("output")
@@ -188,19 +194,14 @@ class _Maker:
         return folder / f"{entry.named_by or _named(entry)}{self.ending}"
 
 
-def _longest_px(settings: Settings, model: Source) -> int:
+def _longest_px(settings: Settings, model: PictureReference) -> int:
     """Return the longest side of the result, whose shape is that of ``model``."""
     from impasto import images
 
     size = settings.size
     if size == "original":
-        return max(images.read_size(model.path))
+        return max(images.read_size(model.file))
     return max(size) if isinstance(size, tuple) else size
-
-
-def _parted(regions: Sequence[tuple[Source, ...]]) -> list[Source | None]:
-    """List the pictures of regions, with a mark between one and the next."""
-    return [source for region in regions for source in (None, *region)]
 
 
 def _mode(word: Any) -> Mode:
@@ -237,7 +238,7 @@ def _named(entry: Entry) -> str:
 
 
 def _check_outputs(tasks: Sequence[Task]) -> None:
-    inputs = {source.path.resolve() for task in tasks for source in task.sources}
+    inputs = {picture.file.resolve() for task in tasks for picture in task.spec.references()}
     places: dict[Path, str] = {}
     for task in tasks:
         output = task.output.resolve()

@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from impasto.batching.tasks import Advance, Event, Outcome, Source, Task
+from impasto.batching.tasks import Advance, Event, Outcome, Task
 from impasto.batching.worker import Painter
 from impasto.compute.host import physical_cores
 from impasto.errors import MissingPackageError, SettingsError
+from impasto.job.job import PictureReference
 
 _MOST_RETRIES = 3
 # Tasks that wait on the cluster while others are painted, so that nobody waits for the driver.
@@ -127,9 +128,9 @@ class RayCluster:
             task = self._waiting.popleft()
             try:
                 shipped = {
-                    source.sha256: self._ship(source)
-                    for source in task.sources
-                    if not self._is_shared(source.path)
+                    picture.known_sha256: self._ship(picture)
+                    for picture in task.spec.references()
+                    if not self._is_shared(picture.file)
                 }
             except OSError as error:
                 yield Outcome(task, "failed", message=f"a picture is gone: {error}")
@@ -157,14 +158,15 @@ class RayCluster:
             )
         return outcome
 
-    def _ship(self, source: Source) -> Any:
+    def _ship(self, picture: PictureReference) -> Any:
         """Put a picture's bytes where every node can have them, once."""
-        if source.sha256 not in self._shipped:
-            self._shipped[source.sha256] = self._ray.put(source.path.read_bytes())
+        sha256 = picture.known_sha256
+        if sha256 not in self._shipped:
+            self._shipped[sha256] = self._ray.put(picture.file.read_bytes())
             if len(self._shipped) > _MOST_SHIPPED:
                 self._shipped.popitem(last=False)
-        self._shipped.move_to_end(source.sha256)
-        return self._shipped[source.sha256]
+        self._shipped.move_to_end(sha256)
+        return self._shipped[sha256]
 
     def _is_shared(self, path: Path) -> bool:
         return self._shared is not None and path.resolve().is_relative_to(self._shared)

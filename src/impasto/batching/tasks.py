@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from impasto.config.settings import Mode, Runtime, Settings
+from impasto.config.settings import Runtime
+from impasto.job.job import JobSpec
 from impasto.output.options import OutputOptions
 
 # Iterations of a painting that leaves their number open, near enough for the time left.
@@ -20,26 +21,13 @@ _USUAL_ORIGINAL_PX = 4000
 
 
 @dataclass(frozen=True)
-class Source:
-    """A file to paint from: where it is, and the SHA-256 of its bytes."""
-
-    path: Path
-    sha256: str
-
-
-@dataclass(frozen=True)
 class Task:
     """One picture to paint.
 
     Attributes:
         place: where the user asked for it, for messages.
         output: the file to write.
-        mode: style_transfer, content or style.
-        content: the content picture, if the mode has one.
-        styles: the style pictures, if the mode has any.
-        start: the picture to start from, if one was given.
-        regions: mask and style of each region, and the style's mask, if it has one.
-        settings: what decides the picture; the paths in it have moved to the fields above.
+        spec: what decides the picture.
         runtime: where and how it is painted.
         finish: what its file holds.
         identity: the same for two tasks only if inputs, settings and output are the same.
@@ -47,44 +35,51 @@ class Task:
 
     place: str
     output: Path
-    mode: Mode
-    content: Source | None
-    styles: tuple[Source, ...]
-    start: Source | None
-    regions: tuple[tuple[Source, ...], ...]
-    settings: Settings
+    spec: JobSpec
     runtime: Runtime
     finish: OutputOptions
     identity: str
 
     @property
-    def sources(self) -> list[Source]:
-        """The pictures that it is painted from."""
-        regions = itertools.chain(*self.regions)
-        return [source for source in (self.content, *self.styles, self.start, *regions) if source]
-
-    @property
     def work(self) -> float:
         """What it costs, in proportion and about."""
-        size = self.settings.size
+        settings = self.spec.settings
+        size = settings.size
         if size == "original":
             size = _USUAL_ORIGINAL_PX
         pixels = math.prod(size) if isinstance(size, tuple) else size**2
-        return float(pixels * (self.settings.iterations or _USUAL_ITERATIONS))
+        return float(pixels * (settings.iterations or _USUAL_ITERATIONS))
 
 
-def identify(
-    mode: Mode, sources: list[Source | None], settings: Settings, finish: OutputOptions, output: str
-) -> str:
+def identify(spec: JobSpec, weights_sha256: str | None, finish: OutputOptions, output: str) -> str:
     """Name a task by everything that decides its file, and nothing else.
 
     Where and how it is painted is left out; ``output`` is relative to the journal's folder, so
     that this can be moved with all that is in it.
+
+    Args:
+        spec: the job.
+        weights_sha256: of the user's own weights file, if there is one.
+        finish: what the file holds.
+        output: where it is written.
     """
+    styles = [style.sha256 for style in spec.styles]
+    in_regions = [
+        [None, *(picture.sha256 for picture in region.references())] for region in spec.regions
+    ]
     facts = {
-        "mode": mode,
-        "inputs": [source and source.sha256 for source in sources],
-        "settings": settings.model_dump(mode="json"),
+        "mode": spec.mode,
+        # The order of the first format; None separates one kind of picture from the next.
+        "inputs": [
+            *([spec.content.sha256] if spec.content else []),
+            None,
+            *styles,
+            None,
+            spec.start and spec.start.sha256,
+            weights_sha256,
+            *itertools.chain(*in_regions),
+        ],
+        "settings": spec.settings.model_dump(mode="json"),
         "finish": finish.model_dump(mode="json"),
         "output": output,
     }

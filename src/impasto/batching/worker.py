@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from impasto.batching.tasks import Outcome, Source, Task
+from impasto.batching.tasks import Outcome, Task
 from impasto.compute.host import freeze_modules, keep_pages
 from impasto.errors import Diverged, ImageError, ImpastoError
 
 if TYPE_CHECKING:
     from impasto.images.picture import Picture
-    from impasto.job.job import Job
+    from impasto.job.job import Job, PictureReference
     from impasto.job.result import Result, Step
 
 _TOLD_EVERY_S = 0.2
@@ -83,25 +83,20 @@ class Painter:
             )
 
     def _job(self, task: Task, shipped: Mapping[str, bytes]) -> Job:
-        from impasto.job.job import Job, Region
-
-        pictures = {
-            source.sha256: self._pictures.get(source.sha256) or _load(source, shipped)
-            for source in task.sources
-        }
         # The next task has often the same style.
-        self._pictures = pictures
-        return Job(
-            mode=task.mode,
-            content_image=task.content and _named(pictures, task.content),
-            style_images=tuple(_named(pictures, style) for style in task.styles),
-            start_image=task.start and _named(pictures, task.start),
-            regions=tuple(
-                Region(*(_named(pictures, source) for source in region)) for region in task.regions
-            ),
-            settings=task.settings,
-            runtime=task.runtime.model_copy(update=self._decisions(task)),
+        self._pictures = {
+            reference.known_sha256: self._pictures.get(reference.known_sha256)
+            or _load(reference, shipped)
+            for reference in task.spec.references()
+        }
+        return task.spec.load(
+            self._loaded, runtime=task.runtime.model_copy(update=self._decisions(task))
         )
+
+    def _loaded(self, reference: PictureReference) -> Picture:
+        """Give a picture the name of the file that was asked for: two files may hold the same."""
+        picture, path = self._pictures[reference.known_sha256], reference.file
+        return replace(picture, name=path.stem, file_name=path.name)
 
     def _decisions(self, task: Task) -> dict[str, object]:
         """Decide what the task leaves open and several processes on a machine must share."""
@@ -130,24 +125,20 @@ def devices() -> int:
     return max(1, torch.cuda.device_count())
 
 
-def _load(source: Source, shipped: Mapping[str, bytes]) -> Picture:
+def _load(reference: PictureReference, shipped: Mapping[str, bytes]) -> Picture:
     from impasto import images
 
-    if source.sha256 in shipped:
-        picture = images.load(shipped[source.sha256], file_name=source.path.name)
+    data = shipped.get(reference.known_sha256)
+    if data is not None:
+        picture = images.load(data, file_name=reference.name)
     else:
-        picture = images.load(source.path)
-    if picture.sha256 != source.sha256:
+        picture = images.load(reference.file)
+    if picture.sha256 != reference.sha256:
         raise ImageError(
-            f"{str(source.path)!r} is another picture now than when the batch began: expected "
-            f"SHA-256 {source.sha256}, got {picture.sha256}; start the batch again"
+            f"{str(reference.path)!r} is another picture now than when the batch began: expected "
+            f"SHA-256 {reference.sha256}, got {picture.sha256}; start the batch again"
         )
     return picture
-
-
-def _named(pictures: Mapping[str, Picture], source: Source) -> Picture:
-    """Give a picture the name of the file that was asked for: two files may hold the same."""
-    return replace(pictures[source.sha256], name=source.path.stem, file_name=source.path.name)
 
 
 def _outcome(task: Task, result: Result) -> Outcome:

@@ -14,7 +14,7 @@ from impasto.engine.cache import Cache
 from impasto.engine.inputs import Inputs
 from impasto.engine.pyramid import Scale
 from impasto.job import recipe
-from impasto.job.job import Job
+from impasto.job.job import Job, JobSpec, PictureReference, RegionReference
 from impasto.job.recipe import Change, Decisions, Precision, Recipe
 from impasto.models.vgg import VGGFeatures
 from impasto.planning import plan as plan_module
@@ -126,14 +126,11 @@ def write_recipe(
     job: Job, given: Inputs, used: Settings, plan: ComputePlan, reuse: Cache
 ) -> Recipe:
     """Write down how the painting is to be made."""
-    settings = given.settings
+    spec = _spec(job, given)
+    settings = spec.settings
     weights_from = (settings.network, job.runtime.weights)
-    # Pictures stand among the inputs; the settings may hold their paths, which are private.
-    settings = settings.model_copy(update={"region": None})
-    if given.start is not None:
-        settings = settings.model_copy(update={"start": None})
     return Recipe(
-        mode=job.mode,
+        mode=spec.mode,
         settings=settings,
         weights_sha256=reuse.get_or_compute(
             "weights_sha256",
@@ -151,7 +148,25 @@ def write_recipe(
             beta=used.beta if settings.strength else None,
             opacity=strength.opacity(settings, job.decisions),
         ),
-        inputs=recipe.inputs(
-            given.content, given.styles, given.start, [area.pictures for area in given.areas]
+        inputs=spec.hashes(),
+    )
+
+
+def _spec(job: Job, given: Inputs) -> JobSpec:
+    """Describe the job by the names and hashes of its pictures."""
+    # The settings may hold the pictures' paths, which are private.
+    settings = given.settings.model_copy(update={"region": None})
+    if given.start is not None:
+        settings = settings.model_copy(update={"start": None})
+    refer = PictureReference.to
+    return JobSpec(
+        mode=job.mode,
+        content=None if given.content is None else refer(given.content),
+        styles=tuple(refer(style) for style in given.styles),
+        start=None if given.start is None else refer(given.start),
+        regions=tuple(
+            RegionReference(*(refer(picture) for picture in area.pictures if picture is not None))
+            for area in given.areas
         ),
+        settings=settings,
     )

@@ -8,58 +8,24 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import ConfigDict, Field, JsonValue, ValidationError, field_validator
+from pydantic import Field, JsonValue, ValidationError, field_validator
 
 import impasto
 from impasto.config.initialization import STARTS, parse_start
 from impasto.config.settings import Mode, Settings
-from impasto.config.validation import Options
 from impasto.errors import ImageError, one_line
-
-if TYPE_CHECKING:
-    from impasto.images.picture import Picture
+from impasto.job.hashes import InputHashes, Name, Sha256, StrictOptions
+from impasto.job.job import JobSpec
 
 FORMAT: Literal[1] = 1
 MOST_CHARACTERS = 2**18
-_LONGEST_NAME = 255
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Precision = Literal["fp32", "bf16", "fp16"]
-Name = Annotated[str, Field(max_length=_LONGEST_NAME)]
 
 
-class _Part(Options):
-    model_config = ConfigDict(strict=True)
-
-
-class Input(_Part):
-    """A picture that was painted from: its file's name, without the folder, and its hash."""
-
-    name: Name
-    sha256: Sha256
-
-
-class RegionInput(_Part):
-    """The pictures that a region was painted from."""
-
-    mask: Input
-    style: Input
-    style_mask: Input | None = None
-
-
-class InputHashes(_Part):
-    """The pictures that were painted from; ``start`` if painting began with one."""
-
-    content: Input | None = None
-    styles: tuple[Input, ...] = ()
-    regions: tuple[RegionInput, ...] = ()
-    start: Input | None = None
-
-
-class Versions(_Part):
+class Versions(StrictOptions):
     """What painted the picture."""
 
     impasto: Name
@@ -67,7 +33,7 @@ class Versions(_Part):
     python: Name
 
 
-class Change(_Part):
+class Change(StrictOptions):
     """A change of settings while the painting was under way, after so many steps.
 
     ``alpha`` and ``beta`` are what the strength came to then, if one is in force, and
@@ -81,14 +47,14 @@ class Change(_Part):
     opacity: float | None = Field(default=None, ge=0, lt=1)
 
 
-class Budget(_Part):
+class Budget(StrictOptions):
     """Another budget of memory, in bytes, after so many steps: because it had run out."""
 
     after: int = Field(ge=0)
     memory: int = Field(ge=1)
 
 
-class Decisions(_Part):
+class Decisions(StrictOptions):
     """What was decided while painting: by the machine, or by who steered it.
 
     ``memory`` is the budget in bytes, if the painting had to be made to fit: tiles round
@@ -119,7 +85,7 @@ class Decisions(_Part):
         return self.model_copy(update=later | weights)
 
 
-class Recipe(_Part):
+class Recipe(StrictOptions):
     """Everything that decides a picture.
 
     Attributes:
@@ -148,6 +114,11 @@ class Recipe(_Part):
         if settings.region is not None:
             raise ValueError("expected no region: those painted stand among the inputs")
         return settings
+
+    @property
+    def spec(self) -> JobSpec:
+        """The job; its pictures have names and hashes, and no paths."""
+        return JobSpec.from_hashes(self.mode, self.inputs, self.settings)
 
     def text(self, *, indent: int | None = None) -> str:
         """Write as JSON, in ASCII."""
@@ -207,35 +178,6 @@ def versions() -> Versions:
         torch=torch.__version__,
         python=platform.python_version(),
     )
-
-
-def inputs(
-    content: Picture | None,
-    styles: Sequence[Picture],
-    start: Picture | None,
-    regions: Sequence[tuple[Picture, Picture, Picture | None]] = (),
-) -> InputHashes:
-    """Name the pictures that a painting is made from."""
-    return InputHashes(
-        content=None if content is None else _input(content),
-        styles=tuple(_input(style) for style in styles),
-        regions=tuple(
-            RegionInput(
-                mask=_input(mask),
-                style=_input(style),
-                style_mask=None if style_mask is None else _input(style_mask),
-            )
-            for mask, style, style_mask in regions
-        ),
-        start=None if start is None else _input(start),
-    )
-
-
-def _input(picture: Picture) -> Input:
-    name = picture.file_name or picture.name
-    # A file's name need not be text.
-    text = name.encode("utf-8", "backslashreplace").decode()
-    return Input(name=text[:_LONGEST_NAME], sha256=picture.sha256)
 
 
 def _damaged(label: str, reason: str) -> ImageError:

@@ -1,4 +1,4 @@
-"""Orders: checked against the pictures that there are, changed, and made into commissions."""
+"""Orders: checked against the pictures that there are, changed, and made into jobs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 
 from impasto.config.settings import make_settings
 from impasto.errors import SettingsError
+from impasto.job.job import JobSpec, RegionReference
 from impasto.studio.http_errors import HttpError
-from impasto.studio.protocol import Commission, Part
 from impasto.studio.schemas import Order, Plan, Record, replay_command
 from impasto.studio.uploads import Uploads
 
@@ -32,49 +32,40 @@ def complete(order: Order, uploads: Uploads) -> Order:
     return order.model_copy(update={"preset": None, "settings": make_settings(**given)})
 
 
-def commission(order: Order, uploads: Uploads) -> Commission:
-    """Put together what a painter is given.
+def job_spec(order: Order, uploads: Uploads) -> JobSpec:
+    """Return what a painter is to paint.
 
     Raises:
         HttpError: as complete.
     """
     order = complete(order, uploads)
-    return Commission(
+    refer = uploads.original
+    return JobSpec(
         mode=order.mode,
-        content=None if order.content is None else uploads.original(order.content),
-        styles=tuple(uploads.original(style) for style in order.styles),
-        start=None if order.start is None else uploads.original(order.start),
+        content=None if order.content is None else refer(order.content),
+        styles=tuple(refer(style) for style in order.styles),
+        start=None if order.start is None else refer(order.start),
         regions=tuple(
-            Part(uploads.original(region.mask), uploads.original(region.style))
-            for region in order.regions
+            RegionReference(refer(region.mask), refer(region.style)) for region in order.regions
         ),
-        settings=order.settings.model_dump(exclude_unset=True),
+        settings=order.settings,
     )
 
 
 def record(order: Order, plan: Plan, client: str, uploads: Uploads) -> Record:
     """Begin the record of an ordered work: its title, and the command that paints it again."""
-
-    def name(picture_id: str | None) -> str | None:
-        return None if picture_id is None else uploads.picture(picture_id).name
-
-    content, styles = name(order.content), [uploads.picture(style).name for style in order.styles]
+    spec = job_spec(order, uploads)
+    titled = [*([spec.content] if spec.content else []), *spec.styles]
     begun = Record(
         id=secrets.token_hex(8),
         order=order,
         created_s=time.time(),
-        title=" · ".join(Path(given).stem for given in (content, *styles) if given),
+        title=" · ".join(Path(picture.name).stem for picture in titled),
         plan=plan,
         steps=sum(size.iterations for size in plan.sizes),
         client=client,
     )
-    begun.replay = replay_command(
-        begun.file_stem,
-        content if order.mode != "style" else None,
-        styles if order.mode != "content" else [],
-        name(order.start),
-        [f"{name(region.mask)}:{name(region.style)}" for region in order.regions],
-    )
+    begun.replay = replay_command(begun.file_stem, spec)
     return begun
 
 

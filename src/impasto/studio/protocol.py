@@ -6,36 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from impasto.config.settings import Mode
-
-
-@dataclass(frozen=True)
-class PictureFile:
-    """A picture on the disk, and the name that its owner gave it."""
-
-    path: Path
-    name: str
-
-
-@dataclass(frozen=True)
-class Part:
-    """A region: where, and after which painting."""
-
-    mask: PictureFile
-    style: PictureFile
-
-
-@dataclass(frozen=True)
-class Commission:
-    """What to paint: a Job before its pictures are read."""
-
-    mode: Mode
-    content: PictureFile | None
-    styles: tuple[PictureFile, ...]
-    start: PictureFile | None
-    regions: tuple[Part, ...]
-    settings: dict[str, Any]
-
+from impasto.job.job import JobSpec
 
 # --- to the painter ---------------------------------------------------------------------------
 
@@ -45,7 +16,7 @@ class Paint:
     """Begin, or go on with, a painting; its files go into ``folder``."""
 
     work: str
-    commission: Commission
+    spec: JobSpec
     folder: Path
 
 
@@ -68,7 +39,7 @@ class Question:
 class AskPlan(Question):
     """How would this be painted?"""
 
-    commission: Commission
+    spec: JobSpec
 
 
 @dataclass(frozen=True)

@@ -166,7 +166,7 @@ def _add_pictures(api: APIRouter) -> None:
         """Download a picture as it was uploaded."""
         file = _uploads(request).original(picture_id)
         return FileResponse(
-            file.path, media_type="application/octet-stream", filename=file.name, headers=_FOR_EVER
+            file.file, media_type="application/octet-stream", filename=file.name, headers=_FOR_EVER
         )
 
 

@@ -12,6 +12,7 @@ from impasto.config.initialization import STARTS, parse_start
 from impasto.config.settings import Mode, Settings, make_settings
 from impasto.config.validation import Options
 from impasto.errors import SettingsError
+from impasto.job.job import JobSpec
 
 MOST_STYLES = MOST_REGIONS = 8
 
@@ -168,21 +169,15 @@ class Record(Work):
         return Work.model_validate(self.model_dump(exclude={"client", "losses_so_far"}))
 
 
-def replay_command(
-    stem: str,
-    content: str | None,
-    styles: list[str],
-    start: str | None,
-    regions: list[str],
-) -> str:
+def replay_command(stem: str, spec: JobSpec) -> str:
     """Write the command that paints a downloaded picture again, from files of these names."""
     words = ["impasto", "replay", f"{stem}.png"]
-    if content is not None:
-        words += ["--content", content]
-    for style in styles:
-        words += ["--style", style]
-    if start is not None:
-        words += ["--start", start]
-    for region in regions:
-        words += ["--region", region]
+    if spec.content is not None and spec.mode != "style":
+        words += ["--content", spec.content.name]
+    for style in spec.styles if spec.mode != "content" else ():
+        words += ["--style", style.name]
+    if spec.start is not None:
+        words += ["--start", spec.start.name]
+    for region in spec.regions:
+        words += ["--region", ":".join(picture.name for picture in region.references())]
     return shlex.join([*words, "-o", f"{stem}_again.png"])

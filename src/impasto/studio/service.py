@@ -99,7 +99,7 @@ class StudioService:
             HttpError: it cannot be, or the painter does not answer.
         """
         plan: dict[str, Any] = await self._any_handle().ask(
-            AskPlan(0, orders.commission(order, self.uploads))
+            AskPlan(0, orders.job_spec(order, self.uploads))
         )
         return Plan.model_validate(plan)
 
@@ -270,7 +270,7 @@ class StudioService:
 
     def _begin(self, handle: WorkerHandle, record: Record) -> None:
         try:
-            commission = orders.commission(record.order, self.uploads)
+            spec = orders.job_spec(record.order, self.uploads)
         except HttpError as refusal:
             record.state, record.message = "failed", refusal.error
             self._keep(record)
@@ -278,7 +278,7 @@ class StudioService:
         handle.work = record.id
         record.state = "painting"
         self._keep(record)
-        handle.say(Paint(record.id, commission, self._store.folder(record.id)))
+        handle.say(Paint(record.id, spec, self._store.folder(record.id)))
 
     def _end(self, work_id: str, *, set_aside: bool) -> Work:
         record = self.work(work_id)

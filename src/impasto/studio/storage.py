@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from impasto import files
 from impasto.errors import ImageError, OutputError
 from impasto.images import samples
-from impasto.studio.protocol import PictureFile
+from impasto.job.job import PictureReference
 from impasto.studio.schemas import Picture, Record
 
 _LONGEST_NAME = 120
@@ -85,11 +85,13 @@ class Store:
         found: Picture | None = _read(Picture, self._pictures / picture_id / "about.json")
         return found
 
-    def picture_file(self, picture: Picture) -> PictureFile:
+    def picture_file(self, picture: Picture) -> PictureReference:
         """Return where a picture lies."""
         if picture.kind == "own":
-            return PictureFile(self._pictures / picture.id / "picture", picture.name)
-        return PictureFile(samples.path(picture.kind, picture.name), picture.name)
+            path = self._pictures / picture.id / "picture"
+        else:
+            path = samples.path(picture.kind, picture.name)
+        return PictureReference(path, picture.sha256, picture.name)
 
     def small_picture(self, picture: Picture) -> Path:
         """Return where its small copy lies."""

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from impasto.job.job import PictureReference
 from impasto.studio.http_errors import HttpError
-from impasto.studio.protocol import PictureFile
 from impasto.studio.schemas import Picture
 from impasto.studio.storage import Store
 
@@ -54,7 +54,7 @@ class Uploads:
         """Return the file of a picture's small copy."""
         return self._store.small_picture(self.picture(picture_id))
 
-    def original(self, picture_id: str) -> PictureFile:
+    def original(self, picture_id: str) -> PictureReference:
         """Return a picture's own file."""
         return self._store.picture_file(self.picture(picture_id))
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto.compute import host
+from impasto.config.settings import make_runtime
 from impasto.errors import (
     CheckpointError,
     Diverged,
@@ -30,12 +31,10 @@ from impasto.errors import (
 from impasto.studio.protocol import (
     Answer,
     AskPlan,
-    Commission,
     End,
     Ended,
     Keep,
     Paint,
-    PictureFile,
     Question,
     State,
     Steer,
@@ -43,7 +42,7 @@ from impasto.studio.protocol import (
 
 if TYPE_CHECKING:
     from impasto.images.picture import Picture
-    from impasto.job.job import Job
+    from impasto.job.job import Job, JobSpec, PictureReference
     from impasto.studio.session import PaintingSession
 
 # What these say is of options and pictures; what others say may name the server's files.
@@ -136,7 +135,7 @@ class _Painter:
         """Paint until the painting is done or somebody ends it."""
         from impasto.engine.painting import iterate
 
-        job = self._job(session.order.commission)
+        job = self._job(session.order.spec)
         session.begin(iterate(job, reuse=self._reuse, resume=session.kept()))
         try:
             self._listen(session)
@@ -171,7 +170,7 @@ class _Painter:
 
     def _look_up(self, question: Question, session: PaintingSession | None) -> Any:
         if isinstance(question, AskPlan):
-            return self._plan(question.commission)
+            return self._plan(question.spec)
         if isinstance(question, (Steer, Keep)) and (
             session is None or session.order.work != question.work
         ):
@@ -183,7 +182,7 @@ class _Painter:
             return session.steer(question.settings)
         raise AssertionError(f"unknown question {question!r}")
 
-    def _plan(self, commission: Commission) -> dict[str, Any]:
+    def _plan(self, spec: JobSpec) -> dict[str, Any]:
         from impasto.engine.estimate import estimate
 
         rows: list[dict[str, Any]] = [
@@ -195,7 +194,7 @@ class _Painter:
                 "peak_bytes": size.way.peak_bytes,
                 "time_s": size.time_s,
             }
-            for size in estimate(self._job(commission))
+            for size in estimate(self._job(spec))
         ]
         return {
             "sizes": rows,
@@ -203,38 +202,21 @@ class _Painter:
             "time_s": sum(row["time_s"] for row in rows),
         }
 
-    def _job(self, commission: Commission) -> Job:
-        from impasto import api
-        from impasto.job.job import Region
+    def _job(self, spec: JobSpec) -> Job:
+        return spec.load(self._picture, runtime=make_runtime(**self._runtime))
 
-        start: dict[str, Any] = {}
-        if commission.start is not None:
-            start["start"] = self._picture(commission.start)
-        job = api.make_job(
-            commission.mode,
-            None if commission.content is None else self._picture(commission.content),
-            [self._picture(style) for style in commission.styles],
-            **commission.settings,
-            **self._runtime,
-            **start,
-        )
-        regions = [
-            Region(self._picture(part.mask), self._picture(part.style))
-            for part in commission.regions
-        ]
-        return replace(job, regions=(*job.regions, *regions))
-
-    def _picture(self, file: PictureFile) -> Picture:
+    def _picture(self, reference: PictureReference) -> Picture:
         """Decode a picture, or find it decoded; the name is the one that its owner gave."""
         from impasto import images
 
-        picture = self._pictures.pop(file.path, None)
+        path = reference.file
+        picture = self._pictures.pop(path, None)
         if picture is None:
-            picture = images.load(file.path.read_bytes())
-        self._pictures[file.path] = picture
+            picture = images.load(path.read_bytes())
+        self._pictures[path] = picture
         while len(self._pictures) > 1 and self._kept_pixels() > _KEPT_PIXELS:
             self._pictures.popitem(last=False)
-        return replace(picture, name=Path(file.name).stem, file_name=file.name)
+        return replace(picture, name=Path(reference.name).stem, file_name=reference.name)
 
     def _kept_pixels(self) -> int:
         return sum(kept.width_px * kept.height_px for kept in self._pictures.values())

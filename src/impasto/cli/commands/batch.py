@@ -198,7 +198,7 @@ def _check_own(tasks: Sequence[Task], own_files: Sequence[Path]) -> None:
     """Make sure that no picture is written or read where the batch keeps its own files."""
     own = {files.identity(path) for path in own_files}
     for task in tasks:
-        for path in (task.output, *(source.path for source in task.sources)):
+        for path in (task.output, *(picture.file for picture in task.spec.references())):
             if files.identity(path) in own:
                 raise SettingsError(
                     f"{task.place}: {str(path)!r} is the batch's own file: expected another; "
@@ -238,7 +238,7 @@ def _draw(tasks: Sequence[Task], sheet: Path, show: Show) -> bool:
 
 def _longest_px(task: Task) -> int:
     """Return the longest side of a task's picture, or a cell's if only the picture tells."""
-    size = task.settings.size
+    size = task.spec.settings.size
     if size == "original":
         return _CELL_PX
     return max(size) if isinstance(size, tuple) else size

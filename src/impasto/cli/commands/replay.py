@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,15 +18,13 @@ from impasto.config.affects import COMPARISON, affecting
 from impasto.config.settings import Runtime, Settings, overlay
 from impasto.config.validation import check
 from impasto.config.words import assignments
-from impasto.errors import (
-    SettingsError,
-)
-from impasto.job.job import Job, Region
+from impasto.errors import SettingsError
+from impasto.job.job import Job, JobSpec, PictureReference, RegionReference
 from impasto.output.options import DeliveryOptions
 
 if TYPE_CHECKING:
     from impasto.images.picture import Picture
-    from impasto.job.recipe import Input, Recipe, RegionInput
+    from impasto.job.recipe import Recipe
     from impasto.weights.download import Progress
 
 
@@ -69,36 +70,28 @@ def make_job(
     changed = assignments(changes, Settings)
     settings, decisions = recipe.settings, recipe.decisions
     if changed or other_inputs:
-        compared = {*affecting(Settings, *COMPARISON)}
-        # Measured on the pictures and the layers: good for as long as these are the same.
-        same = not (other_inputs or decisions.changes or compared & changed.keys())
         for change in (*(change.settings for change in decisions.changes), changed):
             settings = check(Settings, overlay(settings.model_dump(), change))
-        decisions = decisions.anew(keep_weights=same)
-    needed = recipe.inputs
-    needed_start = None if "start" in changed else needed.start
-    if len(needed.styles) != len(styles) and not (other_inputs and needed.styles and styles):
-        raise SettingsError(
-            f"style: expected {len(needed.styles)} of these pictures, got {len(styles)}; the "
-            f"recipe names {', '.join(repr(style.name) for style in needed.styles) or 'none'}"
+        decisions = decisions.anew(
+            keep_weights=not (other_inputs or decisions.changes)
+            and _are_measured_alike(recipe.settings, settings, changed)
         )
-    expected = needed.styles if len(needed.styles) == len(styles) else [None] * len(styles)
-    job = Job(
-        mode=recipe.mode,
-        content_image=_picture("content", needed.content, content, other_inputs),
-        style_images=tuple(
-            _load("style", style, path, other_inputs)
-            for style, path in zip(expected, styles, strict=True)
-        ),
-        start_image=_picture("start", needed_start, start, other_inputs),
-        regions=_regions(needed.regions, regions, other_inputs),
-        settings=settings,
-        runtime=check(Runtime, runtime),
-        decisions=decisions,
-    )
+    spec = replace(recipe.spec, settings=settings)
+    if "start" in changed:
+        spec = replace(spec, start=None)
+    spec = _with_files(spec, content, styles, start, regions, other_inputs=other_inputs)
+    read = _read_any if other_inputs else partial(_read_same, spec)
+    job = spec.load(read, runtime=check(Runtime, runtime), decisions=decisions)
     if not other_inputs and settings.network == recipe.settings.network:
         _check_weights(recipe, job, progress)
     return job
+
+
+def _are_measured_alike(before: Settings, after: Settings, changed: Collection[str]) -> bool:
+    """Tell whether the weights that were measured hold: for the same pictures and layers."""
+    sizes = {before.size, after.size}
+    is_cropped = len(sizes) > 1 and any(isinstance(size, tuple) for size in sizes)
+    return not is_cropped and not set(affecting(Settings, *COMPARISON)) & set(changed)
 
 
 def differences(recipe: Recipe) -> str | None:
@@ -114,11 +107,40 @@ def differences(recipe: Recipe) -> str | None:
     return f"painted with {', '.join(changed)}: the picture may differ in places"
 
 
-def _picture(
-    option: str, needed: Input | None, path: str | None, other_inputs: bool
-) -> Picture | None:
-    """Load a picture that the recipe needs, or make sure that none is given."""
-    if needed is None:
+def _with_files(
+    spec: JobSpec,
+    content: str | None,
+    styles: Sequence[str],
+    start: str | None,
+    regions: Sequence[str],
+    *,
+    other_inputs: bool,
+) -> JobSpec:
+    """Give the pictures of ``spec`` their files, or say which are too few or too many."""
+    if len(spec.styles) != len(styles) and not (other_inputs and spec.styles and styles):
+        raise SettingsError(
+            f"style: expected {len(spec.styles)} of these pictures, got {len(styles)}; the "
+            f"recipe names {', '.join(repr(style.name) for style in spec.styles) or 'none'}"
+        )
+    if len(spec.styles) == len(styles):
+        pairs = zip(spec.styles, styles, strict=True)
+        placed = [replace(style, path=files.path_of(path)) for style, path in pairs]
+    else:
+        placed = [PictureReference(files.path_of(path), None, Path(path).name) for path in styles]
+    return replace(
+        spec,
+        content=_with_file("content", spec.content, content),
+        styles=tuple(placed),
+        start=_with_file("start", spec.start, start),
+        regions=_regions_with_files(spec.regions, regions),
+    )
+
+
+def _with_file(
+    option: str, picture: PictureReference | None, path: str | None
+) -> PictureReference | None:
+    """Give a picture its file, if the recipe has the picture, or make sure that none is given."""
+    if picture is None:
         if path is None:
             return None
         raise SettingsError(
@@ -126,32 +148,31 @@ def _picture(
         )
     if path is None:
         raise SettingsError(
-            f"{option}: expected the picture {needed.name!r} that the recipe names, got none; "
+            f"{option}: expected the picture {picture.name!r} that the recipe names, got none; "
             f"give its path with --{option}"
         )
-    return _load(option, needed, path, other_inputs)
+    return replace(picture, path=files.path_of(path))
 
 
-def _regions(
-    needed: Sequence[RegionInput], words: Sequence[str], other_inputs: bool
-) -> tuple[Region, ...]:
-    """Load the pictures of the recipe's regions."""
+def _regions_with_files(
+    regions: Sequence[RegionReference], words: Sequence[str]
+) -> tuple[RegionReference, ...]:
     from impasto.engine.regions import parse
 
     given = parse(words)
-    if len(given) != len(needed):
-        told = ", ".join(f"{part.mask.name!r}:{part.style.name!r}" for part in needed) or "none"
+    if len(given) != len(regions):
+        names = ", ".join(f"{part.mask.name!r}:{part.style.name!r}" for part in regions) or "none"
         raise SettingsError(
-            f"region: expected {len(needed)} as MASK:STYLE, got {len(given)}; the recipe names "
-            f"{told}"
+            f"region: expected {len(regions)} as MASK:STYLE, got {len(given)}; the recipe names "
+            f"{names}"
         )
     return tuple(
-        Region(
-            _load("region", part.mask, region.mask, other_inputs),
-            _load("region", part.style, region.style, other_inputs),
-            _picture("region", part.style_mask, region.style_mask, other_inputs),
+        RegionReference(
+            replace(region.mask, path=files.path_of(file.mask)),
+            replace(region.style, path=files.path_of(file.style)),
+            _with_file("region", region.style_mask, file.style_mask),
         )
-        for part, region in zip(needed, given, strict=True)
+        for region, file in zip(regions, given, strict=True)
     )
 
 
@@ -161,16 +182,28 @@ def _region_files(words: Sequence[str]) -> list[Any]:
     return [part for area in parse(words) for part in (area.mask, area.style, area.style_mask)]
 
 
-def _load(option: str, needed: Input | None, path: str, other_inputs: bool) -> Picture:
+def _read_any(reference: PictureReference) -> Picture:
     from impasto import images
 
-    picture = images.load(standard_input.picture(path))
-    if needed is not None and picture.sha256 != needed.sha256 and not other_inputs:
+    return images.load(standard_input.picture(str(reference.file)))
+
+
+def _read_same(spec: JobSpec, reference: PictureReference) -> Picture:
+    """Load the picture that the recipe names, and no other."""
+    picture = _read_any(reference)
+    if picture.sha256 != reference.sha256:
         raise SettingsError(
-            f"{option}: {path!r} is another picture than the recipe's {needed.name!r}: expected "
-            f"SHA-256 {needed.sha256}, got {picture.sha256}; find that one, or add --other-inputs"
+            f"{_option(spec, reference)}: {str(reference.path)!r} is another picture than the "
+            f"recipe's {reference.name!r}: expected SHA-256 {reference.sha256}, got "
+            f"{picture.sha256}; find that one, or add --other-inputs"
         )
     return picture
+
+
+def _option(spec: JobSpec, reference: PictureReference) -> str:
+    """Return the option that names a picture's file."""
+    options = {"content": (spec.content,), "style": spec.styles, "start": (spec.start,)}
+    return next((name for name, pictures in options.items() if reference in pictures), "region")
 
 
 def _check_weights(recipe: Recipe, job: Job, progress: Progress | None) -> None:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from impasto import images
-from impasto.config.networks import architecture
+from impasto.config.networks import network_spec
 from impasto.config.settings import Settings
 from impasto.models.conv import MEAN, STD
 from impasto.planning.plan import ComputePlan
@@ -40,7 +40,7 @@ def plain_features(
     """Return the feature maps at ``layers`` as anyone would write it down."""
     found: dict[str, Tensor] = {}
     features = (image - _column(MEAN, image)) / _column(STD, image)
-    for layer in architecture(network):
+    for layer in network_spec(network).layers:
         if layer.kind == "conv":
             weight, bias = parameters[f"{layer.name}.weight"], parameters[f"{layer.name}.bias"]
             features = F.conv2d(features, weight, bias, padding=1)

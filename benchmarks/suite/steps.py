@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from benchmarks.suite import machine, reference
 
-from impasto.config.networks import architecture, deepest
+from impasto.config.networks import network_spec
 from impasto.config.settings import Settings
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_targets
@@ -103,13 +103,12 @@ def step_gflop(network: str, layers: list[str], height_px: int, width_px: int) -
 
     A multiplication and an addition are two. Losses, pooling and rectifiers do not count.
     """
-    listed = architecture(network)
-    operations, channels_in = 0, 3
-    for layer in listed[: listed.index(deepest(layers, network)) + 1]:
-        if layer.kind == "conv":
-            positions = (height_px // layer.stride_px) * (width_px // layer.stride_px)
-            operations += 2 * 2 * 9 * channels_in * layer.channels * positions
-            channels_in = layer.channels
+    spec = network_spec(network)
+    operations = 0.0
+    for name in spec.conv_shapes(layers):
+        stride_px = spec.layer(name).stride_px
+        positions = (height_px // stride_px) * (width_px // stride_px)
+        operations += 2 * spec.conv_flops(name) * positions
     return operations / 1e9
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 from impasto.config.presets import PRESETS
+from impasto.config.registry import choices_of
 from impasto.config.settings import Settings
 
 # What stands up front; everything else is under "more".
@@ -66,9 +67,9 @@ def _option(name: str, field: FieldInfo) -> Option:
     if get_origin(annotation) in (Union, types.UnionType):
         (annotation,) = [part for part in get_args(annotation) if part is not type(None)]
     kind: Kind = _KINDS.get(annotation, "text")
-    choices = None
-    if get_origin(annotation) is Literal:
-        kind, choices = "choice", [str(choice) for choice in get_args(annotation)]
+    choices = choices_of(field)
+    if choices is not None:
+        kind = "choice"
     elif get_origin(annotation) is dict:
         kind = "weights"
     elif get_origin(annotation) in (tuple, list):
@@ -85,7 +86,7 @@ def _option(name: str, field: FieldInfo) -> Option:
         kind=kind,
         description=str(field.description),
         default=field.default,
-        choices=choices,
+        choices=None if choices is None else list(choices),
         up_front=name in _UP_FRONT,
         steerable=bool(extra.get("steerable")),
         **bounds,

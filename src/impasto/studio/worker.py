@@ -195,7 +195,7 @@ class _Painter:
                 "peak_bytes": size.way.peak_bytes,
                 "time_s": size.time_s,
             }
-            for size in estimate(self._job(commission))
+            for size in estimate(self._job(commission)).scales
         ]
         return {
             "sizes": rows,

@@ -38,7 +38,7 @@ TINY = {
     "conv2_1.weight": (128, 64, 3, 3),
     "conv2_1.bias": (128,),
 }
-TINY = NetworkSpec("tiny", (1, 1))
+TINY_SPEC = NetworkSpec("tiny", (1, 1))
 TINY_IN_TORCHVISION = {
     "conv1_1.weight": "features.0.weight",
     "conv1_1.bias": "features.0.bias",
@@ -57,7 +57,7 @@ def cache(tmp_path, monkeypatch, request):
     monkeypatch.delenv("IMPASTO_OFFLINE", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(NETWORKS.builtin, "tiny", f"{__name__}:TINY")
+    monkeypatch.setitem(NETWORKS.builtin, "tiny", f"{__name__}:TINY_SPEC")
     monkeypatch.setitem(
         SOURCES, "tiny", AddressSource("http://127.0.0.1:9/tiny.pth", "0", 0, "none")
     )
@@ -321,8 +321,8 @@ from impasto import weights
 from impasto.config.networks import NetworkSpec
 from impasto.config.registry import NETWORKS
 from impasto.weights.registry import SOURCES, AddressSource
-TINY = NetworkSpec("tiny", (1, 1))
-NETWORKS.builtin["tiny"] = "__main__:TINY"
+TINY_SPEC = NetworkSpec("tiny", (1, 1))
+NETWORKS.builtin["tiny"] = "__main__:TINY_SPEC"
 SOURCES["tiny"] = AddressSource(sys.argv[1], sys.argv[2], 0, "none")
 if len(sys.argv) > 3:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))

@@ -8,6 +8,7 @@ shapes and number types. Which tensors an optimiser has, its own class says.
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import time
 from collections.abc import Callable, Mapping

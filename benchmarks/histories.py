@@ -29,9 +29,9 @@ _NARROW = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 class NarrowAdam(Adam):
     """Adam whose moments are rounded to bfloat16 after each step."""
 
-    def propose(self, image: Tensor, gradient: Tensor) -> Tensor:
+    def step(self, image: Tensor, gradient: Tensor) -> Tensor:
         """Return the next image."""
-        following = super().propose(image, gradient)
+        following = super().step(image, gradient)
         state = self.state_dict()
         for name in ("exp_avg", "exp_avg_sq"):
             state[name].copy_(state[name].to(torch.bfloat16))
@@ -57,7 +57,7 @@ def descend(objective: Objective, optimiser: Optimiser, image: Tensor) -> list[f
     for step in range(1, max(_STEPS) + 1):
         evaluation = objective.evaluate(image)
         best = min(best, evaluation.total.item())
-        image = optimiser.propose(image, evaluation.gradient)
+        image = optimiser.step(image, evaluation.gradient)
         if step in _STEPS:
             found.append(best)
     return found

@@ -106,7 +106,7 @@ class PreconditionedLbfgs:
                 if s @ y > 0:
                     self._pairs.append((s, y, 1 / (s @ y)))
 
-    def propose(self, image: Tensor, gradient: Tensor) -> Tensor:
+    def step(self, image: Tensor, gradient: Tensor) -> Tensor:
         """Return the next image; the first by the scale taken over, if there is one."""
         x, g = image.flatten(), gradient.flatten()
         if self._last is None and not self._pairs and self.scale is not None:
@@ -263,9 +263,9 @@ def descend(
             best, least, slope = image, total, evaluation.gradient
         if not total < 2 * least:
             optimiser.restart()
-            image = optimiser.propose(best, slope)
+            image = optimiser.step(best, slope)
         else:
-            image = optimiser.propose(image, evaluation.gradient)
+            image = optimiser.step(image, evaluation.gradient)
         yield done, best, time.perf_counter() - began_s
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from impasto import api, models, weights
 from impasto.cli.app import run
-from impasto.config.networks import architecture
+from impasto.config.networks import network_spec
 from impasto.engine.painting import iterate
 from impasto.weights import formats
 
@@ -45,7 +45,7 @@ def seeded_parameters(name):
     generator = torch.Generator().manual_seed(16)
     parameters = {}
     channels_in = 3
-    for layer in architecture(name):
+    for layer in network_spec(name).layers:
         if layer.kind != "conv":
             continue
         channels = CHANNELS_PER_BLOCK[layer.block - 1]
@@ -96,7 +96,7 @@ def plain_features(small_parameters):
     def compute(image, name="vgg16", *, pooling="max", padding="zeros"):
         found = {}
         features = (image - MEAN.to(image)) / STD.to(image)
-        for layer in architecture(name):
+        for layer in network_spec(name).layers:
             if layer.kind == "conv":
                 weight = small_parameters[name][f"{layer.name}.weight"].to(image)
                 bias = small_parameters[name][f"{layer.name}.bias"].to(image)

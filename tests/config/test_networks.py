@@ -25,11 +25,12 @@ def test_the_layers_are_those_of_the_paper(network, table):
             channels = int(word)
             expected += [(f"conv{block}_{place}", channels), (f"relu{block}_{place}", channels)]
             place += 1
-    assert [(layer.name, layer.channels) for layer in networks.architecture(network)] == expected
+    layers = networks.network_spec(network).layers
+    assert [(layer.name, layer.channels) for layer in layers] == expected
 
 
 def test_known_places():
-    by_name = networks.layers_by_name("vgg16")
+    by_name = networks.VGG16.by_name
     assert by_name["conv1_1"] == networks.Layer("conv1_1", "conv", 1, 64, 1, 1)
     assert by_name["relu4_2"] == networks.Layer("relu4_2", "relu", 4, 512, 8, 34)
     assert by_name["relu5_1"].stride_px == 16
@@ -43,7 +44,7 @@ def test_a_feature_sees_its_own_pixels_and_the_halo_around_them(network):
     image = torch.zeros(1, 1, 320, 1, dtype=torch.float64, requires_grad=True)
     kernel = torch.ones(1, 1, 3, 1, dtype=torch.float64)
     features = image
-    for layer in networks.architecture(network):
+    for layer in networks.network_spec(network).layers:
         if layer.kind == "conv":
             features = F.conv2d(features, kernel, padding=(1, 0))
         elif layer.kind == "pool":
@@ -75,20 +76,48 @@ def test_an_unknown_layer_is_refused_with_a_hint(name, network, hint):
 
 
 def test_the_deepest_layer_is_the_last_on_the_way_from_the_image():
-    assert networks.deepest(["relu4_2", "pool1", "conv4_3", "relu1_1"], "vgg16").name == "conv4_3"
-    assert networks.deepest(["pool4", "relu4_3"], "vgg16").name == "pool4"
+    assert networks.VGG16.deepest(["relu4_2", "pool1", "conv4_3", "relu1_1"]).name == "conv4_3"
+    assert networks.VGG16.deepest(["pool4", "relu4_3"]).name == "pool4"
 
 
 def test_the_deepest_of_layers_with_an_unknown_one_is_refused():
     with pytest.raises(SettingsError, match="relu9_9"):
-        networks.deepest(["relu1_1", "relu9_9"], "vgg16")
+        networks.VGG16.deepest(["relu1_1", "relu9_9"])
 
 
 @pytest.mark.parametrize(
     ("names", "side_px"), [(["conv1_1"], 1), (["pool1", "relu1_1"], 2), (["relu5_1"], 16)]
 )
 def test_the_smallest_side_leaves_every_layer_one_feature(names, side_px):
-    assert networks.smallest_side_px(names, "vgg16") == side_px
+    assert networks.VGG16.smallest_side_px(names) == side_px
+
+
+def test_the_layers_up_to_some_end_with_the_deepest():
+    names = [layer.name for layer in networks.VGG16.upto(["relu1_1", "conv2_1"])]
+    assert names == ["conv1_1", "relu1_1", "conv1_2", "relu1_2", "pool1", "conv2_1"]
+
+
+def test_weights_have_a_shape_for_each_convolution():
+    shapes = networks.VGG16.conv_shapes(["pool1", "relu2_1"])
+    assert shapes == {
+        "conv1_1": (64, 3, 3, 3), "conv1_2": (64, 64, 3, 3), "conv2_1": (128, 64, 3, 3),
+    }  # fmt: skip
+    assert len(networks.VGG16.conv_shapes()) == 13
+    assert len(networks.VGG19.conv_shapes()) == 16
+
+
+def test_operations_are_counted_by_layer():
+    first, second = 2 * 9 * 3 * 64, 2 * 9 * 64 * 64
+    assert networks.VGG16.flops_per_pixel(["relu1_1"]) == first
+    assert networks.VGG16.flops_per_pixel(["relu1_2", "relu1_1"]) == first + second
+    assert networks.VGG16.flops_per_pixel(["relu2_1"]) == first + second + 2 * 9 * 64 * 128 / 4
+
+
+def test_torchvision_counts_layers_of_all_kinds():
+    names = networks.VGG16.torchvision_names()
+    assert (names["conv1_1"], names["conv2_1"], names["conv5_3"]) == (
+        "features.0", "features.5", "features.28",
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ CHANGED = {
     "padding": "zeros",
     "content_layers": {"relu3_4": 2.0, "conv4_2": 1.0},
     "style_layers": {"pool1": 0.25},
-    "statistic": "moments",
+    "statistic": "mean+covariance",
     "region": ("mask.png:night.jpg",),
     "seamless": True,
     "alpha": 0.5,

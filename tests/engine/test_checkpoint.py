@@ -1,6 +1,8 @@
 """A painting kept and gone on with: the same bits; and what is no checkpoint is refused."""
 
 import json
+import math
+import random
 import struct
 from dataclasses import replace
 
@@ -81,7 +83,7 @@ def test_a_painting_interrupted_in_the_middle_of_a_step_is_kept_as_after_the_las
         for _ in range(4):
             next(painting)
         place, name = {
-            "evaluate": (painting._course, "_evaluate"),
+            "evaluate": (painting._course._objective, "evaluate"),
             "move": (painting._course._descent, "_move"),
             "record": (painting._showing, "record"),
         }[part]
@@ -135,14 +137,15 @@ def test_a_checkpoint_of_another_version_is_refused(job_of, path, paint):
 
 
 def rewritten(path, *, change=lambda rest: None, vectors=lambda found: None):
-    """Write the checkpoint anew, with its JSON and its vectors changed."""
+    """Write the checkpoint anew, with its JSON and its vectors changed, and a good checksum."""
     found = load_file(path)
     with safe_open(path, "pt") as file:
         rest = json.loads(file.metadata()["impasto"])
     changed = change(rest)
     vectors(found)
     text = json.dumps(rest if changed is None else changed)
-    save_file(found, path, metadata={"impasto": text})
+    save_file(found, path, metadata={"impasto": text, "sha256": "0" * 64})
+    checkpoint.seal(path)
 
 
 IMAGE = torch.zeros(1, 3, 38, 36)
@@ -151,7 +154,7 @@ IMAGE = torch.zeros(1, 3, 38, 36)
 @pytest.mark.parametrize(
     ("change", "vectors", "told"),
     [
-        (lambda r: r | {"format": 2}, None, "of another format"),
+        (lambda r: r | {"format": 3}, None, "of another format"),
         (lambda r: r | {"extra": 2}, None, "extra: Extra inputs"),
         (lambda r: r | {"steps": -1}, None, "steps: Input should be greater"),
         (lambda r: r | {"settled": "x"}, None, "settled: Input should be a valid number"),
@@ -160,7 +163,30 @@ IMAGE = torch.zeros(1, 3, 38, 36)
         (None, lambda v: v.pop("image"), "image: expected the shape"),
         (None, lambda v: v.update({"best": IMAGE[:, :1]}), "best: expected the shape"),
         (None, lambda v: v.update({"image": v["image"].int()}), "image: numbers of type I32"),
-        (None, lambda v: v.update({"a.rho": torch.zeros(3)}), "a.rho: expected the shape"),
+        (
+            None,
+            lambda v: v.update({"remembered.pairs.0.rho": torch.zeros(3)}),
+            "remembered.pairs.0.rho: expected the shape",
+        ),
+        (
+            None,
+            lambda v: v.update({"remembered.pairs.20.rho": torch.zeros(())}),
+            "remembered.pairs.20.rho: unknown",
+        ),
+        (None, lambda v: v.update({"remembered.exp_avg": IMAGE}), "remembered.exp_avg: unknown"),
+        (None, lambda v: v.update({"best": v["image"].double()}), "best: expected numbers of type"),
+        (None, lambda v: v.update({"image": v["image"].half()}), "image: numbers of type F16"),
+        (None, lambda v: v["image"].view(-1)[7:8].fill_(math.nan), "image: expected finite"),
+        (
+            None,
+            lambda v: v["remembered.last.move"][3:4].fill_(math.inf),
+            "remembered.last.move: expected finite",
+        ),
+        (lambda r: r | {"losses": {}}, None, "losses: Value error, expected the total"),
+        (lambda r: r | {"losses": {"content:relu4_2": 1.0}}, None, "expected the total"),
+        (lambda r: r | {"losses": r["losses"] | {"total": math.nan}}, None, "losses"),
+        (lambda r: r | {"rows": [{**row, "total": math.inf} for row in r["rows"]]}, None, "rows"),
+        (lambda r: r | {"rows": [{"total": 1.0} for _ in r["rows"]]}, None, "expected scale, size"),
         (None, lambda v: v.update({"more": IMAGE}), "more: unknown"),
     ],
 )
@@ -172,6 +198,41 @@ def test_what_is_damaged_is_refused_in_one_line(job_of, path, change, vectors, t
     with pytest.raises(CheckpointError, match=told) as caught:
         checkpoint.read(path)
     assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
+def test_every_flipped_bit_is_noticed(job_of, path, optimiser):
+    """In the header, in the JSON, in the checksum itself, and in every kind of tensor."""
+    kept_after(job_of(coarsest=48, optimiser=optimiser), 4, path)
+    data = path.read_bytes()
+    header = 8 + int.from_bytes(data[:8], "little")
+    places = random.Random(0)
+    # All bits of the places where one could hide the checksum or the format, and others at random.
+    special = [data.index(word) for word in (b'"sha256"', b'\\"format\\"')]
+    bits = {8 * begin + bit for begin in special for bit in range(8 * 90)}
+    bits |= {places.randrange(8 * header) for _ in range(300)}
+    bits |= {places.randrange(8 * header, 8 * len(data)) for _ in range(300)}
+    bits |= {*range(64), *range(8 * len(data) - 64, 8 * len(data))}
+    for bit in sorted(bits):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(flipped)
+        with pytest.raises(CheckpointError) as caught:
+            checkpoint.read(path)
+        assert str(caught.value).isprintable()
+    path.write_bytes(data)
+    assert checkpoint.read(path).rows
+
+
+def test_a_checkpoint_of_the_format_without_a_checksum_is_read(job_of, path, paint):
+    job = job_of()
+    _, result = paint(job)
+    kept_after(job, 5, path)
+    tensors = load_file(path)
+    with safe_open(path, "pt") as file:
+        rest = json.loads(file.metadata()["impasto"]) | {"format": 1}
+    save_file(tensors, path, metadata={"impasto": json.dumps(rest)})
+    assert paint(job, resume=checkpoint.read(path))[1].pixels.equal(result.pixels)
 
 
 @pytest.mark.parametrize("change", [{"place": 9}, {"place": 1}, {"steps": 200}, {"rows": []}])

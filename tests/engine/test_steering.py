@@ -64,8 +64,8 @@ def test_the_changed_objective_is_the_one_that_such_settings_have(job_of):
         "content:relu3_1", "content:relu4_2", "style:relu1_1", "style:relu2_1",
         "total_variation", "total",
     }  # fmt: skip
-    objective = steered._course._evaluate
-    fresh = other._course._evaluate
+    objective = steered._course._objective.evaluate
+    fresh = other._course._objective.evaluate
     image = torch.rand(
         steered._course.stage.point.image.shape, generator=torch.Generator().manual_seed(5)
     )

@@ -1235,7 +1235,9 @@ def test_heic(tmp_path):
 def test_heic_without_its_package(monkeypatch):
     data = heic(Image.fromarray(colours(25, 64, 64)))
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(ImageError, match=r"a HEIC picture: expected the package pillow-heif") as told:
+    with pytest.raises(
+        ImageError, match=r"a HEIC picture: expected the package pillow-heif"
+    ) as told:
         images.load(data)
     assert "pip install '.[heic]' in impasto's own folder" in str(told.value)
 

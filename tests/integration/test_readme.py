@@ -1,12 +1,12 @@
 """The README's table of options says what settings.py says."""
 
 import re
-import types
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any
 
 from pydantic.fields import FieldInfo
 
+from impasto.config.registry import choices_of
 from impasto.config.settings import Runtime, Settings
 
 README = Path(__file__).parents[2] / "README.md"
@@ -32,17 +32,15 @@ def shown_default(field: FieldInfo) -> str:
 
 
 def meaning(field: FieldInfo) -> str:
-    annotation: Any = field.annotation
-    if get_origin(annotation) in (Union, types.UnionType):
-        annotation = next(part for part in get_args(annotation) if part is not type(None))
     limits = [
         f"{sign} {getattr(bound, word):g}"
         for bound in field.metadata
         for word, sign in BOUNDS.items()
         if hasattr(bound, word) and getattr(bound, word) < 2**31
     ]
-    if get_origin(annotation) is Literal:
-        limits = [", ".join(f"`{choice}`" for choice in get_args(annotation))]
+    choices = choices_of(field)
+    if choices is not None:
+        limits = [", ".join(f"`{choice}`" for choice in choices)]
     told = str(field.description)
     return f"{told} ({', '.join(limits)})" if limits else told
 

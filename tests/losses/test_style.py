@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from impasto import losses
-from impasto.losses import style
+from impasto.config.registry import STATISTICS
 from impasto.losses.statistics import gram_sum, moment_sum
-from impasto.losses.style import STATISTICS, mean_and_covariance
+from impasto.losses.style import mean_and_covariance
 
 
 def seeded(*shape, seed=0, dtype=torch.float64):
@@ -22,8 +22,19 @@ def moments(mean, covariance):
     return torch.cat([covariance + torch.outer(mean, mean), mean[None]])
 
 
-def per_position(statistic, features):
-    return STATISTICS[statistic].sum(features, None) / features[0, 0].numel()
+def statistic(name):
+    return STATISTICS.load(name)(["relu1_1"])
+
+
+def per_position(name, features):
+    (total,) = statistic(name).sum({"relu1_1": features}, {"relu1_1": None}).values()
+    return total / features[0, 0].numel()
+
+
+def distance_to(name, target):
+    """What compares one layer's sums per position with ``target``."""
+    compare = statistic(name).distance({"relu1_1": target})
+    return lambda sums: compare({"relu1_1": sums})["relu1_1"]
 
 
 def test_moments_are_sums_over_positions():
@@ -92,7 +103,7 @@ def independent(first, second, floor):
 
 def test_moments_are_compared_by_the_distance_between_gaussians():
     first, second = seeded(1, 4, 9, 8), 1 + 2 * seeded(1, 4, 6, 7, seed=1)
-    distance = style.Moments(per_position("moments", second))
+    distance = distance_to("moments", per_position("moments", second))
     found = distance(per_position("moments", first))
     assert found.item() == pytest.approx(independent(first, second, 1e-3).item(), rel=1e-10)
 
@@ -114,7 +125,7 @@ def test_the_distance_is_finite_where_a_cloud_is_flat():
     target = per_position("moments", seeded(1, 6, 2, 2).relu())
     flat = per_position("moments", torch.zeros(1, 6, 3, 3, dtype=torch.float64))
     flat.requires_grad_()
-    loss = style.Moments(target)(flat)
+    loss = distance_to("moments", target)(flat)
     (gradient,) = torch.autograd.grad(loss, flat)
     assert loss > 0
     assert gradient.isfinite().all()
@@ -133,28 +144,28 @@ def test_deviations_by_loops():
         expected += (mean - other) ** 2
         expected += (math.sqrt(spread + least) - math.sqrt(width + least)) ** 2
     gram, both = (
-        STATISTICS[name](per_position(name, second))(per_position(name, first))
+        distance_to(name, per_position(name, second))(per_position(name, first))
         for name in ("gram", "gram+mean+std")
     )
     assert (both - gram).item() == pytest.approx(expected / 3, rel=1e-9)
 
 
-@pytest.mark.parametrize("name", STATISTICS)
+@pytest.mark.parametrize("name", STATISTICS.names())
 def test_every_distance_is_zero_at_its_target_and_never_negative(name):
     target = per_position(name, seeded(1, 5, 6, 7))
-    assert STATISTICS[name](target)(target).item() == pytest.approx(0, abs=1e-12)
+    assert distance_to(name, target)(target).item() == pytest.approx(0, abs=1e-12)
     for seed in range(5):
-        assert STATISTICS[name](target)(per_position(name, seeded(1, 5, 4, 4, seed=seed))) >= 0
+        assert distance_to(name, target)(per_position(name, seeded(1, 5, 4, 4, seed=seed))) >= 0
 
 
-@pytest.mark.parametrize("name", STATISTICS)
+@pytest.mark.parametrize("name", STATISTICS.names())
 def test_the_slope_of_every_distance(name):
-    distance = STATISTICS[name](per_position(name, seeded(1, 3, 6, 7)))
+    distance = distance_to(name, per_position(name, seeded(1, 3, 6, 7)))
     features = seeded(1, 3, 5, 5, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(lambda F: distance(per_position(name, F)), (features,))
 
 
-@pytest.mark.parametrize("name", STATISTICS)
+@pytest.mark.parametrize("name", STATISTICS.names())
 def test_every_distance_is_blind_to_the_order_of_positions(name):
     features = seeded(1, 3, 4, 4)
     order = torch.randperm(16, generator=torch.Generator().manual_seed(0))

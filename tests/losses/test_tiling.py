@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from impasto.config.networks import architecture
+from impasto.config.networks import network_spec
 from impasto.losses.tiling import geometry
 
 
@@ -27,9 +27,9 @@ def test_the_halo_is_what_the_deepest_layer_sees_rounded_to_its_grid(
     assert (found.grid_px, found.halo_px) == (grid_px, halo_px)
 
 
-@pytest.mark.parametrize("name", [layer.name for layer in architecture("vgg16")])
+@pytest.mark.parametrize("name", [layer.name for layer in network_spec("vgg16").layers])
 def test_a_feature_sees_its_own_place_and_a_halo_and_nothing_beyond(name, small_network, picture):
-    layer = next(layer for layer in architecture("vgg16") if layer.name == name)
+    layer = next(layer for layer in network_spec("vgg16").layers if layer.name == name)
     # Average pooling passes something of every pixel on, where a maximum hides most.
     network = small_network(pooling="average")
     middle = 7 if layer.stride_px > 8 else 128 // layer.stride_px

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from impasto import models
-from impasto.config.networks import architecture
+from impasto.config.networks import network_spec
 from impasto.errors import SettingsError, ShapeError, WeightsError
 from impasto.models.pooling import pool, pool_backward
 from impasto.models.vgg import VGGFeatures
@@ -17,7 +17,7 @@ VARIANTS = [("max", "zeros"), ("average", "zeros"), ("max", "replicate"), ("aver
 
 
 def names_of(name, *, without=()):
-    return [layer.name for layer in architecture(name) if layer.name not in without]
+    return [layer.name for layer in network_spec(name).layers if layer.name not in without]
 
 
 def relative(found, expected):
@@ -109,7 +109,7 @@ def test_each_picture_of_a_batch_has_its_own_features(small_network, picture):
 def test_features_before_a_rectifier_are_not_overwritten_by_it(small_network, picture):
     names = names_of("vgg16")
     found = small_network().features(picture(), names)
-    for layer in architecture("vgg16"):
+    for layer in network_spec("vgg16").layers:
         if layer.kind == "conv":
             before = found[layer.name]
             assert before.min() < 0

@@ -90,7 +90,7 @@ def test_nothing_is_kept_as_nothing(dtype):
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_lbfgs_remembers_the_move_that_it_took(dtype):
     lbfgs, image = Lbfgs(3, dtype), torch.full((1, 3, 4, 4), 0.5, dtype=torch.float64)
-    moved = lbfgs.propose(image, seeded(48).view(1, 3, 4, 4)) - image
+    moved = lbfgs.step(image, seeded(48).view(1, 3, 4, 4)) - image
     assert lbfgs._last is not None
     torch.testing.assert_close(wide(lbfgs._last[0], 48), moved.flatten(), rtol=0, atol=1e-15)
 

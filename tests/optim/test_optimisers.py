@@ -15,12 +15,12 @@ from impasto.losses.objective import Evaluation
 from impasto.optim import lbfgs as lbfgs_module
 from impasto.optim import minimizer as descents
 from impasto.optim.adam import Adam
+from impasto.optim.base import VECTOR_BYTES
 from impasto.optim.lbfgs import Lbfgs
 from impasto.optim.minimizer import Minimizer, State
 from impasto.optim.preconditioner import Preconditioner
-from impasto.optim.registry import make_optimiser
+from impasto.optim.registry import make_optimiser, optimiser_class
 from impasto.planning import memory_model
-from impasto.planning.memory_model import ScaleWorkload
 
 SHAPE = (1, 3, 4, 4)
 PIXELS = math.prod(SHAPE)
@@ -179,7 +179,7 @@ def test_two_loops_equal_the_dense_update_over_the_last_pairs(history):
     evaluate, _ = quadratic(100)
     lbfgs, images = Lbfgs(history), [START]
     for _ in range(8):
-        images.append(lbfgs.propose(images[-1], evaluate(images[-1]).gradient))
+        images.append(lbfgs.step(images[-1], evaluate(images[-1]).gradient))
     gradients = [evaluate(image).gradient for image in images]
     pairs = [
         ((images[k + 1] - images[k]).flatten(), (gradients[k + 1] - gradients[k]).flatten())
@@ -192,7 +192,7 @@ def test_two_loops_equal_the_dense_update_over_the_last_pairs(history):
 
 def test_the_first_step_goes_down_in_the_metric_by_a_hundredth_of_the_range():
     gradient = 1e6 * seeded(*SHAPE)
-    move = Lbfgs(5).propose(START, gradient.clone()) - START
+    move = Lbfgs(5).step(START, gradient.clone()) - START
     assert move.square().mean().sqrt().item() == pytest.approx(0.01)
     down = -metric() @ gradient.flatten()
     cosine = torch.nn.functional.cosine_similarity(move.flatten(), down, dim=0)
@@ -202,18 +202,18 @@ def test_the_first_step_goes_down_in_the_metric_by_a_hundredth_of_the_range():
 def test_no_step_is_longer_than_a_quarter_of_the_range():
     lbfgs = Lbfgs(5)
     ones = torch.ones_like(START)
-    second = lbfgs.propose(START, ones.clone())
+    second = lbfgs.step(START, ones.clone())
     # Almost no curvature: the model would jump a hundred ranges.
-    move = lbfgs.propose(second, 0.9999 * ones) - second
+    move = lbfgs.step(second, 0.9999 * ones) - second
     assert move.square().mean().sqrt().item() == pytest.approx(0.25)
 
 
 def test_a_pair_without_positive_curvature_is_dropped():
     lbfgs = Lbfgs(5)
     gradient = seeded(*SHAPE)
-    second = lbfgs.propose(START, gradient.clone())
+    second = lbfgs.step(START, gradient.clone())
     # Steeper after the step downhill: a hilltop. Down again, by the first step's length.
-    move = lbfgs.propose(second, 2 * gradient) - second
+    move = lbfgs.step(second, 2 * gradient) - second
     assert move.square().mean().sqrt().item() == pytest.approx(0.01)
     assert (move * gradient).sum() < 0
 
@@ -222,11 +222,11 @@ def test_a_restart_forgets_the_curvature_and_halves_the_steps():
     evaluate, _ = quadratic(100)
     lbfgs, image = Lbfgs(5), START
     for _ in range(4):
-        image = lbfgs.propose(image, evaluate(image).gradient)
+        image = lbfgs.step(image, evaluate(image).gradient)
     gradient = evaluate(image).gradient
     for share in (0.5, 0.25):
         lbfgs.restart()
-        move = lbfgs.propose(image, gradient.clone()) - image
+        move = lbfgs.step(image, gradient.clone()) - image
         assert move.square().mean().sqrt().item() == pytest.approx(0.01 * share)
 
 
@@ -238,7 +238,7 @@ def test_adam_is_torch_s_own():
     for _ in range(20):
         theirs.grad = evaluate(theirs).gradient
         adam.step()
-        image = ours.propose(image, evaluate(image).gradient)
+        image = ours.step(image, evaluate(image).gradient)
     torch.testing.assert_close(image, theirs.detach())
 
 
@@ -246,7 +246,7 @@ def test_adam_restarts_with_half_the_step():
     gradient = seeded(*SHAPE)
     adam = Adam(0.1)
     for step in (0.1, 0.05, 0.025):
-        moved = adam.propose(START, gradient.clone())
+        moved = adam.step(START, gradient.clone())
         torch.testing.assert_close(moved, START - step * gradient.sign(), rtol=0, atol=1e-6)
         adam.restart()
 
@@ -254,16 +254,16 @@ def test_adam_restarts_with_half_the_step():
 @pytest.mark.parametrize("optimiser", [Lbfgs(5), Adam(0.1)])
 def test_a_flat_place_is_no_division_by_zero(optimiser):
     for _ in range(3):
-        assert optimiser.propose(START, torch.zeros_like(START)).equal(START)
+        assert optimiser.step(START, torch.zeros_like(START)).equal(START)
 
 
 @pytest.mark.parametrize("optimiser", [Lbfgs(5), Adam(0.1)])
 def test_a_proposal_leaves_images_alone_and_needs_no_memory_beside_the_gradient_s(optimiser):
     image, gradient = START.clone(), seeded(*SHAPE)
-    first = optimiser.propose(image, gradient)
+    first = optimiser.step(image, gradient)
     assert first.data_ptr() == gradient.data_ptr()
     kept = first.clone()
-    optimiser.propose(first, 0.5 * seeded(*SHAPE))
+    optimiser.step(first, 0.5 * seeded(*SHAPE))
     assert image.equal(START)
     assert first.equal(kept)
 
@@ -272,7 +272,7 @@ def test_settings_choose_the_optimiser():
     assert isinstance(make_optimiser(options("adam")), Adam)
     assert isinstance(make_optimiser(options("lbfgs")), Lbfgs)
     fast = make_optimiser(options("adam", learning_rate=0.5))
-    moved = fast.propose(START, torch.ones_like(START))
+    moved = fast.step(START, torch.ones_like(START))
     torch.testing.assert_close(moved, START - 0.5)
 
 
@@ -281,8 +281,8 @@ def test_the_history_option_bounds_the_pairs_remembered():
     short, plain = make_optimiser(options(history=3)), Lbfgs(3)
     image = other = START
     for _ in range(9):
-        image = short.propose(image, evaluate(image).gradient)
-        other = plain.propose(other, evaluate(other).gradient)
+        image = short.step(image, evaluate(image).gradient)
+        other = plain.step(other, evaluate(other).gradient)
     assert image.equal(other)
 
 
@@ -511,7 +511,6 @@ def test_no_more_is_held_than_the_prediction_of_memory_counts(optimiser, history
                            history_dtype=history_dtype):  # fmt: skip
         seen = iterate.image  # as a front end keeps the last it was shown
     assert seen.shape == shape
-    needed = ScaleWorkload(*shape[-2:], ["relu1_1"], [], "vgg16", torch.float32, optimiser, 9)
-    remembered, _ = needed._optimiser_bytes(3, history_dtype)
+    remembered, _ = optimiser_class(optimiser).memory_per_pixel(3, history_dtype, 9)
     # The start is held by this test, beside the best image and the one evaluated.
-    assert max(held) <= memory_model._IMAGES + 1 + remembered / memory_model._WIDE_BYTES + 0.01
+    assert max(held) <= memory_model._IMAGES + 1 + remembered / VECTOR_BYTES + 0.01

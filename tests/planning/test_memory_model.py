@@ -17,7 +17,7 @@ from impasto.images import samples
 from impasto.planning import throughput
 from impasto.planning.memory_model import ScaleWorkload
 from impasto.planning.plan import largest_fitting_px, plan_scale
-from impasto.planning.throughput import Rates
+from impasto.planning.throughput import Measurement, Rates
 
 CPU = torch.device("cpu")
 GIB = 2**30
@@ -152,7 +152,8 @@ def test_adam_takes_less_than_a_history_of_twenty():
 
 def test_a_painting_is_planned_without_being_painted(monkeypatch):
     known = Rates(forward_flop=1e12, backward_flop=1e12, overhead_s=0.0, vector_s=0.0, in_tiles=1.0)
-    monkeypatch.setattr(throughput, "rates", lambda plan, settings: known)
+    measurement = Measurement(known, 0.0, 1.0)
+    monkeypatch.setattr(throughput, "measured", lambda *_, **__: measurement)
     job = make_job(
         "style_transfer",
         samples.path("content", "chelsea"),
@@ -160,7 +161,7 @@ def test_a_painting_is_planned_without_being_painted(monkeypatch):
         size=4096,
         memory="3GiB",
     )
-    first, *_, last = estimate(job)
+    first, *_, last = estimate(job).scales
     assert (first.way.tile_px, last.scale.longest_px) == (None, 4096)
     assert last.way.tile_px is not None
     assert first.step_s < last.step_s < last.time_s

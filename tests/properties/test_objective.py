@@ -5,12 +5,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from impasto.config.networks import architecture
+from impasto.config.networks import network_spec
 from impasto.config.settings import make_settings
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_targets
 
-NAMES = [layer.name for layer in architecture("vgg16")]
+NAMES = [layer.name for layer in network_spec("vgg16").layers]
 # pool4's features stand 16 pixels apart; smaller pictures than that have none.
 SHALLOW = NAMES[: NAMES.index("pool4") + 1]
 sizes = st.tuples(st.integers(16, 40), st.integers(16, 40))
@@ -89,7 +89,7 @@ def test_the_paper_s_content_loss_grows_with_the_positions(layer, small_network,
 
 
 def objective_positions(name, side_px):
-    stride_px = next(layer.stride_px for layer in architecture("vgg16") if layer.name == name)
+    stride_px = network_spec("vgg16").layer(name).stride_px
     return (side_px // stride_px) ** 2
 
 

@@ -1,14 +1,13 @@
 """In tiles as held whole: every term, and its gradient, for whatever the settings can ask."""
 
-from typing import Literal, get_args, get_origin
-
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impasto import images
-from impasto.config.networks import architecture, check_layer
+from impasto.config.networks import network_spec
+from impasto.config.registry import choices_of
 from impasto.config.settings import Settings, make_settings
 from impasto.images import samples
 from impasto.losses.objective import Objective
@@ -23,16 +22,16 @@ from impasto.losses.tiling import geometry
 
 # Read from the settings, so that a choice or a term that is added to them is tried here too.
 CHOICES = {
-    name: get_args(field.annotation)
+    name: choices
     for name, field in Settings.model_fields.items()
-    if get_origin(field.annotation) is Literal
+    if (choices := choices_of(field)) is not None
 }
 WEIGHTS = [
     name
     for name, field in Settings.model_fields.items()
     if str(field.description).startswith("Weight of")
 ]
-NAMES = [layer.name for layer in architecture("vgg16")]
+NAMES = [layer.name for layer in network_spec("vgg16").layers]
 ANY_LAYERS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)
 OBJECTIVES = st.fixed_dictionaries(
     {
@@ -144,7 +143,7 @@ def test_the_real_network_in_tiles_agrees_to_the_rounding_of_float32(real_networ
 
 @given(height_px=SIDES, width_px=SIDES, tile_px=TILES, name=st.sampled_from(NAMES))
 def test_cores_cover_every_feature_once(height_px, width_px, tile_px, name):
-    stride_px = check_layer(name, "vgg16").stride_px
+    stride_px = network_spec("vgg16").layer(name).stride_px
     whole = torch.zeros(1, 1, height_px // stride_px, width_px // stride_px)
     image = torch.zeros(1, 3, height_px, width_px)
     for tile in geometry([name, "relu1_1"], "vgg16").split(height_px, width_px, tile_px):

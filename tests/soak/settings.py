@@ -22,7 +22,7 @@ import tempfile
 import types
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from scene import make_pictures, make_weights
@@ -30,7 +30,8 @@ from scene import make_pictures, make_weights
 from impasto import api
 from impasto.compute.host import keep_pages
 from impasto.config.initialization import STARTS
-from impasto.config.networks import architecture
+from impasto.config.networks import network_spec
+from impasto.config.registry import choices_of
 from impasto.config.settings import MODES, Runtime, Settings
 from impasto.errors import Diverged, ImageError, SettingsError
 from impasto.job.history import LossHistory
@@ -54,11 +55,11 @@ REPETITIONS = 20
 
 def draw(name: str, field: FieldInfo, chance: random.Random) -> Any:
     """Draw a value of a field from what it says of itself; None leaves it to its default."""
+    if (choices := choices_of(field)) is not None:
+        return chance.choice(choices)
     kind = field.annotation
     if get_origin(kind) in (Union, types.UnionType):
         (kind,) = [part for part in get_args(kind) if part is not type(None)]
-    if get_origin(kind) is Literal:
-        return chance.choice(get_args(kind))
     if name == "region":
         return ("mask.png:other.png",)
     if kind is bool:
@@ -66,7 +67,7 @@ def draw(name: str, field: FieldInfo, chance: random.Random) -> Any:
     if kind in (int, float):
         return number(name, kind, field, chance)
     if get_origin(kind) is dict:
-        names = [layer.name for layer in architecture("vgg16")[:18]]
+        names = [layer.name for layer in network_spec("vgg16").layers[:18]]
         return {chance.choice(names): chance.uniform(0.1, 3) for _ in range(chance.randint(1, 4))}
     if get_origin(kind) is tuple:
         return tuple(chance.uniform(0.1, 3) for _ in range(2))

@@ -20,7 +20,8 @@ import safetensors.torch
 import torch
 
 from impasto import weights
-from impasto.config import networks
+from impasto.config.networks import NetworkSpec, network_spec
+from impasto.config.registry import NETWORKS
 from impasto.errors import SettingsError, WeightsError
 from impasto.weights import formats
 from impasto.weights.registry import SOURCES, AddressSource, PackageSource
@@ -37,6 +38,7 @@ TINY = {
     "conv2_1.weight": (128, 64, 3, 3),
     "conv2_1.bias": (128,),
 }
+TINY_SPEC = NetworkSpec("tiny", (1, 1))
 TINY_IN_TORCHVISION = {
     "conv1_1.weight": "features.0.weight",
     "conv1_1.bias": "features.0.bias",
@@ -55,7 +57,7 @@ def cache(tmp_path, monkeypatch, request):
     monkeypatch.delenv("IMPASTO_OFFLINE", raising=False)
     monkeypatch.setenv("no_proxy", "*")
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setitem(networks.CONVOLUTIONS_PER_BLOCK, "tiny", (1, 1))
+    monkeypatch.setitem(NETWORKS.builtin, "tiny", f"{__name__}:TINY_SPEC")
     monkeypatch.setitem(
         SOURCES, "tiny", AddressSource("http://127.0.0.1:9/tiny.pth", "0", 0, "none")
     )
@@ -316,9 +318,11 @@ def test_a_folder_where_the_cached_file_should_be_is_an_error(cache):
 LIMITED = """
 import resource, sys
 from impasto import weights
-from impasto.config import networks
+from impasto.config.networks import NetworkSpec
+from impasto.config.registry import NETWORKS
 from impasto.weights.registry import SOURCES, AddressSource
-networks.CONVOLUTIONS_PER_BLOCK["tiny"] = (1, 1)
+TINY_SPEC = NetworkSpec("tiny", (1, 1))
+NETWORKS.builtin["tiny"] = "__main__:TINY_SPEC"
 SOURCES["tiny"] = AddressSource(sys.argv[1], sys.argv[2], 0, "none")
 if len(sys.argv) > 3:
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
@@ -412,7 +416,7 @@ def test_other_precisions_become_float32_and_other_tensors_are_left_out(tmp_path
 
 @pytest.mark.parametrize("name", ["vgg16", "vgg19"])
 def test_torchvisions_names_are_those_of_the_right_layers(tmp_path, name):
-    convolutions = [layer for layer in networks.architecture(name) if layer.kind == "conv"]
+    convolutions = [layer for layer in network_spec(name).layers if layer.kind == "conv"]
     assert len(convolutions) == len(TORCHVISION[name])
     found = {}
     for place, layer in zip(TORCHVISION[name], convolutions, strict=True):

@@ -1,21 +1,22 @@
-"""The VGG networks as data: the names of their layers, and what each needs.
+"""Networks as data: the names of their layers, and what each needs.
 
-Simonyan and Zisserman, "Very deep convolutional networks for large-scale image
-recognition", 2015, configurations D (VGG-16) and E (VGG-19). A layer is named by its
-kind, block and place: ``conv4_2`` is the second convolution of the fourth block before
+The built-in ones are Simonyan and Zisserman, "Very deep convolutional networks for large-scale
+image recognition", 2015, configurations D (VGG-16) and E (VGG-19). A layer is named by its
+kind, block and index: ``conv4_2`` is the second convolution of the fourth block before
 its rectifier, ``relu4_2`` after it, ``pool4`` the pooling that ends the block.
 """
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cached_property
 from typing import Any
 
+from impasto.config.registry import NETWORKS
 from impasto.errors import SettingsError
 
-CONVOLUTIONS_PER_BLOCK = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
-CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
+_COLOURS = 3
+_KERNEL = (3, 3)
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Layer:
     """One named layer, and where it stands.
 
     ``stride_px`` is the distance in the image between neighbouring features; ``halo_px``
-    how far from its own place in the image a feature looks.
+    how far a feature looks from its own position in the image.
     """
 
     name: str
@@ -33,61 +34,153 @@ class Layer:
     stride_px: int
     halo_px: int
 
-
-@cache
-def architecture(network: str) -> tuple[Layer, ...]:
-    """List the layers of ``network`` from the image inwards."""
-    layers = []
-    stride_px, halo_px = 1, 0
-    for block, convolutions in enumerate(CONVOLUTIONS_PER_BLOCK[network], start=1):
-        channels = CHANNELS_PER_BLOCK[block - 1]
-        for place in range(1, convolutions + 1):
-            halo_px += stride_px
-            for kind in ("conv", "relu"):
-                name = f"{kind}{block}_{place}"
-                layers.append(Layer(name, kind, block, channels, stride_px, halo_px))
-        # A pooled feature sees its own window, which its core contains: no halo of its own.
-        stride_px *= 2
-        layers.append(Layer(f"pool{block}", "pool", block, channels, stride_px, halo_px))
-    return tuple(layers)
+    @property
+    def values_per_pixel(self) -> float:
+        """How many numbers its feature map holds for each pixel of the image."""
+        return float(self.channels / self.stride_px**2)
 
 
-@cache
-def layers_by_name(network: str) -> dict[str, Layer]:
-    """Map each layer's name to the layer."""
-    return {layer.name: layer for layer in architecture(network)}
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A chain of blocks: 3 x 3 convolutions with a rectifier each, then a pooling that halves.
+
+    Attributes:
+        name: as the option ``network`` calls it.
+        convolutions_per_block: how many convolutions each block has.
+        channels_per_block: how many channels they give.
+    """
+
+    name: str
+    convolutions_per_block: tuple[int, ...]
+    channels_per_block: tuple[int, ...] = (64, 128, 256, 512, 512)
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers, from the image inwards."""
+        layers = []
+        stride_px, halo_px = 1, 0
+        for block, convolutions in enumerate(self.convolutions_per_block, start=1):
+            channels = self.channels_per_block[block - 1]
+            for index in range(1, convolutions + 1):
+                halo_px += stride_px
+                for kind in ("conv", "relu"):
+                    name = f"{kind}{block}_{index}"
+                    layers.append(Layer(name, kind, block, channels, stride_px, halo_px))
+            # A pooled feature sees its own window, which its core contains: no halo of its own.
+            stride_px *= 2
+            layers.append(Layer(f"pool{block}", "pool", block, channels, stride_px, halo_px))
+        return tuple(layers)
+
+    @cached_property
+    def by_name(self) -> dict[str, Layer]:
+        """The layers by their names."""
+        return {layer.name: layer for layer in self.layers}
+
+    def layer(self, name: str) -> Layer:
+        """Return the layer called ``name``.
+
+        Raises:
+            SettingsError: the network has no such layer; the message names near ones.
+        """
+        if name in self.by_name:
+            return self.by_name[name]
+        near = difflib.get_close_matches(name, self.by_name, n=3, cutoff=0.6)
+        hint = (
+            f"did you mean {', '.join(near)}?" if near else "names run conv1_1, relu1_1 ... pool5"
+        )
+        elsewhere = [other for other in NETWORKS.builtin if name in network_spec(other).by_name]
+        if elsewhere:
+            hint = f"{elsewhere[0]} has it; {hint}"
+        raise SettingsError(f"{self.name} has no layer {name!r}: {hint}")
+
+    def deepest(self, names: Iterable[str]) -> Layer:
+        """Return the one of ``names`` that the image reaches last.
+
+        Raises:
+            SettingsError: the network has no such layer.
+        """
+        return max((self.layer(name) for name in names), key=self.layers.index)
+
+    def upto(self, names: Iterable[str]) -> tuple[Layer, ...]:
+        """List the layers from the image to the deepest of ``names``.
+
+        Raises:
+            SettingsError: the network has no such layer.
+        """
+        return self.layers[: self.layers.index(self.deepest(names)) + 1]
+
+    def between(self, first: Layer, last: Layer) -> tuple[Layer, ...]:
+        """List the layers of the kind of ``first`` from it to ``last``; none if that is before."""
+        inside = self.layers[self.layers.index(first) : self.layers.index(last) + 1]
+        return tuple(layer for layer in inside if layer.kind == first.kind)
+
+    def conv_shapes(self, names: Iterable[str] | None = None) -> dict[str, tuple[int, ...]]:
+        """Map each convolution to the shape of its weight, (out, in, 3, 3).
+
+        Args:
+            names: only the convolutions up to the deepest of these layers; all if absent.
+        """
+        shapes: dict[str, tuple[int, ...]] = {}
+        channels_in = _COLOURS
+        for layer in self.layers if names is None else self.upto(names):
+            if layer.kind == "conv":
+                shapes[layer.name] = (layer.channels, channels_in, *_KERNEL)
+                channels_in = layer.channels
+        return shapes
+
+    def flops_per_pixel(self, names: Iterable[str]) -> float:
+        """Count the operations of the convolutions up to the deepest of ``names``, per pixel.
+
+        A multiplication and an addition are two.
+        """
+        return sum(
+            self.conv_flops(name) / self.layer(name).stride_px ** 2
+            for name in self.conv_shapes(names)
+        )
+
+    def conv_flops(self, name: str) -> float:
+        """Count the operations of one convolution, per position of its map."""
+        channels_out, channels_in, height, width = self.conv_shapes()[name]
+        return 2.0 * channels_out * channels_in * height * width
+
+    def smallest_side_px(self, names: Iterable[str]) -> int:
+        """Return the shortest image side that still leaves every layer of ``names`` a feature."""
+        return max(self.layer(name).stride_px for name in names)
+
+    def torchvision_names(self) -> dict[str, str]:
+        """Map each convolution to what torchvision calls it, which counts layers of all kinds."""
+        return {
+            layer.name: f"features.{index}"
+            for index, layer in enumerate(self.layers)
+            if layer.kind == "conv"
+        }
+
+
+VGG16 = NetworkSpec("vgg16", (2, 2, 3, 3, 3))
+VGG19 = NetworkSpec("vgg19", (2, 2, 4, 4, 4))
+
+
+def network_spec(name: str) -> NetworkSpec:
+    """Return the network called ``name``.
+
+    Raises:
+        SettingsError: there is no such network.
+        MissingPackageError: the package that declares it does not bring it.
+    """
+    try:
+        spec: NetworkSpec = NETWORKS.load(name)
+    except ValueError as error:
+        raise SettingsError(f"network: {error}") from None
+    return spec
 
 
 def check_layer(name: str, network: str) -> Layer:
-    """Return the layer called ``name``.
+    """Return the layer called ``name`` of the network called ``network``.
 
     Raises:
         SettingsError: the network has no such layer; the message names near ones.
     """
-    known = layers_by_name(network)
-    if name in known:
-        return known[name]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
-    hint = f"did you mean {', '.join(near)}?" if near else "names run conv1_1, relu1_1 ... pool5"
-    elsewhere = [other for other in CONVOLUTIONS_PER_BLOCK if name in layers_by_name(other)]
-    if elsewhere:
-        hint = f"{elsewhere[0]} has it; {hint}"
-    raise SettingsError(f"{network} has no layer {name!r}: {hint}")
-
-
-def deepest(names: list[str], network: str) -> Layer:
-    """Return the one of ``names`` that the image reaches last.
-
-    Raises:
-        SettingsError: the network has no such layer.
-    """
-    listed = architecture(network)
-    return max((check_layer(name, network) for name in names), key=listed.index)
-
-
-def smallest_side_px(names: list[str], network: str) -> int:
-    """Return the shortest image side that still leaves every layer of ``names`` a feature."""
-    return max(check_layer(name, network).stride_px for name in names)
+    return network_spec(network).layer(name)
 
 
 def parse_layer_weights(value: object, network: str = "vgg16") -> dict[str, float]:
@@ -120,15 +213,15 @@ def _names(word: str, network: str) -> list[str]:
     begin, dots, end = (part.strip() for part in word.partition(".."))
     if not dots:
         return [word]
-    first, last = check_layer(begin, network), check_layer(end, network)
-    listed = architecture(network)
-    inside = listed[listed.index(first) : listed.index(last) + 1]
+    spec = network_spec(network)
+    first, last = spec.layer(begin), spec.layer(end)
+    inside = spec.between(first, last)
     if first.kind != last.kind or not inside:
         raise SettingsError(
             f"expected a range from one layer to a deeper one of its kind, got {word!r}; such as "
             "relu1_1..relu4_1"
         )
-    return [layer.name for layer in inside if layer.kind == first.kind]
+    return [layer.name for layer in inside]
 
 
 def _pairs(value: object) -> Iterator[tuple[str, Any]]:

@@ -113,7 +113,7 @@ PRESETS: dict[str, Preset] = {
         "of 1000 and then 500 a size; iterates are not averaged, which gained nothing "
         "(docs/control.md)",
         {
-            "statistic": "moments",
+            "statistic": "mean+covariance",
             "style_layers": dict(zip(_FIVE_LAYERS, (256.0, 64.0, 16.0, 4.0, 1.0), strict=True)),
             "start": "content",
             "optimiser": "adam",

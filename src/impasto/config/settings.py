@@ -7,7 +7,7 @@ Precedence: default < preset < explicit.
 
 import os
 import re
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
@@ -25,12 +25,23 @@ from impasto.config.affects import affects
 from impasto.config.initialization import parse_start
 from impasto.config.networks import check_layer, parse_layer_weights
 from impasto.config.presets import PRESETS
+from impasto.config.registry import NETWORKS, OPTIMISERS, STATISTICS, NameIn
 from impasto.config.validation import Options, check
 from impasto.errors import SettingsError
 from impasto.files import path_of
 
 Mode = Literal["style_transfer", "content", "style"]
 MODES: tuple[Mode, ...] = ("style_transfer", "content", "style")
+
+if TYPE_CHECKING:
+    # What comes with impasto; packages may add to each of these.
+    NetworkName = Literal["vgg16", "vgg19"]
+    StatisticName = Literal["gram", "mean+covariance", "moments", "gram+mean+std"]
+    OptimiserName = Literal["lbfgs", "adam"]
+else:
+    NetworkName = Annotated[str, NameIn(NETWORKS)]
+    StatisticName = Annotated[str, NameIn(STATISTICS)]
+    OptimiserName = Annotated[str, NameIn(OPTIMISERS)]
 
 
 def _read_layers(value: object, info: ValidationInfo) -> dict[str, float]:
@@ -121,7 +132,7 @@ class Settings(Options):
         "path. By default the photograph, the more matched the greater the strength, for "
         "style_transfer, and noise for content and style.",
     )
-    network: Literal["vgg16", "vgg19"] = Field(
+    network: NetworkName = Field(
         default="vgg16",
         json_schema_extra=affects("network"),
         description="Network whose features are compared.",
@@ -153,11 +164,12 @@ class Settings(Options):
         json_schema_extra=affects("style_target", "weights", steerable=True),
         description="Layers that hold the style: NAME or NAME=WEIGHT; FIRST..LAST names a range.",
     )
-    statistic: Literal["gram", "moments", "gram+mean+std"] = Field(
+    statistic: StatisticName = Field(
         default="gram",
         json_schema_extra=affects("style_target"),
         description="What of the features counts as style: Gram matrices, means and covariances "
-        "(their Wasserstein distance), or Gram matrices with means and deviations.",
+        "(their Wasserstein distance; also called moments), or Gram matrices with means and "
+        "deviations.",
     )
     strength: float | None = Field(
         default=None,
@@ -226,7 +238,7 @@ class Settings(Options):
         description="Content loss per position, so that a look keeps at every size, or the "
         "paper's plain sum.",
     )
-    optimiser: Literal["lbfgs", "adam"] = Field(
+    optimiser: OptimiserName = Field(
         default="lbfgs",
         json_schema_extra=affects("schedule"),
         description="How the pixels descend the loss.",

@@ -6,11 +6,12 @@ import itertools
 import types
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from impasto.config.registry import choices_of
 from impasto.errors import SettingsError, one_line
 
 
@@ -92,11 +93,11 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 
 def _type_of(field: FieldInfo) -> tuple[Any, str | None]:
     """Choose what the command line passes on, and what stands for it in the help."""
+    if (choices := choices_of(field)) is not None:
+        return str, "|".join(choices)
     kind = _without_none(field.annotation)
     if kind is bool:
         return bool, None
-    if get_origin(kind) is Literal:
-        return str, "|".join(map(str, get_args(kind)))
     if kind in _METAVARS:
         return str, _METAVARS[kind]
     # Layers with weights, or a list of numbers: words, separated by commas or repeated.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from impasto.config.networks import deepest
+from impasto.config.networks import network_spec
 from impasto.config.settings import Mode, Settings
 from impasto.errors import SettingsError
 from impasto.job.job import Job
@@ -69,7 +69,7 @@ def complete(job: Job, settings: Settings) -> Settings:
     if settings.start is None:
         left_open["start"] = _default_start(terms, 1.0 if strength is None else strength)
     if settings.total_variation is None:
-        block = deepest(list(settings.content_layers), settings.network).block
+        block = network_spec(settings.network).deepest(settings.content_layers).block
         smoothness = _SMOOTHNESS_WITH_STYLE if terms.style else _SMOOTHNESS_BY_BLOCK[block]
         left_open["total_variation"] = smoothness
     settings = settings.model_copy(update=left_open)

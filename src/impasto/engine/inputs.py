@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from impasto import files, images
 from impasto.config.initialization import STARTS, parse_start
-from impasto.config.networks import deepest, smallest_side_px
+from impasto.config.networks import network_spec
 from impasto.config.settings import LEAST_SIDE_PX, MOST_SIDE_PX, Settings
 from impasto.engine import pyramid, regions
 from impasto.engine.defaults import MODE_TERMS, Terms, complete
@@ -20,6 +21,7 @@ from impasto.errors import ImageError, SettingsError
 from impasto.images import colour
 from impasto.images.picture import Picture
 from impasto.job.job import ImageSource, Job, Region
+from impasto.losses.style import make_statistic
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ def read(job: Job) -> Inputs:
     terms, settings = MODE_TERMS[job.mode], complete(job, job.settings)
     starts = _starts(job, settings)
     check_layers = _layers(terms, settings)
-    smallest_px = smallest_side_px(check_layers, settings.network)
+    smallest_px = network_spec(settings.network).smallest_side_px(check_layers)
     content = images.load(_given(job.content_image, "content")) if terms.content else None
     styles = tuple(images.load(_given(source, "style")) for source in _style_sources(job))
     start = None if starts else images.load(_start_source(job))
@@ -205,7 +207,7 @@ def _check_large_enough(
     if min(picture.height_px, picture.width_px) < smallest_px:
         raise ImageError(
             f"{picture.name!r} is too small: expected at least {smallest_px} pixels a side for "
-            f"{deepest(layers, settings.network).name}, got {picture.width_px} x "
+            f"{network_spec(settings.network).deepest(layers).name}, got {picture.width_px} x "
             f"{picture.height_px}; enlarge it, or ask for shallower layers"
         )
 
@@ -317,6 +319,35 @@ def _notes_on_scale(
         for style, wanted in zip(styles, wanted_px, strict=True)
         if wanted > max(style.width_px, style.height_px)
     )
+
+
+def shown_px(style: Picture, scale: Scale, ratio: float, smallest_px: int) -> tuple[int, int]:
+    """Return the height and width at which the network is shown a style picture.
+
+    At ``ratio`` times the size being painted, strokes grow with both. It is never enlarged: blur
+    would be taken for its style.
+
+    Args:
+        style: the picture.
+        scale: the size being painted.
+        ratio: its style scale.
+        smallest_px: the shortest side that leaves every layer in use a feature.
+    """
+    longest_px = max(style.height_px, style.width_px)
+    shortest_px = min(style.height_px, style.width_px)
+    least_px = math.ceil(smallest_px * longest_px / shortest_px)
+    wanted_px = max(round(ratio * scale.longest_px), least_px)
+    return images.fit(style.height_px, style.width_px, min(longest_px, wanted_px))
+
+
+def style_tile_px(scale: Scale, given: Inputs) -> int | None:
+    """Return the largest side of a style picture's tile where the canvas is held whole.
+
+    A style picture shown larger than the canvas is to take no more memory than it.
+    """
+    larger = max(style_scales(len(given.styles), given.settings)) > 1
+    divides = larger and make_statistic(given.settings).additive
+    return max(scale.canvas_px) if divides else None
 
 
 def style_scales(count: int, settings: Settings) -> tuple[float, ...]:

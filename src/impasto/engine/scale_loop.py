@@ -13,11 +13,12 @@ from torch import Tensor
 from impasto.compute.allocator import is_out_of_memory, trim_heap
 from impasto.engine import canvas, setup, steering, strength
 from impasto.engine.cache import Cache
+from impasto.engine.checkpoint import misfit
 from impasto.engine.scale_setup import ScaleSetup
 from impasto.engine.snapshot import Snapshot
 from impasto.job.job import Job
 from impasto.job.recipe import Budget, Change
-from impasto.losses.objective import Evaluation, Objective
+from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets
 from impasto.models.vgg import VGGFeatures
 from impasto.optim.minimizer import Iterate, Minimizer, State
@@ -61,7 +62,8 @@ class ScaleLoop:
         self._job, self._network, self._reuse = job, network, reuse
         self._decided = job.decisions or stage.decisions
         self._descent: Minimizer | None = None
-        self._evaluate: Callable[[Tensor], Evaluation] | None = None
+        self._objective: Objective | None = None
+        self._term_state: Mapping[str, Tensor] = {} if state is None else state.term_state
         self._targets: tuple[object, Targets] | None = None
         if state is not None:
             self._descent = stage.descent(state)
@@ -73,7 +75,10 @@ class ScaleLoop:
         point, descent = self.stage.point, self._descent
         if descent is None:
             return State(point.image, steps=point.steps)
-        return descent.state if descent.is_whole else None
+        if not descent.is_whole:
+            return None
+        terms = self._term_state if self._objective is None else self._objective.state_dict()
+        return replace(descent.state, term_state=terms)
 
     def step(self, change: Mapping[str, Any]) -> bool:
         """Go one iteration further, after a change of settings; False where none is left.
@@ -124,7 +129,7 @@ class ScaleLoop:
             update={"changes": (*stage.decisions.changes, made), "memory": memory}
         )
         changed = replace(stage, given=given, used=used, decisions=decisions)
-        self._evaluate = None
+        self._objective, self._term_state = None, {}
         if self._descent is None or not stage.way.remembers_as(changed.way):
             self._descent, self.stage = None, changed
             return
@@ -138,7 +143,8 @@ class ScaleLoop:
         budget = Budget(after=stage.done, memory=memory_bytes)
         budgets = (*stage.decisions.budgets, budget)
         decisions = stage.decisions.model_copy(update={"budgets": budgets})
-        self._descent = self._evaluate = self._targets = None
+        self._descent = self._objective = self._targets = None
+        self._term_state = {}
         self.stage = stage.within(memory_bytes, decisions)
         gc.collect()
         if stage.plan.device.type == "cuda":
@@ -165,21 +171,24 @@ class ScaleLoop:
         stage = self.stage
         if self._descent is None:
             self._descent = stage.descent(State(stage.point.image, steps=stage.point.steps))
-        self._evaluate = self._evaluate or self._make_objective().evaluate
+        self._objective = self._objective or self._make_objective()
+        if self._objective.refresh(self._descent.point.image, stage.point.steps):
+            self._descent.retarget(stage.used)
         is_last = stage.point.steps + 1 == stage.scale.iterations
-        point = self._descent.step(self._evaluate, is_last=is_last)
+        point = self._descent.step(self._objective.evaluate, is_last=is_last)
         self.stage = replace(stage, point=point)
 
     def _finish(self) -> None:
         """Make room for the finished picture."""
-        self._evaluate = self._targets = None
+        self._objective = self._targets = None
         if self.stage.way.tile_px is not None:
             trim_heap(self.stage.plan.device)
 
     def _refine(self) -> None:
         """Go on to the next size."""
         place = self.stage.place + 1
-        self._descent = self._evaluate = self._targets = None
+        self._descent = self._objective = self._targets = None
+        self._term_state = {}
         image = canvas.resize_canvas(
             self.stage.point.image, self.stage.given.scales[place]
         ).contiguous()
@@ -199,7 +208,7 @@ class ScaleLoop:
                 stage.given_as_used, self._network, stage.plan.device, self._reuse
             )
             self._targets = made_for, preparation.targets(stage.scale, way)
-        return Objective(
+        objective = Objective(
             self._network,
             self._targets[1],
             stage.used,
@@ -208,6 +217,16 @@ class ScaleLoop:
             ranks=way.ranks,
             memory_bytes=stage.plan.memory_bytes,
         )
+        if self._term_state:
+            device = stage.plan.device
+            try:
+                objective.load_state_dict(
+                    {name: tensor.to(device) for name, tensor in self._term_state.items()}
+                )
+            except ValueError as error:
+                raise misfit(error) from None
+            self._term_state = {}
+        return objective
 
     def _in_memory(self, act: Callable[[], None]) -> None:
         """Act; where memory runs out, act again from the same stage in a narrower way."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -110,10 +109,7 @@ class ScaleSetup:
                 self._place(self._style_at(style, scale, ratio))
                 for style, ratio in zip(given.styles, ratios, strict=True)
             ]
-            tile_px = way.tile_px
-            if tile_px is None and max(ratios) > 1:
-                # A painting shown larger than the canvas takes no more memory than it.
-                tile_px = max(scale.canvas_px)
+            tile_px = way.tile_px or inputs.style_tile_px(scale, given)
             style = self.reuse.get_or_compute(
                 "style",
                 (self._exemplars, pictures, _about_style(settings), tile_px),
@@ -161,19 +157,8 @@ class ScaleSetup:
         return matched / mass.clamp_min(1e-6)
 
     def _style_at(self, style: Picture, scale: Scale, ratio: float) -> Tensor:
-        """Show a painting at ``ratio`` times the size being painted: strokes grow with both.
-
-        It is never enlarged: blur would be taken for its style.
-        """
-        longest_px = max(style.height_px, style.width_px)
-        shortest_px = min(style.height_px, style.width_px)
-        least_px = math.ceil(self.given.smallest_px * longest_px / shortest_px)
-        size = images.fit(
-            style.height_px,
-            style.width_px,
-            min(longest_px, max(round(ratio * scale.longest_px), least_px)),
-        )
-        return images.resize(style.pixels, *size)
+        size_px = inputs.shown_px(style, scale, ratio, self.given.smallest_px)
+        return images.resize(style.pixels, *size_px)
 
     @property
     def _photograph_dtype(self) -> torch.dtype:

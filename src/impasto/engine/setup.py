@@ -9,13 +9,14 @@ import torch
 from impasto import models, weights
 from impasto.config.affects import values
 from impasto.config.settings import Runtime, Settings, make_runtime
-from impasto.engine import strength
+from impasto.engine import inputs, strength
 from impasto.engine.cache import Cache
 from impasto.engine.inputs import Inputs
 from impasto.engine.pyramid import Scale
 from impasto.job import recipe
 from impasto.job.job import Job, JobSpec, PictureReference, RegionReference
 from impasto.job.recipe import Change, Decisions, Precision, Recipe
+from impasto.losses import terms
 from impasto.models.vgg import VGGFeatures
 from impasto.planning import plan as plan_module
 from impasto.planning.memory_model import ScaleWorkload
@@ -104,6 +105,8 @@ def _demand(given: Inputs, plan: ComputePlan, scale: Scale) -> ScaleWorkload:
     settings = strength.balanced(given.settings)
     content = list(settings.content_layers) if given.content and settings.alpha else []
     style = list(settings.style_layers) if given.styles and settings.beta else []
+    ratios = inputs.style_scales(len(given.styles), settings) if style else ()
+    shown = [*zip(given.styles, ratios, strict=False), *((area.style, 1.0) for area in given.areas)]
     return ScaleWorkload(
         *scale.canvas_px,
         layers=tuple(dict.fromkeys([*content, *style])),
@@ -112,6 +115,15 @@ def _demand(given: Inputs, plan: ComputePlan, scale: Scale) -> ScaleWorkload:
         dtype=plan.dtype,
         optimiser=settings.optimiser,
         steps=scale.iterations,
+        style_layers=tuple(style),
+        styles_px=tuple(
+            inputs.shown_px(picture, scale, ratio, given.smallest_px) for picture, ratio in shown
+        )
+        if style
+        else (),
+        style_tile_px=inputs.style_tile_px(scale, given) if style else None,
+        term_bytes=terms.memory_per_pixel(settings),
+        indivisible=terms.indivisible(settings, has_style=bool(style)),
     )
 
 
@@ -149,6 +161,7 @@ def write_recipe(
             opacity=strength.opacity(settings, job.decisions),
         ),
         inputs=spec.hashes(),
+        parts=recipe.parts(settings),
     )
 
 

@@ -6,6 +6,7 @@ known fields with known bounds, and it names no file that would be opened.
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from pydantic import Field, JsonValue, ValidationError, field_validator
 
 import impasto
 from impasto.config.initialization import STARTS, parse_start
+from impasto.config.registry import REGISTRIES
 from impasto.config.settings import Mode, Settings
 from impasto.errors import ImageError, one_line
 from impasto.job.hashes import InputHashes, Name, Sha256, StrictOptions
@@ -31,6 +33,18 @@ class Versions(StrictOptions):
     impasto: Name
     torch: Name
     python: Name
+
+
+class InstalledPart(StrictOptions):
+    """A statistic, an optimiser or a network that a package brought, and that package.
+
+    ``option`` is the option that names it.
+    """
+
+    option: Name
+    name: Name
+    package: Name
+    version: Name
 
 
 class Change(StrictOptions):
@@ -96,6 +110,7 @@ class Recipe(StrictOptions):
         versions: what painted it.
         decisions: what was decided at run time.
         inputs: what it was painted from.
+        parts: what was used that does not come with impasto.
     """
 
     format: Literal[1] = FORMAT
@@ -105,6 +120,7 @@ class Recipe(StrictOptions):
     versions: Versions
     decisions: Decisions
     inputs: InputHashes
+    parts: tuple[InstalledPart, ...] = Field(default=(), max_length=len(REGISTRIES))
 
     @field_validator("settings")
     @classmethod
@@ -147,8 +163,39 @@ def parse(text: str, label: str) -> Recipe:
             f"{label} has a recipe of format {one_line(fault['input'])}: expected {FORMAT}; a "
             "newer impasto reads it"
         )
+    if missing := missing_part(fault, text):
+        raise ImageError(f"{label} cannot be painted again: {missing}")
     place = ".".join(str(part) for part in fault["loc"])
     raise _damaged(label, f"{place}: {fault['msg']}" if place else str(fault["msg"]))
+
+
+def missing_part(fault: Any, text: str) -> str | None:
+    """Say which part a recipe needs that is not installed; None for any other fault.
+
+    Args:
+        fault: the first of pydantic's errors, for a document that holds a recipe.
+        text: that document, JSON of bounded size.
+    """
+    location = tuple(fault["loc"])
+    if len(location) < 2:
+        return None
+    *outer, section, option = location
+    name = fault["input"]
+    options = {registry.option for registry in REGISTRIES}
+    if section != "settings" or option not in options or not isinstance(name, str):
+        return None
+    document: Any = json.loads(text)
+    for key in outer:
+        document = document[key]
+    package = "a package that it does not name"
+    parts = document.get("parts")
+    for part in parts if isinstance(parts, list) else ():
+        if isinstance(part, dict) and (part.get("option"), part.get("name")) == (option, name):
+            package = f"{part.get('package')} {part.get('version')}"
+    return one_line(
+        f"it needs the {option} {name!r} of {package}, which is not installed here; install "
+        "that package"
+    )
 
 
 def read(path: str | os.PathLike[str]) -> Recipe:
@@ -177,6 +224,21 @@ def versions() -> Versions:
         impasto=impasto.__version__,
         torch=torch.__version__,
         python=platform.python_version(),
+    )
+
+
+def parts(settings: Settings) -> tuple[InstalledPart, ...]:
+    """List the parts that ``settings`` name and that do not come with impasto."""
+    named = [registry.part(getattr(settings, registry.option)) for registry in REGISTRIES]
+    return tuple(
+        InstalledPart(
+            option=registry.option,
+            name=part.name,
+            package=part.package,
+            version=part.version or "",
+        )
+        for registry, part in zip(REGISTRIES, named, strict=True)
+        if not part.is_builtin
     )
 
 

@@ -11,6 +11,7 @@ tile by tile; an image held whole is one tile. The gradient is the same, exactly
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -21,9 +22,8 @@ from impasto.compute.cuda_graph import CudaGraph
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import Settings
 from impasto.errors import SettingsError
-from impasto.losses.style import STATISTICS
-from impasto.losses.targets import Targets, add, core_features, split
-from impasto.losses.terms import View, make_terms
+from impasto.losses.targets import Targets, add, check_whole, core_features, split
+from impasto.losses.terms import Style, View, make_terms
 from impasto.losses.tiling import Tile
 from impasto.models.vgg import VGGFeatures
 
@@ -58,6 +58,10 @@ class Objective:
         tiles_kept: how many tiles stay in memory between the two passes, at least one.
         ranks: the processes that share the tiles; there are at least as many tiles.
         memory_bytes: how much the process may hold; None where that is not known.
+
+    Raises:
+        SettingsError: nothing is to be minimised, or a term whose sums do not add up would be
+            divided into tiles or among processes.
     """
 
     def __init__(
@@ -84,6 +88,10 @@ class Objective:
             raise SettingsError(
                 "nothing to minimise: expected alpha or beta above 0 with at least one layer"
             )
+        for part in self._parts:
+            is_style = isinstance(part, Style)
+            label = f"statistic {settings.statistic!r}" if is_style else type(part).__name__
+            check_whole(part.additive, label, tile_px, ranks)
         self._names: tuple[str, ...] = ()
         self._recording = CudaGraph()
 
@@ -96,8 +104,51 @@ class Objective:
         return Evaluation(dict(zip(self._names, terms, strict=True)), total, gradient)
 
     def _can_be_recorded(self, image: Tensor) -> bool:
-        on_device = STATISTICS[self.settings.statistic].stays_on_device
+        on_device = all(part.stays_on_device for part in self._parts)
         return image.is_cuda and self.tile_px is None and self.ranks.count == 1 and on_device
+
+    def refresh(self, image: Tensor, step: int) -> bool:
+        """Let every term renew its state, after so many steps at this size.
+
+        Returns:
+            Whether any has: losses before and after do not compare then.
+        """
+        changed = [part.refresh(image, step, self._views(image)) for part in self._parts]
+        if any(changed):
+            # What was recorded reads the former state.
+            self._recording = CudaGraph()
+        return any(changed)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what the terms have learnt, each name after the term's own index."""
+        return {
+            f"{index}.{name}": value
+            for index, part in enumerate(self._parts)
+            for name, value in part.state_dict().items()
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: it is not that of these terms.
+        """
+        unknown = set(state)
+        for index, part in enumerate(self._parts):
+            prefix = f"{index}."
+            own = {name for name in state if name.startswith(prefix)}
+            part.load_state_dict({name.removeprefix(prefix): state[name] for name in own})
+            unknown -= own
+        if unknown:
+            raise ValueError(f"{', '.join(sorted(unknown))}: unknown to the objective's terms")
+
+    def _views(self, image: Tensor) -> Iterator[View]:
+        """Show this process's tiles one after another, without gradients."""
+        for tile in self.ranks.share(split(self.network, self.layers, image, self.tile_px)):
+            with torch.no_grad():
+                pixels = tile.window(image)
+                features = core_features(self.network, pixels, self.layers, tile)
+            yield View(_size_px(image), tile, pixels, features)
 
     def _evaluate_flat(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the values of the terms and the total in one tensor, and the gradient."""

@@ -1,97 +1,171 @@
-"""What of a layer's features counts as style: the sums to take, and how they are compared.
+"""Statistics: what of the features counts as style, and how two of them are compared.
 
-A statistic is a sum over positions that tiles, regions and several paintings can share, and
-a distance between two such sums, each divided by its own mass: the number of positions, or
-the weight of a mask.
-
-Each says whether comparing ``stays_on_device``, or has the processor find eigenvalues.
+A statistic takes sums over positions, which tiles, regions and several paintings can share, and
+compares two such sums, each divided by its own mass: the number of positions, or the weight of
+a mask.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from impasto import losses
+from impasto.config.registry import STATISTICS
+from impasto.config.settings import Settings
 from impasto.losses.statistics import gram_sum, moment_sum
 
-Sum = Callable[[Tensor, Tensor | None], Tensor]
 # This much of a painting's mean variance is added to every direction of the clouds compared.
 # Where a painting varies less than that, its gradient would be rounding noise magnified.
 _FLOOR = 1e-3
 
-
-class Distance(Protocol):
-    """Compares a painting under way, per position, with the style that it was made for."""
-
-    def __call__(self, found: Tensor) -> Tensor:
-        """Return a scalar that is never negative, and 0 at the target."""
+Sums = dict[str, Tensor]
+# Compares sums per position with the target's: a scalar by layer, never negative, 0 at the target.
+Distance = Callable[[Mapping[str, Tensor]], Sums]
+LayerDistance = Callable[[Tensor], Tensor]
 
 
-class Gram:
+class Statistic(Protocol):
+    """What of the features counts as style.
+
+    A class of this kind can be registered as an entry point; see :mod:`impasto.config.registry`.
+    It is built with the names of the style layers.
+
+    Attributes:
+        layers: those of the style layers that it looks at.
+        additive: whether the sums of two tiles add up to the sum of both. If not, a picture must
+            be held whole and painted by one process.
+        stays_on_device: whether comparing needs no other device, and does not wait for its own.
+    """
+
+    layers: tuple[str, ...]
+    additive: bool
+    stays_on_device: bool
+
+    def __init__(self, layers: Sequence[str]) -> None:
+        """Look at these layers."""
+
+    def sum(self, features: Mapping[str, Tensor], roots: Mapping[str, Tensor | None]) -> Sums:
+        """Sum over the positions of some feature maps.
+
+        Args:
+            features: (1, C, H, W) by layer: those of :attr:`layers` that have any position.
+            roots: of each position's weight, (1, 1, H, W), by layer; None where all are 1.
+
+        Returns:
+            A tensor of one fixed shape for each of these layers, or for some of them.
+        """
+
+    def distance(self, target: Mapping[str, Tensor]) -> Distance:
+        """Return what compares a painting with its style.
+
+        Args:
+            target: the style's sums, divided by the mass of their layer.
+        """
+
+
+class LayerStatistic(ABC):
+    """A statistic that looks at each layer by itself."""
+
+    additive: bool = True
+    stays_on_device: bool = False
+
+    def __init__(self, layers: Sequence[str]) -> None:
+        self.layers = tuple(layers)
+
+    def sum(self, features: Mapping[str, Tensor], roots: Mapping[str, Tensor | None]) -> Sums:
+        """Sum over the positions of each layer."""
+        return {name: self.layer_sum(maps, roots[name]) for name, maps in features.items()}
+
+    def distance(self, target: Mapping[str, Tensor]) -> Distance:
+        """Return what compares layer by layer."""
+        distances = {name: self.layer_distance(value) for name, value in target.items()}
+        return lambda sums: {name: distances[name](value) for name, value in sums.items()}
+
+    @staticmethod
+    @abstractmethod
+    def layer_sum(features: Tensor, roots: Tensor | None) -> Tensor:
+        """Sum over the positions of one layer, (1, C, H, W)."""
+
+    @staticmethod
+    @abstractmethod
+    def layer_distance(target: Tensor) -> LayerDistance:
+        """Return what compares one layer's sum per position with ``target``."""
+
+
+class Gram(LayerStatistic):
     """The distance of the paper: squared, between Gram matrices."""
 
-    sum: Sum = staticmethod(gram_sum)
     stays_on_device = True
+    layer_sum = staticmethod(gram_sum)
 
-    def __init__(self, target: Tensor) -> None:
-        self._target = target
-
-    def __call__(self, found: Tensor) -> Tensor:
+    @staticmethod
+    def layer_distance(target: Tensor) -> LayerDistance:
         """Return the style loss of Gatys et al. per position."""
-        return losses.style_loss(found, self._target, len(found), 1)
+        return lambda gram: losses.style_loss(gram, target, len(gram), 1)
 
 
-class Moments:
+class MeanCovariance(LayerStatistic):
     """The distance between two Gaussians, with means and covariances of the features.
 
     Differs: from crowsonkb's style-transfer-pytorch, by a floor under the variance that is
     relative to the painting's, and by eigenvalues instead of Newton and Schulz's iteration.
     """
 
-    sum: Sum = staticmethod(moment_sum)
-    stays_on_device = False
+    layer_sum = staticmethod(moment_sum)
 
-    def __init__(self, target: Tensor) -> None:
-        self._mean, covariance = mean_and_covariance(target)
-        self._lift = torch.eye(len(self._mean)).to(target) * _floor(covariance)
-        values, vectors = losses.eigen(covariance + self._lift)
-        self._root = (vectors * values.clamp_min(0).sqrt()) @ vectors.t()
-
-    def __call__(self, found: Tensor) -> Tensor:
+    @staticmethod
+    def layer_distance(target: Tensor) -> LayerDistance:
         """Return the squared distance, as a mean over channels."""
-        mean, covariance = mean_and_covariance(found)
-        loss = losses.wasserstein_loss(mean, covariance + self._lift, self._mean, self._root)
-        return loss / len(mean)
+        target_mean, target_covariance = mean_and_covariance(target)
+        lift = torch.eye(len(target_mean)).to(target) * _floor(target_covariance)
+        values, vectors = losses.eigen(target_covariance + lift)
+        root = (vectors * values.clamp_min(0).sqrt()) @ vectors.t()
+
+        def compare(moments: Tensor) -> Tensor:
+            mean, covariance = mean_and_covariance(moments)
+            loss = losses.wasserstein_loss(mean, covariance + lift, target_mean, root)
+            return loss / len(mean)
+
+        return compare
 
 
-class GramMeanStd:
+class GramMeanStd(LayerStatistic):
     """The paper's distance, plus that of each channel's mean and standard deviation."""
 
-    sum: Sum = staticmethod(moment_sum)
     stays_on_device = True
+    layer_sum = staticmethod(moment_sum)
 
-    def __init__(self, target: Tensor) -> None:
-        self._gram = Gram(target[:-1])
-        mean, covariance = mean_and_covariance(target)
-        self._least = _floor(covariance)
-        self._target = mean, _deviation(covariance, self._least)
-
-    def __call__(self, found: Tensor) -> Tensor:
+    @staticmethod
+    def layer_distance(target: Tensor) -> LayerDistance:
         """Return the sum of both."""
-        mean, covariance = mean_and_covariance(found)
-        deviation = _deviation(covariance, self._least)
-        return self._gram(found[:-1]) + losses.deviation_loss(mean, deviation, self._target)
+        compare_grams = Gram.layer_distance(target[:-1])
+        target_mean, target_covariance = mean_and_covariance(target)
+        least = _floor(target_covariance)
+        target_deviation = _deviation(target_covariance, least)
+
+        def compare(moments: Tensor) -> Tensor:
+            mean, covariance = mean_and_covariance(moments)
+            deviation = _deviation(covariance, least)
+            return compare_grams(moments[:-1]) + losses.deviation_loss(
+                mean, deviation, (target_mean, target_deviation)
+            )
+
+        return compare
 
 
-STATISTICS: dict[str, type[Gram] | type[Moments] | type[GramMeanStd]] = {
-    "gram": Gram,
-    "moments": Moments,
-    "gram+mean+std": GramMeanStd,
-}
+def make_statistic(settings: Settings) -> Statistic:
+    """Build the statistic that ``settings`` name, for their style layers.
+
+    Raises:
+        MissingPackageError: the package that declares it does not bring it.
+    """
+    make: type[Statistic] = STATISTICS.load(settings.statistic)
+    return make(tuple(settings.style_layers))
 
 
 def mean_and_covariance(moments: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,9 +11,9 @@ from torch.nn import functional
 
 from impasto.compute.allocator import trim_heap
 from impasto.compute.distributed import ALONE, Ranks
-from impasto.config.networks import check_layer
 from impasto.config.settings import Settings
-from impasto.losses.style import STATISTICS
+from impasto.errors import SettingsError
+from impasto.losses.style import make_statistic
 from impasto.losses.tiling import Tile, geometry
 from impasto.models.vgg import VGGFeatures
 
@@ -61,7 +61,7 @@ def content_targets(
     whole: dict[str, Tensor] = {}
     for tile, found in _features(network, image, tuple(settings.content_layers), tile_px, ranks):
         for name, features in found.items():
-            stride_px = check_layer(name, network.name).stride_px
+            stride_px = network.spec.layer(name).stride_px
             if name not in whole:
                 size = [side_px // stride_px for side_px in image.shape[-2:]]
                 whole[name] = torch.empty(
@@ -112,15 +112,19 @@ def style_statistics(
         mask: how much each pixel counts, (1, 1, H, W) in [0, 1]; a layer where nothing of it is
             left is left out.
         tile_px: largest side of a tile.
+
+    Raises:
+        SettingsError: there are several tiles, and the statistic is no sum over them.
     """
-    summed = STATISTICS[settings.statistic].sum
-    names = tuple(settings.style_layers)
+    statistic = make_statistic(settings)
+    check_whole(statistic.additive, f"statistic {settings.statistic!r}", tile_px)
+    names = statistic.layers
     weights = LayerWeights(network, names, (image.shape[-2], image.shape[-1]), mask)
     sums: dict[str, Tensor] = {}
     for tile, found in _features(network, image, names, tile_px):
-        roots = weights.roots(tile)
-        add(sums, {name: summed(features, roots[name]) for name, features in found.items()})
-    return {name: sums[name] / mass for name, mass in weights.masses.items() if mass}
+        add(sums, statistic.sum(found, weights.roots(tile)))
+    masses = weights.masses
+    return {name: value / masses[name] for name, value in sums.items() if masses[name]}
 
 
 class LayerWeights:
@@ -137,7 +141,7 @@ class LayerWeights:
         size_px: tuple[int, int],
         mask: Tensor | None,
     ) -> None:
-        self._strides_px = {name: check_layer(name, network.name).stride_px for name in names}
+        self._strides_px = {name: network.spec.layer(name).stride_px for name in names}
         self._roots: dict[int, Tensor] = {}
         self.masses: dict[str, float] = {}
         for name, stride_px in self._strides_px.items():
@@ -155,6 +159,28 @@ class LayerWeights:
         }
 
 
+def check_whole(additive: bool, label: str, tile_px: int | None, ranks: Ranks = ALONE) -> None:
+    """Make sure that nothing is divided whose parts do not add up.
+
+    Args:
+        additive: whether sums over tiles add up.
+        label: what is summed, in messages.
+        tile_px: largest side of a tile; None for a picture held whole.
+        ranks: the processes that share the picture.
+
+    Raises:
+        SettingsError: it would be divided.
+    """
+    if additive or (tile_px is None and ranks.count == 1):
+        return
+    parts = f"{ranks.count} processes" if ranks.count > 1 else f"tiles of {tile_px} pixels"
+    raise SettingsError(
+        f"{label}: expected a picture held whole by one process, because its sums over parts of "
+        f"a picture do not add up, got {parts}; ask for a smaller size, allow more memory, or "
+        "do without it"
+    )
+
+
 def style_shares(count: int, settings: Settings) -> list[float]:
     """Return how much each of ``count`` style pictures counts; the shares sum to 1."""
     weights = settings.style_weights or (1.0,) * count
@@ -170,7 +196,7 @@ def core_features(
     """
     found = network.features(window, layers, keep_gradients=False)
     return {
-        name: tile.core(features, check_layer(name, network.name).stride_px)
+        name: tile.core(features, network.spec.layer(name).stride_px)
         for name, features in found.items()
     }
 

@@ -1,12 +1,14 @@
 """The terms of the objective, each a function of sums that add up over the tiles of an image.
 
 A term names the layers it looks at, adds up over a tile's core what it needs to know, and
-makes its weighted values from the sums over the whole image. Whatever is written so works at
-every size and in tiles, and the objective needs to know nothing else of it.
+makes its weighted values from the sums over the whole image. A term written like this works at
+every size and in tiles, and the objective needs to know nothing else of it. What is no function
+of sums, such as matches that are renewed every few steps, a term keeps as its own state.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,9 +16,8 @@ import torch
 from torch import Tensor
 
 from impasto import losses
-from impasto.config.networks import check_layer
 from impasto.config.settings import Settings
-from impasto.losses.style import STATISTICS
+from impasto.losses.style import make_statistic
 from impasto.losses.targets import LayerWeights, RegionTarget, Targets, core_features
 from impasto.losses.tiling import Tile
 from impasto.models.vgg import VGGFeatures
@@ -40,9 +41,27 @@ class View:
 
 
 class Term(Protocol):
-    """A part of what is minimised."""
+    """A part of what is minimised.
+
+    It is built with the network, the targets and the settings.
+
+    Attributes:
+        layers: whose features it needs.
+        additive: whether its sums over tiles add up to the sum over the image. If not, a picture
+            must be held whole and painted by one process.
+        stays_on_device: whether its values need no other device, and do not wait for its own.
+    """
 
     layers: tuple[str, ...]
+    additive: bool
+    stays_on_device: bool
+
+    def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
+        """Make ready for images that are compared with ``targets``."""
+
+    @classmethod
+    def memory_per_pixel(cls, settings: Settings) -> float:
+        """Count the bytes that its state takes for each pixel of the image."""
 
     def sums(self, view: View) -> dict[str, Tensor]:
         """Add up, over a tile's core, what the term must know, under names of its own."""
@@ -50,8 +69,61 @@ class Term(Protocol):
     def values(self, sums: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
         """Return the weighted values by name, from the sums over an image of this size."""
 
+    def refresh(self, image: Tensor, step: int, views: Iterable[View]) -> bool:
+        """Renew its state if it is time, before the step after so many steps.
 
-class Content:
+        Args:
+            image: (1, 3, H, W), where the painting stands.
+            step: how many steps have been taken at this size.
+            views: the tiles of this process, without gradients; each costs a pass through the
+                network when it is asked for.
+
+        Returns:
+            Whether the objective is another one now: losses before and after do not compare, and
+            the optimiser is told to retarget.
+        """
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return its state, by names of its own; it goes into the checkpoint."""
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state_dict` returned.
+
+        Raises:
+            ValueError: it is not that.
+        """
+
+
+class Stateless:
+    """A term that is a function of sums alone, which is all that most need to be."""
+
+    additive: bool = True
+    stays_on_device: bool = True
+
+    @classmethod
+    def memory_per_pixel(cls, settings: Settings) -> float:
+        """Take no memory."""
+        return 0.0
+
+    def refresh(self, image: Tensor, step: int, views: Iterable[View]) -> bool:
+        """Stay the same."""
+        return False
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return nothing."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Accept nothing.
+
+        Raises:
+            ValueError: there is something.
+        """
+        if state:
+            raise ValueError(f"{', '.join(state)}: unknown to {type(self).__name__}")
+
+
+class Content(Stateless):
     """Holds the photograph: alpha times the content loss of each layer, by its share."""
 
     def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
@@ -95,7 +167,7 @@ class Content:
             return core_features(self._network, window, self.layers, tile)
 
 
-class Style:
+class Style(Stateless):
     """Draws towards the painting: beta times the style loss of each layer, by its share.
 
     Where regions have styles of their own, each is a loss of its own and counts by its area.
@@ -105,46 +177,50 @@ class Style:
         _, self._beta = settings.weights
         self._shares = _shares(settings.style_layers) if self._beta else {}
         self._network = network
-        self._statistic = STATISTICS[settings.statistic]
+        self._statistic = make_statistic(settings)
+        self.additive = self._statistic.additive or not self._beta
+        self.stays_on_device = self._statistic.stays_on_device
         whole = RegionTarget(targets.rest, targets.style)
         self._parts = {"": whole} | {
-            f":region{place}": region for place, region in enumerate(targets.regions, start=1)
+            f":region{number}": region for number, region in enumerate(targets.regions, start=1)
         }
         self._distances = {
-            f"style:{name}{ending}": self._statistic(part.style[name])
+            ending: self._statistic.distance(
+                {name: part.style[name] for name in self._shares if name in part.style}
+            )
             for ending, part in self._parts.items()
-            for name in self._shares
-            if name in part.style
         }
         self.layers = tuple(
             name
             for name in self._shares
-            if any(name in part.style for part in self._parts.values())
+            if name in self._statistic.layers
+            and any(name in part.style for part in self._parts.values())
         )
         self._weights: dict[str, LayerWeights] = {}
         self._size_px: tuple[int, int] | None = None
 
     def sums(self, view: View) -> dict[str, Tensor]:
         """Add up each layer's statistic, under each mask."""
-        found = {}
+        sums: dict[str, Tensor] = {}
         for ending, weights in self._of_size(view.size_px).items():
-            roots = weights.roots(view.tile)
-            for name in self.layers:
-                if self._counts(name, ending):
-                    features = view.features[name]
-                    found[f"style:{name}{ending}"] = self._statistic.sum(features, roots[name])
-        return found
+            features = {name: view.features[name] for name in self._layers_of(ending)}
+            found = self._statistic.sum(features, weights.roots(view.tile))
+            sums |= {f"style:{name}{ending}": value for name, value in found.items()}
+        return sums
 
     def values(self, sums: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
         """Compare with the painting's statistics: both per position, for their sizes differ."""
         values = {}
         for ending, weights in self._of_size(size_px).items():
-            for name in self.layers:
-                if self._counts(name, ending):
-                    term, mass = f"style:{name}{ending}", weights.masses[name]
-                    area = mass / _positions(name, self._network, size_px)
-                    loss = self._distances[term](sums[term] / mass)
-                    values[term] = loss * (self._beta * self._shares[name] * area)
+            per_position = {
+                name: sums[f"style:{name}{ending}"] / weights.masses[name]
+                for name in self._layers_of(ending)
+                if f"style:{name}{ending}" in sums
+            }
+            for name, loss in self._distances[ending](per_position).items():
+                area = weights.masses[name] / _positions(name, self._network, size_px)
+                weight = self._beta * self._shares[name] * area
+                values[f"style:{name}{ending}"] = loss * weight
         return values
 
     def _of_size(self, size_px: tuple[int, int]) -> dict[str, LayerWeights]:
@@ -157,11 +233,13 @@ class Style:
             }
         return self._weights
 
-    def _counts(self, name: str, ending: str) -> bool:
-        return f"style:{name}{ending}" in self._distances and self._weights[ending].masses[name] > 0
+    def _layers_of(self, ending: str) -> tuple[str, ...]:
+        """List the layers where a part has a style, and the image positions for it."""
+        style, masses = self._parts[ending].style, self._weights[ending].masses
+        return tuple(name for name in self.layers if name in style and masses[name] > 0)
 
 
-class Smoothness:
+class Smoothness(Stateless):
     """Calms the pixels: total variation, as a mean over them."""
 
     layers: tuple[str, ...] = ()
@@ -183,12 +261,29 @@ class Smoothness:
         return {name: sums[name] * factor for name in ("total_variation",) if name in sums}
 
 
-TERMS = (Content, Style, Smoothness)
+TERMS: list[type[Term]] = [Content, Style, Smoothness]
 
 
 def make_terms(network: VGGFeatures, targets: Targets, settings: Settings) -> list[Term]:
     """Make every term; one without a target or with weight 0 has no layers and no sums."""
     return [make(network, targets, settings) for make in TERMS]
+
+
+def memory_per_pixel(settings: Settings) -> float:
+    """Count the bytes that the terms' states take for each pixel of the image."""
+    return sum(term.memory_per_pixel(settings) for term in TERMS)
+
+
+def indivisible(settings: Settings, *, has_style: bool) -> str | None:
+    """Name what needs the picture whole and in one process; None where all adds up over tiles.
+
+    Args:
+        settings: the statistic is read.
+        has_style: whether styles are compared at all.
+    """
+    if has_style and not make_statistic(settings).additive:
+        return f"statistic {settings.statistic!r}"
+    return next((term.__name__ for term in TERMS if not term.additive), None)
 
 
 def _shares(weights: dict[str, float]) -> dict[str, float]:
@@ -202,4 +297,4 @@ def _positions(name: str, network: VGGFeatures, size_px: tuple[int, int]) -> int
 
 
 def _stride_px(name: str, network: VGGFeatures) -> int:
-    return check_layer(name, network.name).stride_px
+    return network.spec.layer(name).stride_px

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto.config.networks import check_layer
+from impasto.config.networks import network_spec
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,8 @@ def geometry(layers: Sequence[str], network: str, *, wraps: bool = False) -> Geo
     Raises:
         SettingsError: the network has no such layer.
     """
-    found = [check_layer(name, network) for name in layers]
+    spec = network_spec(network)
+    found = [spec.layer(name) for name in layers]
     grid_px = max(layer.stride_px for layer in found)
     halo_px = max(1, *(layer.halo_px for layer in found))
     # A pixel's own neighbours are always seen: total variation asks for the next.

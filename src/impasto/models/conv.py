@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from impasto.config.networks import architecture
+from impasto.config.networks import network_spec
 
 # Mean and standard deviation of ImageNet's pixels, which torchvision's networks were
 # trained on: RGB in [0, 1].
@@ -72,9 +72,9 @@ class Convolutions:
         self.dtype, self.padding, self.device = dtype, padding, device
         self._fuses = device.type == "cpu" and _onednn_has(dtype)
         self._prepared = {
-            layer.name: self._prepare(parameters, layer.name)
-            for layer in architecture(network)
-            if layer.kind == "conv" and f"{layer.name}.weight" in parameters
+            name: self._prepare(parameters, name)
+            for name in network_spec(network).conv_shapes()
+            if f"{name}.weight" in parameters
         }
 
     def __contains__(self, name: str) -> bool:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from impasto import weights as weights_module
-from impasto.config.networks import Layer, architecture, check_layer, deepest
+from impasto.config.networks import network_spec
 from impasto.errors import ShapeError, WeightsError
 from impasto.models.conv import Convolutions
 from impasto.models.pooling import pool, pool_backward, rectify_backward
@@ -51,6 +51,7 @@ class VGGFeatures:
         device: torch.device | str = "cpu",
     ) -> None:
         self.name = name
+        self.spec = network_spec(name)
         self.dtype = dtype
         self.pooling = pooling
         self.padding = padding
@@ -87,7 +88,7 @@ class VGGFeatures:
         """
         names = tuple(layers)
         for name in names:
-            check_layer(name, self.name)
+            self.spec.layer(name)
         if image.ndim != 4 or image.shape[1] != 3:
             raise ShapeError(
                 f"expected an image (B, 3, H, W), got {tuple(image.shape)}; "
@@ -100,7 +101,7 @@ class VGGFeatures:
         if not names:
             return {}
         self._check_weights(names)
-        side_px = max(check_layer(name, self.name).stride_px for name in names)
+        side_px = self.spec.smallest_side_px(names)
         if min(image.shape[-2:]) < side_px:
             raise ShapeError(
                 f"expected an image of at least {side_px} x {side_px} pixels for the layers asked "
@@ -113,16 +114,11 @@ class VGGFeatures:
         maps = _Features.apply(image, self, names, keep_gradients)  # type: ignore[no-untyped-call]
         return dict(zip(names, maps, strict=True))
 
-    def layers_to(self, names: tuple[str, ...]) -> tuple[Layer, ...]:
-        """List the layers from the image to the deepest of ``names``."""
-        listed = architecture(self.name)
-        return listed[: listed.index(deepest(list(names), self.name)) + 1]
-
     def _check_weights(self, names: tuple[str, ...]) -> None:
-        for layer in self.layers_to(names):
-            if layer.kind == "conv" and layer.name not in self.convolutions:
+        for name in self.spec.conv_shapes(names):
+            if name not in self.convolutions:
                 raise WeightsError(
-                    f"expected weights of {layer.name} for {', '.join(names)}, got none; "
+                    f"expected weights of {name} for {', '.join(names)}, got none; "
                     "give weights that reach deeper, or ask for shallower layers"
                 )
 
@@ -135,7 +131,7 @@ class _Features(torch.autograd.Function):
         keep = ctx.needs_input_grad[0]
         found: dict[str, Tensor] = {}
         kept: dict[str, Tensor] = {}
-        layers = network.layers_to(names)
+        layers = network.spec.upto(names)
         features = image
         for place, layer in enumerate(layers):
             if layer.kind == "conv":

@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from impasto.config.settings import Settings
-from impasto.optim.base import _number
+from impasto.optim.base import SCALE_LAYOUT, VECTOR_BYTES, StateTensor, StepMemory, read_scale
+
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+# It holds an image of its own and two moments; while it takes a step, a root as well.
+_VECTORS_HELD, _VECTORS_MOVING = 3, 1
 
 
 class Adam:
     """Adam (Kingma and Ba, 2015), torch's own."""
 
+    has_history = False
+
     def __init__(self, learning_rate: float) -> None:
         self._learning_rate, self._scale = learning_rate, 1.0
         self._image: Tensor | None = None
 
-    def propose(self, image: Tensor, gradient: Tensor) -> Tensor:
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        *,
+        history_dtype: torch.dtype | None = None,
+        longest_px: int | None = None,
+    ) -> Adam:
+        """Build one with the settings' learning rate."""
+        return cls(settings.learning_rate)
+
+    @classmethod
+    def memory_per_pixel(
+        cls, history: int, history_dtype: torch.dtype | None, steps: int
+    ) -> StepMemory:
+        """Count the moments and the image; both stay wide."""
+        return StepMemory(_VECTORS_HELD * VECTOR_BYTES, _VECTORS_MOVING * VECTOR_BYTES)
+
+    def step(self, image: Tensor, gradient: Tensor) -> Tensor:
         """Return the next image, in the gradient's memory."""
         if self._image is None:
             self._image = image.clone()
@@ -30,30 +54,39 @@ class Adam:
         return gradient.copy_(self._image)
 
     def restart(self) -> None:
-        """Forget the moments, and take steps half as long."""
+        """Forget the moments, and halve the steps."""
         self._scale /= 2
         self._image = None
 
     def retarget(self, settings: Settings) -> None:
-        """Keep the moments: those of the objective before soon fade."""
+        """Keep the moments: those of the earlier objective fade soon."""
         self._learning_rate = settings.learning_rate
         if self._image is not None:
             self._adam.param_groups[0]["lr"] = self._learning_rate * self._scale
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the moments, the number of steps and the scale."""
-        found = {"scale": torch.tensor(self._scale, dtype=torch.float64)}
+        state = {"scale": torch.tensor(self._scale, dtype=torch.float64)}
         if self._image is not None:
-            found |= self._adam.state[self._image]
-        return found
+            state |= self._adam.state[self._image]
+        return state
 
-    def load_state_dict(self, found: Mapping[str, Tensor]) -> None:
-        """Go by these moments, number of steps and scale."""
-        self._scale, self._image = _number(found, "scale"), None
-        state = {name: tensor for name, tensor in found.items() if name != "scale"}
-        if state:
-            if state.keys() != {"step", "exp_avg", "exp_avg_sq"}:
-                raise ValueError(f"{', '.join(state)}: expected step, exp_avg and exp_avg_sq")
-            self._image = torch.empty_like(state["exp_avg"])
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from these moments, this number of steps and this scale."""
+        self._scale, self._image = read_scale(state), None
+        moments = {name: tensor for name, tensor in state.items() if name != "scale"}
+        if moments:
+            if moments.keys() != {"step", *_MOMENTS}:
+                raise ValueError(f"{', '.join(moments)}: expected step, exp_avg and exp_avg_sq")
+            if not float(moments["step"]) >= 1:
+                raise ValueError(f"step: expected at least 1, got {float(moments['step'])}")
+            self._image = torch.empty_like(moments["exp_avg"])
             self._adam = torch.optim.Adam([self._image], lr=self._learning_rate * self._scale)
-            self._adam.state[self._image] = state
+            self._adam.state[self._image] = moments
+
+    def state_layout(self, shape: Sequence[int], dtype: torch.dtype) -> dict[str, StateTensor]:
+        """Describe the moments, which have the image's shape, and two numbers."""
+        # Torch counts its steps in the default number type.
+        step = StateTensor((), (torch.float32, torch.float64), on_device=False)
+        moment = StateTensor(tuple(shape), (dtype,))
+        return {"scale": SCALE_LAYOUT, "step": step, **dict.fromkeys(_MOMENTS, moment)}

@@ -1,45 +1,153 @@
-"""What every optimiser can do."""
+"""What every optimiser can do, and what it declares of its state and its memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from impasto.config.settings import Settings
 
+# A vector of an optimiser has the image's three channels, in float32 if no type is said.
+CHANNELS = 3
+VECTOR_BYTES = CHANNELS * 4
+
+
+@dataclass(frozen=True)
+class StateTensor:
+    """What one tensor of a state looks like.
+
+    Attributes:
+        shape: exactly this.
+        dtypes: one of these number types.
+        on_device: whether it is computed with, and belongs where the image is; a number that is
+            only read stays on the processor.
+    """
+
+    shape: tuple[int, ...]
+    dtypes: tuple[torch.dtype, ...]
+    on_device: bool = True
+
+    def fault(self, shape: Sequence[int], dtype: torch.dtype) -> str | None:
+        """Say in what a tensor of this shape and type differs; None where it does not."""
+        if tuple(shape) != self.shape:
+            return f"expected the shape {self.shape}, got {tuple(shape)}"
+        if dtype not in self.dtypes:
+            return f"expected numbers of type {' or '.join(map(str, self.dtypes))}, got {dtype}"
+        return None
+
+
+# By how much steps have been shortened.
+SCALE_LAYOUT = StateTensor((), (torch.float64,), on_device=False)
+
+
+class StepMemory(NamedTuple):
+    """Bytes that an optimiser takes for each pixel of the image."""
+
+    held: float  # between two steps, while the network runs
+    moving: float  # in addition, while it takes a step
+
 
 class Optimiser(Protocol):
-    """Proposes the next image from this one and its gradient."""
+    """Takes steps: from an image and its gradient to the next image.
 
-    def propose(self, image: Tensor, gradient: Tensor) -> Tensor:
+    A class of this kind can be registered as an entry point; see :mod:`impasto.config.registry`.
+
+    Attributes:
+        has_history: whether its memory grows with the setting ``history``. If so, the planner
+            may choose a shorter history, or a narrower type for it, where memory is scarce.
+    """
+
+    has_history: ClassVar[bool]
+
+    @classmethod
+    def from_settings(
+        cls,
+        settings: Settings,
+        *,
+        history_dtype: torch.dtype | None = None,
+        longest_px: int | None = None,
+    ) -> Optimiser:
+        """Build one.
+
+        Args:
+            settings: ``learning_rate`` and ``history`` are meant for optimisers.
+            history_dtype: number type of a history; None for the image's own.
+            longest_px: the longest wave that a first step should favour; None for no limit.
+        """
+
+    @classmethod
+    def memory_per_pixel(
+        cls, history: int, history_dtype: torch.dtype | None, steps: int
+    ) -> StepMemory:
+        """Count the bytes that it takes for each pixel.
+
+        Args:
+            history: the setting, perhaps shortened by the planner.
+            history_dtype: as for :meth:`from_settings`.
+            steps: iterations, beyond which no history grows.
+        """
+
+    def step(self, image: Tensor, gradient: Tensor) -> Tensor:
         """Return the next image, of the same shape.
 
         Args:
-            image: the one proposed last, unless nothing is remembered; it is left alone.
+            image: the one returned last, unless there is no state; it is left alone.
             gradient: contiguous; it is overwritten, and may be returned.
         """
 
     def restart(self) -> None:
-        """Forget what was learnt and take smaller steps from now on."""
+        """Forget what was learnt, and take smaller steps from now on."""
 
     def retarget(self, settings: Settings) -> None:
         """Make ready for the gradient of another objective; what was learnt helps there too."""
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return all that is remembered, by name; the tensors are its own."""
+        """Return the whole state, by name; the tensors are not copied."""
 
-    def load_state_dict(self, found: Mapping[str, Tensor]) -> None:
-        """Go by what :meth:`state_dict` has returned, of tensors of the same kind.
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what :meth:`state_dict` returned.
+
+        The tensors have the names, shapes and types of :meth:`state_layout`; some may be absent.
 
         Raises:
-            ValueError: it is not that.
+            ValueError: it is no whole state.
+            KeyError: a tensor is absent.
         """
 
+    def state_layout(self, shape: Sequence[int], dtype: torch.dtype) -> dict[str, StateTensor]:
+        """Describe every tensor that the state of an image of this shape and type may have."""
 
-def _number(found: Mapping[str, Tensor], name: str) -> float:
-    value = float(found[name])
+
+def place_state(
+    optimiser: Optimiser, state: Mapping[str, Tensor], image: Tensor
+) -> dict[str, Tensor]:
+    """Check a state against the optimiser's layout, and bring it to where the image is.
+
+    Raises:
+        ValueError: a tensor that the optimiser does not know, or of another shape or type.
+    """
+    layout = optimiser.state_layout(image.shape, image.dtype)
+    placed = {}
+    for name, tensor in state.items():
+        if name not in layout:
+            raise ValueError(f"{name}: expected a tensor that the optimiser knows")
+        if fault := layout[name].fault(tensor.shape, tensor.dtype):
+            raise ValueError(f"{name}: {fault}")
+        placed[name] = tensor.to(image.device) if layout[name].on_device else tensor
+    return placed
+
+
+def read_scale(state: Mapping[str, Tensor]) -> float:
+    """Return the number called ``scale``, by which steps are shortened.
+
+    Raises:
+        ValueError: it is not above 0 and at most 1.
+    """
+    value = float(state["scale"])
     if not 0 < value <= 1:
-        raise ValueError(f"{name}: expected a number above 0 and at most 1, got {value}")
+        raise ValueError(f"scale: expected a number above 0 and at most 1, got {value}")
     return value

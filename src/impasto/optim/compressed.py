@@ -74,6 +74,16 @@ class CompressedVector:
             kept.copy_(change / self._unit if self._is_scaled else change)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The number type of its entries in memory."""
+        return self._kept.dtype
+
+    @property
+    def wide_dtype(self) -> torch.dtype:
+        """The number type that it is computed with."""
+        return self._wide
+
+    @property
     def device(self) -> torch.device:
         """Where it is kept."""
         return self._kept.device

@@ -19,6 +19,7 @@ from impasto import signals
 from impasto.config.settings import Settings
 from impasto.errors import Diverged
 from impasto.losses.objective import Evaluation
+from impasto.optim.base import place_state
 from impasto.optim.registry import make_optimiser
 
 # A loss this many times the best so far has left the valley, unless it is this small beside
@@ -48,7 +49,8 @@ class State:
         steps: evaluations so far.
         settled: a loss so small that its wobbling is no harm.
         rescues: how often in a row it went back without finding a better image.
-        remembered: what the optimiser goes by.
+        optimiser_state: what the optimiser has learnt.
+        term_state: what terms of the objective have learnt on the way.
     """
 
     image: Tensor
@@ -57,6 +59,7 @@ class State:
     settled: float = 0.0
     rescues: int = 0
     optimiser_state: Mapping[str, Tensor] = field(default_factory=dict)
+    term_state: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def point(self) -> Iterate:
@@ -66,17 +69,12 @@ class State:
         return Iterate(self.best.image, self.best.losses, self.steps)
 
     def to(self, device: torch.device) -> State:
-        """Return the same on a device."""
+        """Return the same on a device; a Minimizer moves what its optimiser needs there."""
         image, best = self.image.to(device), self.best
         if best is not None:
             at_best = image if best.image is self.image else best.image.to(device)
             best = replace(best, image=at_best)
-        # Numbers that are read, and not computed with, stay where they are.
-        remembered = {
-            name: tensor if name in ("scale", "step") else tensor.to(device)
-            for name, tensor in self.optimiser_state.items()
-        }
-        return replace(self, image=image, best=best, optimiser_state=remembered)
+        return replace(self, image=image, best=best)
 
 
 class Minimizer:
@@ -112,7 +110,9 @@ class Minimizer:
         self._optimiser = make_optimiser(settings, history_dtype, longest_px)
         if state.optimiser_state:
             try:
-                self._optimiser.load_state_dict(state.optimiser_state)
+                self._optimiser.load_state_dict(
+                    place_state(self._optimiser, state.optimiser_state, state.image)
+                )
             except KeyError as error:
                 raise ValueError(f"no tensor {error}") from None
         self.is_whole = True
@@ -190,7 +190,7 @@ class Minimizer:
             self._optimiser.restart()
             self._image = self._best.image
         elif not is_last:
-            self._image = self._optimiser.propose(self._image, gradient)
+            self._image = self._optimiser.step(self._image, gradient)
         self._steps += 1
 
 

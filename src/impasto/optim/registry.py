@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import torch
 
+from impasto.config.registry import OPTIMISERS
 from impasto.config.settings import Settings
-from impasto.optim.adam import Adam
 from impasto.optim.base import Optimiser
-from impasto.optim.lbfgs import Lbfgs
+
+
+def optimiser_class(name: str) -> type[Optimiser]:
+    """Return the class of the optimiser called ``name``.
+
+    Raises:
+        ValueError: there is none.
+        MissingPackageError: the package that declares it does not bring it.
+    """
+    found: type[Optimiser] = OPTIMISERS.load(name)
+    return found
 
 
 def make_optimiser(
     settings: Settings, history_dtype: torch.dtype | None = None, longest_px: int | None = None
 ) -> Optimiser:
-    """Build the optimiser that ``settings`` name; the rest is for L-BFGS, as it says there."""
-    if settings.optimiser == "adam":
-        return Adam(settings.learning_rate)
-    return Lbfgs(settings.history, history_dtype, longest_px)
+    """Build the optimiser that ``settings`` name; see :meth:`Optimiser.from_settings`."""
+    make = optimiser_class(settings.optimiser).from_settings
+    return make(settings, history_dtype=history_dtype, longest_px=longest_px)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from impasto.compute.distributed import ALONE, Ranks
-from impasto.config.networks import architecture, deepest
+from impasto.config.networks import network_spec
 from impasto.planning.memory_model import ScaleWorkload
 
 
@@ -35,27 +33,14 @@ def step_flop(
         (sum(share), 2 * sum(share) - sum(share[-tiles_kept:]))
         for share in (windows[rank::count] for rank in range(count))
     )
-    each = forward_flop(demand.network, demand.layers)
+    spec = network_spec(demand.network)
+    each = spec.flops_per_pixel(demand.layers)
     forward = looks * each
     if demand.content_layers and not cache_content:
-        forward += looks * forward_flop(demand.network, demand.content_layers)
+        forward += looks * spec.flops_per_pixel(demand.content_layers)
     return forward, seen * each
 
 
 def are_enough(demand: ScaleWorkload, tile_px: int | None, ranks: Ranks) -> bool:
     """Tell whether each of ``ranks`` gets a tile; if not, all paint the same by themselves."""
     return ranks.count == 1 or len(demand.windows(tile_px)) >= ranks.count
-
-
-def forward_flop(network: str, layers: Sequence[str]) -> float:
-    """Count the operations of the convolutions up to the deepest of ``layers``, per pixel.
-
-    A multiplication and an addition are two.
-    """
-    listed = architecture(network)
-    operations, channels_in = 0.0, 3
-    for layer in listed[: listed.index(deepest(list(layers), network)) + 1]:
-        if layer.kind == "conv":
-            operations += 2 * 9 * channels_in * layer.channels / layer.stride_px**2
-            channels_in = layer.channels
-    return operations

@@ -1,32 +1,29 @@
-"""How much memory is free, and how much a painting takes: predicted from sizes alone."""
+"""How much memory a painting takes, predicted from sizes alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 
-from impasto.config.networks import architecture, check_layer, deepest
+from impasto.config.networks import network_spec
 from impasto.losses.tiling import geometry
+from impasto.optim.base import CHANNELS, VECTOR_BYTES
+from impasto.optim.registry import optimiser_class
 
 _MIB = 2**20
 # A process with torch and the network, in float32 too where strength is measured, before the
 # first picture. Measured on Linux.
 BASE_BYTES = 550 * _MIB
-# An image, a gradient, or a vector of the optimiser: three channels, in float32 if not narrower.
-_CHANNELS = 3
-_WIDE_BYTES = _CHANNELS * 4
-# At every moment there are the image, the best image, and the gradient; the optimiser turns
-# the gradient into the next image.
+# At every moment of a step there are the image, the best image, and the gradient; the optimiser
+# turns the gradient into the next image.
 _IMAGES = 3
-# L-BFGS, while it moves: half a channel's spectrum, 4 bytes; measured, 5 to 10.
-_METRIC_BYTES = 9
-# Adam: its own image, two moments; and while it moves, a root.
-_ADAM_VECTORS, _ADAM_MOVING = 3, 1
 # Maps of the widest layer under way in the backward pass: the gradient before and after a
 # layer, and what a convolution or a product copies.
 _MAPS_UNDER_WAY = 3
+# And in a forward pass without a gradient: before and after a layer.
+_MAPS_FORWARD = 2
 # Measured over counted, for a step held whole; a tile's core is copied out of its window,
 # and blocks of many sizes leave holes in the heap.
 _WHOLE, _TILED = 1.18, 1.55
@@ -34,17 +31,24 @@ _WHOLE, _TILED = 1.18, 1.55
 
 @dataclass(frozen=True)
 class ScaleWorkload:
-    """What decides the memory of painting one size.
+    """What decides the memory and the time of painting one size.
 
     Attributes:
         height_px: of the canvas.
         width_px: of the canvas.
         layers: names of the layers in use.
-        content_layers: those of them whose content features are kept.
+        content_layers: those of them whose content features are compared.
         network: its name.
         dtype: number type of features.
-        optimiser: ``lbfgs`` or ``adam``.
+        optimiser: its name.
         steps: iterations, beyond which no history grows.
+        style_layers: those of the layers whose statistics are compared.
+        styles_px: height and width of each style picture as the network is shown it.
+        style_tile_px: largest side of a style picture's tile where the canvas is held whole; None
+            for a style picture held whole too.
+        term_bytes: what the terms of the objective keep as state, per pixel.
+        indivisible: the part of the objective, by its name in messages, that needs the picture
+            whole and in one process; None where all add up over tiles.
     """
 
     height_px: int
@@ -55,6 +59,11 @@ class ScaleWorkload:
     dtype: torch.dtype
     optimiser: str
     steps: int
+    style_layers: Sequence[str] = ()
+    styles_px: tuple[tuple[int, int], ...] = ()
+    style_tile_px: int | None = None
+    term_bytes: float = 0.0
+    indivisible: str | None = None
 
     def peak_bytes(
         self,
@@ -68,41 +77,63 @@ class ScaleWorkload:
 
         Args:
             tile_px: largest side of a tile; None for the image held whole.
-            history: pairs of vectors that L-BFGS remembers.
+            history: how many steps the optimiser may remember.
             cache_content: whether the content's features are kept, or computed for each tile.
-            history_dtype: number type of those pairs; None for the image's own.
+            history_dtype: number type of that history; None for the image's own.
             tiles_kept: how many tiles stay in memory between the two passes.
         """
         pixels = self.height_px * self.width_px
-        remembered, moving = self._optimiser_bytes(history, history_dtype)
-        kept = _IMAGES * _WIDE_BYTES + remembered + self._content_bytes(cache_content)
-        return round(
-            BASE_BYTES + kept * pixels + max(self._step_bytes(tile_px, tiles_kept), moving * pixels)
-        )
+        memory = optimiser_class(self.optimiser).memory_per_pixel
+        held, moving = memory(history, history_dtype, self.steps)
+        kept = _IMAGES * VECTOR_BYTES + held + self.term_bytes + self._content_bytes(cache_content)
+        step = kept * pixels + max(self._step_bytes(tile_px, tiles_kept), moving * pixels)
+        return max(round(BASE_BYTES + step), self.targets_bytes(tile_px, cache_content))
 
-    def _optimiser_bytes(
-        self, history: int, history_dtype: torch.dtype | None
-    ) -> tuple[float, float]:
-        """Count what is remembered while the network runs, per pixel, and what moving adds."""
-        if self.optimiser != "lbfgs":
-            return _ADAM_VECTORS * _WIDE_BYTES, _ADAM_MOVING * _WIDE_BYTES
-        vector = _WIDE_BYTES if history_dtype is None else _CHANNELS * history_dtype.itemsize
-        # The pair that is on its way takes the oldest one's place.
-        pairs = min(history, max(0, self.steps - 1))
-        # Of a lone step nobody asks where it would lead.
-        return 2 * pairs * vector, (vector + _METRIC_BYTES if pairs else 0)
+    def targets_bytes(self, tile_px: int | None, cache_content: bool) -> int:
+        """Predict the most memory until the targets are known, the process itself included.
+
+        The photograph goes through the network first, then every style picture. There is one
+        image by then, and no optimiser.
+
+        Args:
+            tile_px: as for :meth:`peak_bytes`.
+            cache_content: as for :meth:`peak_bytes`.
+        """
+        pixels = self.height_px * self.width_px
+        kept = (VECTOR_BYTES + self._content_bytes(cache_content)) * pixels
+        content = style = 0.0
+        if self.content_layers and cache_content:
+            content = VECTOR_BYTES * pixels
+            content += self._forward_bytes(self.content_layers, [self.windows(tile_px)])
+        if self.styles_px:
+            style = VECTOR_BYTES * sum(height * width for height, width in self.styles_px)
+            style += self._forward_bytes(self.style_layers, self.style_windows(tile_px))
+        return round(BASE_BYTES + kept + max(content, style))
 
     def shrunk(self, share: float) -> ScaleWorkload:
-        """Ask for a canvas whose sides are ``share`` of these."""
-        height_px, width_px = (
-            max(1, round(share * side)) for side in (self.height_px, self.width_px)
+        """Ask for a canvas, and for style pictures, whose sides are ``share`` of these."""
+
+        def shorter(side_px: int) -> int:
+            return max(1, round(share * side_px))
+
+        tile_px = self.style_tile_px
+        return replace(
+            self,
+            height_px=shorter(self.height_px),
+            width_px=shorter(self.width_px),
+            styles_px=tuple((shorter(height), shorter(width)) for height, width in self.styles_px),
+            style_tile_px=None if tile_px is None else shorter(tile_px),
         )
-        return replace(self, height_px=height_px, width_px=width_px)
 
     def windows(self, tile_px: int | None) -> tuple[int, ...]:
-        """List the pixels that the network sees of each tile, in their order."""
-        found = geometry(self.layers, self.network)
-        return found.windows(self.height_px, self.width_px, tile_px)
+        """List the pixels that the network sees of each tile of the canvas, in their order."""
+        return geometry(self.layers, self.network).windows(self.height_px, self.width_px, tile_px)
+
+    def style_windows(self, tile_px: int | None) -> list[tuple[int, ...]]:
+        """List the pixels that the network sees of each tile of each style picture."""
+        tile_px = tile_px or self.style_tile_px
+        needs = geometry(self.style_layers, self.network)
+        return [needs.windows(height, width, tile_px) for height, width in self.styles_px]
 
     def _step_bytes(self, tile_px: int | None, tiles_kept: int) -> float:
         """Predict what the network takes for the tiles kept, and for one forward and back."""
@@ -111,25 +142,29 @@ class ScaleWorkload:
         each = (tiles_kept * kept + under_way) * self.dtype.itemsize * max(windows)
         return each * (_WHOLE if len(windows) == 1 else _TILED)
 
+    def _forward_bytes(self, layers: Sequence[str], pictures: Iterable[tuple[int, ...]]) -> float:
+        """Predict what the network takes for a forward pass over the windows of some pictures."""
+        spec = network_spec(self.network)
+        widest = max(layer.values_per_pixel for layer in spec.upto(layers))
+        values = sum(spec.layer(name).values_per_pixel for name in layers) + _MAPS_FORWARD * widest
+        return max(
+            values * self.dtype.itemsize * max(windows) * (_WHOLE if len(windows) == 1 else _TILED)
+            for windows in pictures
+        )
+
     def _values_per_pixel(self) -> tuple[float, float]:
         """Count the features, per pixel: those kept for the way back, and those under way."""
-        listed = architecture(self.network)
-        used = listed[: listed.index(deepest(list(self.layers), self.network)) + 1]
-        rectified = sum(
-            _per_pixel(layer.name, self.network) for layer in used if layer.kind != "conv"
-        )
-        slopes = sum(_per_pixel(name, self.network) for name in self.layers)
-        widest = max(_per_pixel(layer.name, self.network) for layer in used)
+        spec = network_spec(self.network)
+        used = spec.upto(self.layers)
+        rectified = sum(layer.values_per_pixel for layer in used if layer.kind != "conv")
+        slopes = sum(spec.layer(name).values_per_pixel for name in self.layers)
+        widest = max(layer.values_per_pixel for layer in used)
         return rectified, slopes + _MAPS_UNDER_WAY * widest
 
     def _content_bytes(self, keep: bool) -> float:
         """Count what is kept of the photograph, per pixel: features, or itself."""
         if not self.content_layers:
             return 0
-        values = sum(_per_pixel(name, self.network) for name in self.content_layers)
-        return (values if keep else _CHANNELS) * self.dtype.itemsize
-
-
-def _per_pixel(name: str, network: str) -> float:
-    layer = check_layer(name, network)
-    return float(layer.channels / layer.stride_px**2)
+        spec = network_spec(self.network)
+        values = sum(spec.layer(name).values_per_pixel for name in self.content_layers)
+        return (values if keep else CHANNELS) * self.dtype.itemsize

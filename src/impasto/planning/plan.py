@@ -14,7 +14,10 @@ from impasto.compute.allocator import free_bytes, held_bytes
 from impasto.compute.device import choose_device, has_native_bfloat16
 from impasto.compute.distributed import ALONE, Ranks, current
 from impasto.config.settings import Runtime
+from impasto.errors import OutOfMemoryError
+from impasto.losses.targets import check_whole
 from impasto.losses.tiling import geometry
+from impasto.optim.registry import optimiser_class
 from impasto.planning.flops import are_enough, step_flop
 from impasto.planning.memory_model import ScaleWorkload
 
@@ -105,7 +108,25 @@ def plan_scale(
 
     Tiles are exact, and cost halos and second looks, or are shared by ``ranks``; a history
     that is kept narrow costs nothing that was measured, a shorter one some steps more.
+
+    Raises:
+        SettingsError: several processes would share a picture that must not be divided.
+        OutOfMemoryError: such a picture would have to be divided to fit.
     """
+    if demand.indivisible is not None:
+        check_whole(False, demand.indivisible, None, ranks)
+    way = _best(demand, history, memory_bytes, ranks)
+    if demand.indivisible is not None and not _fits(way, memory_bytes):
+        raise OutOfMemoryError(
+            f"{demand.indivisible}: expected {demand.width_px} x {demand.height_px} pixels to fit "
+            "into memory whole, because sums over parts of a picture do not add up; they take "
+            f"{way.peak_bytes / 2**30:.1f} GiB, and {(memory_bytes or 0) / 2**30:.1f} GiB are "
+            "allowed; ask for a smaller size, allow more memory, or do without it"
+        )
+    return way
+
+
+def _best(demand: ScaleWorkload, history: int, memory_bytes: int | None, ranks: Ranks) -> ScalePlan:
     ways = [
         (more * cost, _way(demand, tile_px, tiles_kept, *held, cache_content, ranks))
         for tile_px in _tiles_px(demand)
@@ -118,16 +139,20 @@ def plan_scale(
         )
         for held, more in _memories(demand, history)
     ]
-    fitting = [
-        (cost, way) for cost, way in ways if memory_bytes is None or way.peak_bytes <= memory_bytes
-    ]
+    fitting = [(cost, way) for cost, way in ways if _fits(way, memory_bytes)]
     if fitting:
         return min(fitting, key=lambda found: found[0])[1]
     return min(ways, key=lambda found: found[1].peak_bytes)[1]
 
 
+def _fits(way: ScalePlan, memory_bytes: int | None) -> bool:
+    return memory_bytes is None or way.peak_bytes <= memory_bytes
+
+
 def _tiles_px(demand: ScaleWorkload) -> list[int | None]:
     """List the sides of tiles that divide the canvas evenly, the largest first."""
+    if demand.indivisible is not None:
+        return [None]
     # Cores begin on the pooling grid: a side that is no multiple of it makes one piece more.
     grid_px = geometry(demand.layers, demand.network).grid_px
     sides = {
@@ -149,8 +174,8 @@ def _tiles_kept(demand: ScaleWorkload, tile_px: int | None, ranks: Ranks) -> lis
 def _memories(
     demand: ScaleWorkload, history: int
 ) -> list[tuple[tuple[int, torch.dtype | None], float]]:
-    """List what L-BFGS may remember, and how many steps more that takes; the best first."""
-    if demand.optimiser != "lbfgs":
+    """List histories that an optimiser may have, and how many steps more each takes."""
+    if not optimiser_class(demand.optimiser).has_history:
         return [((history, None), 1.0)]
     shorter = {fewer: more for fewer, more in _MORE_STEPS.items() if fewer < history}
     known = _MORE_STEPS.get(history, 1.0)
@@ -181,7 +206,7 @@ def shortage(
     demand: ScaleWorkload, way: ScalePlan, history: int, memory_bytes: int | None
 ) -> str | None:
     """Say that ``way`` does not fit, and what would; None where it does."""
-    if memory_bytes is None or way.peak_bytes <= memory_bytes:
+    if memory_bytes is None or _fits(way, memory_bytes):
         return None
     told = (
         f"{demand.width_px} x {demand.height_px} pixels take {way.peak_bytes / 2**30:.1f} GiB at "
@@ -199,7 +224,7 @@ def largest_fitting_px(demand: ScaleWorkload, history: int, memory_bytes: int) -
     share = 0.9
     while share > 0.01:  # of a length: a ten-thousandth of the pixels
         smaller = demand.shrunk(share)
-        if plan_scale(smaller, history, memory_bytes).peak_bytes <= memory_bytes:
+        if _fits(_best(smaller, history, memory_bytes, ALONE), memory_bytes):
             return max(smaller.height_px, smaller.width_px)
         share *= 0.9
     return None

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from impasto.config.networks import architecture, deepest
+from impasto.config.networks import network_spec
 from impasto.config.settings import Settings
 from impasto.models.vgg import VGGFeatures
 from impasto.planning.plan import ComputePlan
@@ -22,15 +22,10 @@ def seeded_parameters(network: str, layers: Sequence[str]) -> dict[str, Tensor]:
     """Draw weights as deep as ``layers``, scaled (He et al., 2015) so that signals live on."""
     generator = torch.Generator().manual_seed(0)
     parameters = {}
-    channels_in = 3
-    listed = architecture(network)
-    for layer in listed[: listed.index(deepest(list(layers), network)) + 1]:
-        if layer.kind != "conv":
-            continue
-        weight = torch.randn(layer.channels, channels_in, 3, 3, generator=generator)
-        parameters[f"{layer.name}.weight"] = weight * math.sqrt(2 / (9 * channels_in))
-        parameters[f"{layer.name}.bias"] = torch.zeros(layer.channels)
-        channels_in = layer.channels
+    for name, shape in network_spec(network).conv_shapes(layers).items():
+        weight = torch.randn(shape, generator=generator)
+        parameters[f"{name}.weight"] = weight * math.sqrt(2 / math.prod(shape[1:]))
+        parameters[f"{name}.bias"] = torch.zeros(shape[0])
     return parameters
 
 

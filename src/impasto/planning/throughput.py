@@ -2,6 +2,10 @@
 
 A few small steps on noise give the speed of this machine in this number type; the sizes of a
 painting then give its time. Weights are drawn, not loaded: time does not depend on them.
+
+Beside the wall time of these steps stands the processor time that they got. Where that is much
+less, other programs used the processor, and the rates are too low: such a measurement is used,
+marked as busy, and soon replaced.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import hashlib
 import json
 import math
 import platform
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -20,13 +25,16 @@ import torch
 
 import impasto
 from impasto import files
+from impasto.compute.host import physical_cores
 from impasto.config.affects import Aspect, values_without_weights
+from impasto.config.networks import network_spec
 from impasto.config.settings import Settings
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_targets
 from impasto.models.vgg import VGGFeatures
 from impasto.optim.lbfgs import Lbfgs
-from impasto.planning.flops import are_enough, forward_flop, step_flop
+from impasto.optim.registry import optimiser_class
+from impasto.planning.flops import are_enough, step_flop
 from impasto.planning.memory_model import ScaleWorkload
 from impasto.planning.plan import ComputePlan, ScalePlan
 from impasto.planning.synthetic import fastest_s, seeded_network, seeded_parameters, seeded_picture
@@ -39,6 +47,11 @@ _PAIRS = 5
 # Longer than counted, in tiles on a processor: what is given back between them must be had again.
 # Measured at 512 to 8192 pixels: 1.1 to 1.4 times, and 1.9 with AMX where the budget is tight.
 _IN_TILES = 1.4
+# Below this share of the processor time that its threads could have had, a measurement was
+# disturbed. Steps of one process alone get 0.9 and more.
+_BUSY_SHARE = 0.7
+# For so long a disturbed measurement is used again.
+_BUSY_VALID_S = 300.0
 # What a step's time depends on; the sizes of the pictures are counted.
 _TIMED: tuple[Aspect, ...] = ("network", "style_target", "content_target")
 
@@ -51,7 +64,7 @@ class Rates:
         forward_flop: operations of convolutions on the way forward, with all that goes with them.
         backward_flop: and on the way back to the pixels.
         overhead_s: what a tile takes at any size.
-        vector_s: what L-BFGS takes for a pixel and a pair that it remembers.
+        vector_s: what L-BFGS takes for a pixel and a pair of its history.
         in_tiles: how much longer operations take where there are several tiles.
     """
 
@@ -70,44 +83,81 @@ class Rates:
         longer = self.in_tiles if tiles > 1 else 1.0
         if are_enough(demand, way.tile_px, way.ranks):
             tiles = math.ceil(tiles / way.ranks.count)
-        pairs = min(way.history, demand.steps) if demand.optimiser == "lbfgs" else 1
+        has_history = optimiser_class(demand.optimiser).has_history
+        pairs = min(way.history, demand.steps) if has_history else 1
         return (
             longer * (forward / self.forward_flop + backward / self.backward_flop)
             + tiles * self.overhead_s
             + pairs * demand.height_px * demand.width_px * self.vector_s
         )
 
-    def targets_s(self, demand: ScaleWorkload, style_pixels: int) -> float:
+    def targets_s(self, demand: ScaleWorkload, way: ScalePlan) -> float:
         """Predict the seconds until the targets of a size are known."""
-        photograph = 0.0
+        spec, photograph = network_spec(demand.network), 0.0
         if demand.content_layers:
-            photograph = forward_flop(demand.network, demand.content_layers)
-        photograph *= demand.height_px * demand.width_px
-        styles = forward_flop(demand.network, demand.layers) * style_pixels
+            photograph = spec.flops_per_pixel(demand.content_layers)
+        photograph *= sum(demand.windows(way.tile_px)) if way.cache_content else 0
+        styles = 0.0
+        if demand.styles_px:
+            windows = demand.style_windows(way.tile_px)
+            styles = spec.flops_per_pixel(demand.style_layers) * sum(map(sum, windows))
         return (photograph + styles) / self.forward_flop
 
 
-def rates(plan: ComputePlan, settings: Settings) -> Rates:
+@dataclass(frozen=True)
+class Measurement:
+    """Rates, and how far they can be trusted.
+
+    Attributes:
+        rates: what was measured.
+        measured_at: when, in seconds since 1970.
+        processor_share: the processor time that the measured steps got, as a share of what
+            their threads could have had; None where a device computed.
+    """
+
+    rates: Rates
+    measured_at: float
+    processor_share: float | None
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since it was measured."""
+        return max(0.0, time.time() - self.measured_at)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether other programs used the processor meanwhile."""
+        return self.processor_share is not None and self.processor_share < _BUSY_SHARE
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it still serves."""
+        return not self.is_busy or self.age_s < _BUSY_VALID_S
+
+
+def measured(plan: ComputePlan, settings: Settings, *, again: bool = False) -> Measurement:
     """Return what the cache knows of this machine, or measure it now, in a few seconds.
 
     Args:
         plan: device and number type.
         settings: network, layers, pooling and padding are read.
+        again: measure now, whatever the cache knows.
     """
     path, key = _path(), _key(plan, settings)
-    kept = _read(path)
-    if key in kept:
-        with suppress(TypeError):
-            return Rates(**kept[key])
-    found = measure(plan, settings)
+    cached = _read(path)
+    known = _parse(cached.get(key))
+    if known is not None and known.is_valid and not again:
+        return known
+    measurement = measure(plan, settings)
     # A cache that cannot be written is measured anew each time.
     with suppress(OSError, AttributeError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.replace(path, json.dumps({**kept, key: asdict(found)}, indent=1).encode())
-    return found
+        entries = {**cached, key: asdict(measurement)}
+        files.replace(path, json.dumps(entries, indent=1).encode())
+    return measurement
 
 
-def measure(plan: ComputePlan, settings: Settings) -> Rates:
+def measure(plan: ComputePlan, settings: Settings) -> Measurement:
     """Time a few small steps."""
     settings = _timed(settings)
     layers = _layers(settings)
@@ -116,19 +166,33 @@ def measure(plan: ComputePlan, settings: Settings) -> Rates:
     guess_s, _ = _times_s(network, plan, settings, _LEAST_PX, repeats=1)
     wanted_px = _LEAST_PX * math.sqrt(_LARGE_S / guess_s)
     side_px = round(min(_MOST_PX, max(_LEAST_PX, wanted_px)) / 32) * 32
+    began_s, began_processor_s = time.perf_counter(), time.process_time()
     step_s, forward_s = _times_s(network, plan, settings, side_px)
-    flop = forward_flop(settings.network, layers)
+    processor_s = time.process_time() - began_processor_s
+    share = _processor_share(plan, processor_s, time.perf_counter() - began_s)
+    flop = network_spec(settings.network).flops_per_pixel(layers)
     # A straight line through both sizes: what is left of it at no pixels is overhead.
     slope_s = max(step_s - small_s, 0.5 * step_s) / (side_px**2 - _SMALL_PX**2)
     overhead_s = max(0.0, step_s - slope_s * side_px**2)
     forward_s = min(max(forward_s - overhead_s / 2, 0.1 * step_s), 0.9 * step_s)
-    return Rates(
+    rates = Rates(
         forward_flop=flop * side_px**2 / forward_s,
         backward_flop=flop * side_px**2 / max(step_s - overhead_s - forward_s, 0.1 * step_s),
         overhead_s=overhead_s,
         vector_s=_vector_s(plan, side_px),
         in_tiles=_IN_TILES if plan.device.type == "cpu" else 1.0,
     )
+    return Measurement(rates, time.time(), share)
+
+
+def _processor_share(plan: ComputePlan, processor_s: float, wall_s: float) -> float | None:
+    """Compare processor time with what the threads could have had in this wall time."""
+    if plan.device.type != "cpu":
+        return None
+    threads = torch.get_num_threads()
+    # More threads than cores wait for one another on an idle machine too.
+    threads = min(threads, physical_cores() or threads)
+    return processor_s / (threads * wall_s)
 
 
 def _times_s(
@@ -154,8 +218,8 @@ def _times_s(
 def _vector_s(plan: ComputePlan, side_px: int) -> float:
     lbfgs, image = Lbfgs(_PAIRS), seeded_picture(side_px, side_px, 0).to(plan.device)
     for _ in range(_PAIRS + 1):
-        image = lbfgs.propose(image, image - 0.5)
-    move_s = fastest_s(lambda: lbfgs.propose(image, image - 0.5), plan.device, _REPEATS)
+        image = lbfgs.step(image, image - 0.5)
+    move_s = fastest_s(lambda: lbfgs.step(image, image - 0.5), plan.device, _REPEATS)
     return move_s / (_PAIRS * side_px**2)
 
 
@@ -170,15 +234,27 @@ def _layers(settings: Settings) -> tuple[str, ...]:
 
 
 def _path() -> Path:
-    return files.cache_folder() / "calibration.json"
+    return files.cache_folder() / "throughput.json"
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        kept = json.loads(files.read_regular(path))
+        cached = json.loads(files.read_regular(path))
     except (OSError, ValueError, RecursionError):
         return {}
-    return kept if isinstance(kept, dict) else {}
+    return cached if isinstance(cached, dict) else {}
+
+
+def _parse(entry: Any) -> Measurement | None:
+    """Read one measurement from the cache; None for anything else."""
+    try:
+        rates = Rates(**{name: float(value) for name, value in entry["rates"].items()})
+        share = entry["processor_share"]
+        return Measurement(
+            rates, float(entry["measured_at"]), None if share is None else float(share)
+        )
+    except (TypeError, ValueError, KeyError, AttributeError):
+        return None
 
 
 def _key(plan: ComputePlan, settings: Settings) -> str:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
 from impasto.config.presets import PRESETS
+from impasto.config.registry import choices_of
 from impasto.config.settings import Settings
 
 # What stands up front; everything else is under "more".
@@ -71,9 +72,9 @@ def _option(name: str, field: FieldInfo) -> Option:
         annotation, own = get_args(annotation)
         metadata = own.metadata
     kind: Kind = _KINDS.get(annotation, "text")
-    choices = None
-    if get_origin(annotation) is Literal:
-        kind, choices = "choice", [str(choice) for choice in get_args(annotation)]
+    choices = choices_of(field)
+    if choices is not None:
+        kind = "choice"
     elif get_origin(annotation) is dict:
         kind = "weights"
     elif get_origin(annotation) in (tuple, list):
@@ -90,7 +91,7 @@ def _option(name: str, field: FieldInfo) -> Option:
         kind=kind,
         description=str(field.description),
         default=field.default,
-        choices=choices,
+        choices=None if choices is None else list(choices),
         up_front=name in _UP_FRONT,
         steerable=bool(extra.get("steerable")),
         **bounds,

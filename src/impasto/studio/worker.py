@@ -194,7 +194,7 @@ class _Painter:
                 "peak_bytes": size.way.peak_bytes,
                 "time_s": size.time_s,
             }
-            for size in estimate(self._job(spec))
+            for size in estimate(self._job(spec)).scales
         ]
         return {
             "sizes": rows,

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto import files
-from impasto.config.networks import CONVOLUTIONS_PER_BLOCK, architecture
+from impasto.config.networks import network_spec
+from impasto.config.registry import NETWORKS
 from impasto.errors import WeightsError, one_line
 from impasto.weights import pickle_scan
 
@@ -28,12 +29,9 @@ _ZIP = b"PK\x03\x04"
 def shapes(network: str) -> dict[str, tuple[int, ...]]:
     """Map ``conv1_1.weight``, ``conv1_1.bias`` ... of ``network`` to their shapes."""
     wanted: dict[str, tuple[int, ...]] = {}
-    channels_in = 3
-    for layer in architecture(network):
-        if layer.kind == "conv":
-            wanted[f"{layer.name}.weight"] = (layer.channels, channels_in, 3, 3)
-            wanted[f"{layer.name}.bias"] = (layer.channels,)
-            channels_in = layer.channels
+    for name, shape in network_spec(network).conv_shapes().items():
+        wanted[f"{name}.weight"] = shape
+        wanted[f"{name}.bias"] = shape[:1]
     return wanted
 
 
@@ -143,7 +141,7 @@ def from_jax(pickled: bytes, network: str) -> dict[str, Tensor]:
     import torch
 
     label = "the downloaded checkpoint"
-    convolutions = [layer.name for layer in architecture(network) if layer.kind == "conv"]
+    convolutions = network_spec(network).conv_shapes()
     try:
         tree = pickle_scan.load_arrays(pickled)[f"{network.upper()}_0"]
         arrays: dict[str, Any] = {}
@@ -238,13 +236,13 @@ def _select(found: dict[str, Any], network: str, label: str) -> dict[str, Tensor
     if any(isinstance(name, str) and name.startswith("features.") for name in found):
         # torchvision counts convolutions, rectifiers and poolings alike.
         names = {
-            f"{layer.name}.{kind}": f"features.{place}.{kind}"
-            for place, layer in enumerate(architecture(network))
+            f"{name}.{kind}": f"{theirs}.{kind}"
+            for name, theirs in network_spec(network).torchvision_names().items()
             for kind in ("weight", "bias")
         }
     else:
         names = {name: name for name in wanted}
-        foreign = {name for other in CONVOLUTIONS_PER_BLOCK for name in shapes(other)}
+        foreign = {name for other in NETWORKS.builtin for name in shapes(other)}
         for name in found:
             if name in foreign and name not in wanted:
                 raise _another(label, network, f"{network} has no {name}")

@@ -76,10 +76,10 @@ def load(
         SettingsError: no such network.
         WeightsError: the weights are absent and cannot be fetched, damaged, or another network's.
     """
-    source = _source(name)
     given = _given(name, file)
     if given is not None:
         return formats.read(given, name)
+    source = _source(name)
     path = _cached(name)
     data = _read(path)
     if data is None or not _is_good(source, data):
@@ -186,8 +186,9 @@ def sha256(name: str = "vgg16", *, file: str | Path | None = None) -> str | None
         SettingsError: no such network.
         WeightsError: the file cannot be read.
     """
-    _source(name)
     given = _given(name, file)
+    if given is None:
+        _source(name)
     path = given or _cached(name)
     try:
         return download.sha256_of(path)
@@ -241,7 +242,10 @@ def _silent(message: str, done_bytes: int, total_bytes: int | None) -> None:
 
 def _source(name: str) -> Source:
     if name not in SOURCES:
-        raise SettingsError(f"no network {name!r}: expected one of {', '.join(SOURCES)}")
+        raise SettingsError(
+            f"no source of weights for the network {name!r}: expected one of "
+            f"{', '.join(SOURCES)}; choose one, or give a weights file with --weights FILE"
+        )
     return SOURCES[name]
 
 

@@ -1,4 +1,7 @@
-"""``impasto plan``: how a picture would be painted, size by size, in what memory and time."""
+"""``impasto plan``: how a picture would be painted, size by size, in what memory and time.
+
+The exit code is 1 if the picture does not fit into memory, even in the way that takes least.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from impasto.output.progress import clock
 
 if TYPE_CHECKING:
     from impasto.engine.estimate import ScaleEstimate
+    from impasto.planning.throughput import Measurement
 
 
 class PlanOutput(Options):
@@ -26,12 +30,17 @@ class PlanOutput(Options):
         description="Print a line of JSON for each size.",
         json_schema_extra={"flag": "--json"},
     )
+    measure_again: bool = Field(
+        default=False,
+        description="Measure the speed of this machine now; an earlier measurement is replaced.",
+    )
 
 
 def register(app: typer.Typer) -> None:
     """Give ``app`` the command, with one of its own for each mode."""
     own = typer.Typer(
-        help="Say how a picture would be painted, in what memory and time; paint nothing.",
+        help="Say how a picture would be painted, in what memory and time; paint nothing. "
+        "The exit code is 1 if the picture does not fit into memory.",
         no_args_is_help=True,
     )
     add_modes(
@@ -49,23 +58,49 @@ def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list
     from impasto.engine.estimate import estimate
 
     json_lines = options.pop("json_lines", False)
-    found = estimate(make_job(mode, options, content, styles))
-    rows = [_row(size) for size in found]
+    measure_again = options.pop("measure_again", False)
+    plan = estimate(make_job(mode, options, content, styles), measure_again=measure_again)
+    measurement = plan.measurement
+    rows = [_row(size) for size in plan.scales]
     total = {
-        "time_s": sum(size.time_s for size in found),
-        "peak_bytes": max(size.way.peak_bytes for size in found),
+        "time_s": plan.time_s,
+        "peak_bytes": plan.peak_bytes,
+        "measured_s_ago": round(measurement.age_s, 1),
+        "measured_while_busy": measurement.is_busy,
     }
+    notes = [plan.shortage] if plan.shortage else []
     if json_lines:
         for row in rows:
             typer.echo(json.dumps({"event": "size", **row}))
         typer.echo(json.dumps({"event": "total", **total}))
+        for note in notes:
+            typer.echo(json.dumps({"event": "message", "text": note}))
     else:
         _print_table(rows, total)
-    for told in dict.fromkeys(size.shortage for size in found[-1:] if size.shortage):
-        if json_lines:
-            typer.echo(json.dumps({"event": "message", "text": told}))
-        else:
-            typer.echo(told)
+        for note in [_about(measurement), *notes]:
+            typer.echo(note)
+    if plan.shortage:
+        raise typer.Exit(1)
+
+
+def _about(measurement: Measurement) -> str:
+    """Say how old the rates are, and whether they can be trusted."""
+    age = _age(measurement.age_s)
+    if not measurement.is_busy:
+        return f"speed of this machine measured {age}; --measure-again measures it now"
+    return (
+        f"speed of this machine measured {age}, while other programs used the processor (the steps "
+        f"got {measurement.processor_share:.0%} of it): the times may be too long; repeat with "
+        "--measure-again when it is idle"
+    )
+
+
+def _age(age_s: float) -> str:
+    for unit, length_s in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if age_s >= length_s:
+            count = int(age_s // length_s)
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"
 
 
 def _row(size: ScaleEstimate) -> dict[str, Any]:
@@ -80,6 +115,8 @@ def _row(size: ScaleEstimate) -> dict[str, Any]:
         "history_bits": 32 if way.history_dtype is None else 8 * way.history_dtype.itemsize,
         "content_kept": way.cache_content,
         "peak_bytes": way.peak_bytes,
+        "targets_bytes": size.targets_bytes,
+        "targets_s": size.targets_s,
         "step_s": size.step_s,
         "time_s": size.time_s,
     }

@@ -96,11 +96,15 @@ def _are_measured_alike(before: Settings, after: Settings, changed: Collection[s
 
 def differences(recipe: Recipe) -> str | None:
     """Say what runs here in another version than painted the picture; None if all is the same."""
-    from impasto.job.recipe import versions
+    from impasto.job.recipe import parts, versions
 
     then, now = recipe.versions.model_dump(), versions().model_dump()
+    then |= {part.package: part.version for part in recipe.parts}
+    now |= {part.package: part.version for part in parts(recipe.settings)}
     changed = [
-        f"{name} {then[name]!r} (here {now[name]!r})" for name in then if then[name] != now[name]
+        f"{name} {then[name]!r} (here {now.get(name)!r})"
+        for name in then
+        if then[name] != now.get(name)
     ]
     if not changed:
         return None

@@ -182,7 +182,7 @@ class Swallower:
         time.sleep(0.5)
 def load(*arguments, **options):
     Swallower()
-    time.sleep(60)
+    time.sleep(600)
 impasto.models.load = load
 """
 
@@ -191,7 +191,7 @@ def test_an_interrupt_in_code_that_must_not_raise_comes_once_more(start_process)
     process = start_process(*TRANSFER, first=SWALLOWING)
     assert process.stdout.readline() == "finalising\n"
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20) == ("", "")
+    assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 130
 
 
@@ -210,5 +210,5 @@ impasto.models.load = load
     process = start_process(*TRANSFER, first=error)
     assert process.stdout.readline() == "loading\n"
     process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=20) == ("", "")
+    assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 130

@@ -95,6 +95,12 @@ def whole_files():
         ("moving.webp", rgb, "WEBP", {"save_all": True}),
         ("rgb.avif", rgb, "AVIF", {}),
         ("moving.avif", rgb, "AVIF", {"save_all": True}),
+        ("rgb.ppm", rgb, "PPM", {}),
+        ("grey.pgm", grey, "PPM", {}),
+        ("rgba.tga", colour, "TGA", {}),
+        ("runs.tga", rgb, "TGA", {"compression": "tga_rle"}),
+        ("rgba.jp2", colour, "JPEG2000", {}),
+        ("rgb.j2k", rgb, "JPEG2000", {"no_jp2": True, "irreversible": True}),
     ):
         if "save_all" in options:
             options["append_images"] = [frame.copy() for frame in turned]
@@ -103,7 +109,39 @@ def whole_files():
         image.copy().save(stream, format_name, **options)
         files[name] = stream.getvalue()
     deep = np.asarray(rgb).astype(np.uint16) * 257
-    return files | {"deep.png": deep_png(deep), "deep.tif": deep_tiff(deep)}
+    unit = np.asarray(rgb).astype(np.float32) / 255
+    return files | {
+        "deep.png": deep_png(deep),
+        "deep.tif": deep_tiff(deep),
+        "floats.tif": float_tiff(unit),
+        "big floats.tif": float_tiff(unit, bigtiff=True),
+        "plain.ppm": plain_ppm(np.asarray(rgb)),
+        "deep.pgm": b"P5 %d %d 65535\n" % (WIDTH, HEIGHT) + deep[..., 0].astype(">u2").tobytes(),
+        **phone_pictures(rgb),
+    }
+
+
+def float_tiff(samples, **options):
+    import pyvips
+
+    image = pyvips.Image.new_from_array(samples).copy(interpretation="scrgb")
+    return image.tiffsave_buffer(**options)
+
+
+def plain_ppm(samples):
+    numbers = " ".join(map(str, samples.flatten()))
+    return f"P3\n{WIDTH} {HEIGHT}\n255\n{numbers}\n".encode()
+
+
+def phone_pictures(rgb):
+    """A HEIC picture, where there is the package that reads it."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return {}
+    stream = io.BytesIO()
+    pillow_heif.from_pillow(rgb).save(stream)
+    return {"phone.heic": stream.getvalue()}
 
 
 def chunk(kind, body):
@@ -177,7 +215,15 @@ def of_other_sizes(whole):
         place = whole["rgb.avif"].index(b"ispe") + 8
         patch = struct.pack(">II", width, height)
         files[f"{width}x{height}.avif"] = patched(whole["rgb.avif"], place, patch)
+        files[f"{width}x{height}.ppm"] = b"P6 %d %d 255\n" % (width, height) + bytes(6000)
+        patch = struct.pack("<HH", width, height)
+        files[f"{width}x{height}.tga"] = patched(whole["runs.tga"], 12, patch)
+        place = whole["rgb.j2k"].index(b"\xff\x51") + 6
+        patch = struct.pack(">II", width, height)
+        files[f"{width}x{height}.j2k"] = patched(whole["rgb.j2k"], place, patch)
         for tag, value in ((256, width), (257, height), (278, height)):
+            data = set_tag(whole["floats.tif"], tag, value)
+            files[f"{tag}is{value}.of{width}.floats.tif"] = data
             data = set_tag(whole["rgb.tif"], tag, value)
             files[f"{tag}is{value}.of{width}.tif"] = data
     return files
@@ -309,5 +355,9 @@ def in_disguise():
         "noise.tif": b"II*\0" + random.Random(1).randbytes(5000),
         "noise.avif": b"\0\0\0\x20ftypavif" + random.Random(2).randbytes(5000),
         "noise.webp": b"RIFF\xff\xff\xff\xffWEBPVP8 " + random.Random(3).randbytes(5000),
+        "noise.jp2": b"\0\0\0\x0cjP  \r\n\x87\n" + random.Random(4).randbytes(5000),
+        "noise.heic": b"\0\0\0\x20ftypheic" + random.Random(5).randbytes(5000),
+        "noise.ppm": b"P6 " + random.Random(6).randbytes(5000),
+        "words.ppm": b"P3 9 9 255 " + b"x" * 5000,
         "signature.png": b"\x89PNG\r\n\x1a\n",
     }

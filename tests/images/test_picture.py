@@ -1157,7 +1157,7 @@ def test_tiff_of_32_bit_integers_in_colour():
 
 def test_tiff_of_floats_with_a_profile():
     levels = colours(21, 6, 5)
-    profile = wide_profile()
+    profile = display_p3()
     expected = images.load(png(levels, 2, profile=profile))
     image = pyvips.Image.new_from_array(levels.astype(np.float32) / 255)
     image = image.copy(interpretation="rgb")
@@ -1196,7 +1196,7 @@ def test_netpbm_of_any_white(maxval, kind):
 @pytest.mark.parametrize("compression", [None, "tga_rle"])
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "P"])
 def test_tga(compression, mode):
-    samples = colours(22, 12, 16, channels=4)
+    samples = colours(22, 12, 16, channels=4 if mode == "RGBA" else 3)
     image = Image.fromarray(samples).convert(mode)
     picture = images.load(file_bytes(image, "TGA", compression=compression))
     expected = np.asarray(image.convert("RGB")) / np.float32(255)
@@ -1258,7 +1258,7 @@ def test_half_a_file_of_these_kinds(name):
         "rgb.jp2": lambda: file_bytes(image, "JPEG2000"),
         "rgb.heic": lambda: heic(image),
     }[name]()
-    with pytest.raises(ImageError, match="damaged|cut short") as told:
+    with pytest.raises(ImageError, match=r"damaged|cut short") as told:
         images.load(whole[: len(whole) // 2])
     assert "\n" not in str(told.value)
 
@@ -1280,5 +1280,5 @@ def test_bombs_of_these_kinds(name):
             struct.pack(">II", 8, 8), struct.pack(">II", 60000, 60000), 1
         ),
     }[name]
-    with pytest.raises(ImageError, match="at most 300 megapixels|damaged"):
+    with pytest.raises(ImageError, match=r"at most 300 megapixels|damaged"):
         images.load(data)

@@ -6,52 +6,51 @@ lost anything is remembered for the exit code.
 
 from __future__ import annotations
 
-import io
 import os
-import select
 import sys
-from contextlib import suppress
-from typing import TYPE_CHECKING, TextIO
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
-
+from typing import IO, Any, TextIO, cast
 
 _STANDARD_OUTPUT, _STANDARD_ERROR = 1, 2
 
 
-class _Tolerant(io.RawIOBase):
-    """Writes to a file descriptor; after the first failure it drops everything.
+class _Tolerant:
+    """A stream that drops everything from the first failure on.
 
     Attributes:
         failure: why the first write failed; None while all is well.
+        buffer: the same for bytes, if the stream is one of text.
     """
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+    def __init__(self, stream: IO[Any], descriptor: int) -> None:
+        self._stream, self._descriptor = stream, descriptor
         self.failure: OSError | None = None
+        buffer = getattr(stream, "buffer", None)
+        self.buffer = None if buffer is None else _Tolerant(buffer, descriptor)
 
-    def writable(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def isatty(self) -> bool:
-        return os.isatty(self._descriptor)
-
-    def write(self, data: ReadableBuffer, /) -> int:
-        length = memoryview(data).nbytes
-        if self.failure is not None:
-            return length
+    def write(self, data: Any) -> int:
+        """Write text or bytes."""
         try:
-            return os.write(self._descriptor, data)
-        except BlockingIOError:
-            select.select([], [self._descriptor], [])
-            return 0
+            return self._stream.write(data)
         except OSError as error:
-            self.failure = error
-            return length
+            self._fail(error)
+            return len(data)
+
+    def flush(self) -> None:
+        """Write what is buffered."""
+        try:
+            self._stream.flush()
+        except OSError as error:
+            self._fail(error)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _fail(self, error: OSError) -> None:
+        self.failure = self.failure or error
+        # What is buffered would fail again at every turn.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self._descriptor)
+        os.close(null)
 
 
 def open_closed_descriptors() -> None:
@@ -74,21 +73,16 @@ def make_tolerant() -> None:
 
 def failure(stream: TextIO) -> OSError | None:
     """Return why ``stream`` has lost something; None if it has lost nothing."""
-    with suppress(OSError, ValueError):
-        stream.flush()
-    raw = getattr(getattr(stream, "buffer", None), "raw", None)
-    return raw.failure if isinstance(raw, _Tolerant) else None
+    stream.flush()
+    if not isinstance(stream, _Tolerant):
+        return None
+    buffered = None if stream.buffer is None else stream.buffer.failure
+    return stream.failure or buffered
 
 
 def _tolerant(stream: TextIO | None, descriptor: int) -> TextIO:
-    """Return a stream like ``stream``, which is None if the process began with it closed."""
-    if stream is not None:
-        with suppress(OSError, ValueError):
-            stream.flush()
-    return io.TextIOWrapper(
-        io.BufferedWriter(_Tolerant(descriptor)),
-        encoding=getattr(stream, "encoding", None) or "utf-8",
-        errors=getattr(stream, "errors", None) or "backslashreplace",
-        line_buffering=descriptor == _STANDARD_ERROR or os.isatty(descriptor),
-        write_through=bool(getattr(stream, "write_through", False)),
-    )
+    """Wrap ``stream``, which is None if the process began with it closed."""
+    if stream is None:
+        # Never closed: it is the process's own.
+        stream = open(descriptor, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    return cast(TextIO, _Tolerant(stream, descriptor))

@@ -84,7 +84,7 @@ def _raise_once_more(unraisable: Any) -> None:
     threading.Timer(_ONCE_MORE_S, _send, (stopped.number,)).start()
 
 
-def _send(number: int) -> None:
+def _send(number: signal.Signals) -> None:
     """Send a signal to the main thread, and wake it if it sleeps."""
     main_thread = threading.main_thread().ident
     if hasattr(signal, "pthread_kill") and main_thread is not None:

@@ -144,3 +144,18 @@ def test_a_seamless_texture_begins_anywhere(options):
     torch.testing.assert_close(second, torch.roll(first, (16, 16), (2, 3)), rtol=0, atol=1e-3)
     bordered = impasto.style("painting.png", start=rolled, margin=0, **options).pixels
     assert (bordered - second).abs().max() > 0.01
+
+
+def test_american_spelling_is_accepted():
+    job = api.make_job("style_transfer", "a.png", "b.png", color="keep", optimizer="adam")
+    assert job == api.make_job("style_transfer", "a.png", "b.png", colour="keep", optimiser="adam")
+    with pytest.raises(impasto.SettingsError, match="colour: expected colour or color, got both"):
+        api.make_job("content", "a.png", color="keep", colour="free")
+
+
+@pytest.mark.parametrize(
+    ("name", "alike"), [("thread", "threads"), ("siz", "size"), ("presets", "preset")]
+)
+def test_an_unknown_option_names_those_that_are_alike(name, alike):
+    with pytest.raises(impasto.SettingsError, match=f"no option '{name}': did you mean {alike}"):
+        impasto.content("photograph.png", **{name: 1})

@@ -24,8 +24,10 @@ from .errors import SettingsError as SettingsError
 from .errors import ShapeError as ShapeError
 from .errors import WeightsError as WeightsError
 from .job.history import LossHistory as LossHistory
+from .job.job import ImageSource as ImageSource
 from .job.job import Job as Job
 from .job.job import Region as Region
+from .job.options import JobOptions as JobOptions
 from .job.recipe import Recipe as Recipe
 from .job.result import Result as Result
 from .job.result import Step as Step

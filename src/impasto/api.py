@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from impasto.config.settings import Mode, Runtime, Settings, make_runtime, make_settings
+from impasto.config.validation import british, unknown_option
 from impasto.engine.cache import Cache
 from impasto.engine.checkpoint import Checkpoint, Keeper
 from impasto.engine.painting import iterate
-from impasto.errors import Diverged
+from impasto.errors import Diverged, SettingsError
 from impasto.job.job import ImageSource, Job
 from impasto.job.result import Result, Step
 from impasto.weights.download import Progress
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from impasto.job.options import JobOptions
 
 
 def style_transfer(
@@ -23,14 +29,14 @@ def style_transfer(
     settings: Settings | None = None,
     on_step: Callable[[Step], object] | None = None,
     checkpoint: str | Path | None = None,
-    **options: Any,
+    **options: Unpack[JobOptions],
 ) -> Result:
     """Repaint a photograph in the manner of one or several paintings.
 
     Args:
         content_image: the photograph: a path, bytes, a Pillow image, an array or a tensor.
         style_images: the painting, or a list of them.
-        settings: what ``options`` are laid over; the defaults if absent.
+        settings: base settings, which ``options`` override; the defaults if absent.
         on_step: called with each Step.
         checkpoint: a file to keep the state in, twice a minute, until the picture is
             finished; if it is there, painting goes on from it.
@@ -57,7 +63,7 @@ def content(
     settings: Settings | None = None,
     on_step: Callable[[Step], object] | None = None,
     checkpoint: str | Path | None = None,
-    **options: Any,
+    **options: Unpack[JobOptions],
 ) -> Result:
     """Rebuild a picture from what ``content_layers`` keep of it, starting from noise.
 
@@ -81,7 +87,7 @@ def style(
     settings: Settings | None = None,
     on_step: Callable[[Step], object] | None = None,
     checkpoint: str | Path | None = None,
-    **options: Any,
+    **options: Unpack[JobOptions],
 ) -> Result:
     """Paint from noise the texture that ``style_layers`` see in one or several pictures.
 
@@ -105,34 +111,46 @@ def make_job(
     style_images: ImageSource | Sequence[ImageSource] = (),
     *,
     settings: Settings | None = None,
-    **options: Any,
+    **options: Unpack[JobOptions],
 ) -> Job:
     """Sort ``options`` into Settings and Runtime, and put a Job together.
 
     Raises:
         SettingsError: an option is unknown or out of its bounds.
     """
-    start = options.pop("start", None)
+    named: dict[str, Any] = british({**options})
+    _check_names(named)
+    start = named.pop("start", None)
     if start is None or isinstance(start, str):
         start_image = None
-        options |= {} if start is None else {"start": start}
+        named |= {} if start is None else {"start": start}
     else:
         start_image = start
-    regions = options.pop("region", None) or ()
+    regions = named.pop("region", None) or ()
     if all(isinstance(region, str) for region in regions):
-        options |= {"region": regions} if regions else {}
+        named |= {"region": regions} if regions else {}
         regions = ()
-    runtime = {name: options.pop(name) for name in list(options) if name in Runtime.model_fields}
-    several = isinstance(style_images, (list, tuple))
+    runtime = {name: named.pop(name) for name in list(named) if name in Runtime.model_fields}
     return Job(
         mode=mode,
         content_image=content_image,
-        style_images=tuple(style_images) if several else (style_images,),
+        style_images=_several(style_images),
         start_image=start_image,
         regions=tuple(regions),
-        settings=make_settings(settings, **options),
+        settings=make_settings(settings, **named),
         runtime=make_runtime(**runtime),
     )
+
+
+def _several(images: ImageSource | Sequence[ImageSource]) -> tuple[ImageSource, ...]:
+    return tuple(images) if isinstance(images, (list, tuple)) else (cast("ImageSource", images),)
+
+
+def _check_names(options: Collection[str]) -> None:
+    known = [*Settings.model_fields, *Runtime.model_fields, "preset"]
+    for name in options:
+        if name not in known:
+            raise SettingsError(unknown_option(name, known))
 
 
 def paint(

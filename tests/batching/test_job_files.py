@@ -185,6 +185,20 @@ def test_a_start_picture_is_an_input_and_a_start_in_words_is_a_setting(tasks_of,
     assert (word.spec.start, word.spec.settings.start) == (None, "noise")
 
 
+def test_american_spelling_is_that_option_in_a_file_of_jobs(tasks_of):
+    (american,) = tasks_of("a.jsonl", text=one(color="keep", optimizer="adam"))
+    (british,) = tasks_of("a.jsonl", text=one(colour="keep", optimiser="adam"))
+    assert american == british
+    # A job's own word overrides the command line's, however it is spelled.
+    (task,) = tasks_of("a.jsonl", text=one(color="keep"), colour="match")
+    assert task.spec.settings.colour == "keep"
+    with pytest.raises(SettingsError, match="line 1: colour: expected colour or color, got both"):
+        tasks_of("a.jsonl", text=one(color="keep", colour="keep"))
+    with pytest.raises(SettingsError, match="did you mean colour"):
+        tasks_of("a.jsonl", text=one(colur="keep"))
+    assert vary(["color=keep,free"]) == [{"colour": "keep"}, {"colour": "free"}]
+
+
 def test_the_pictures_of_regions_are_inputs(tasks_of, folder):
     region = ["photograph.png:other.png", "photograph.png:painting.png:painting.png"]
     (task,) = tasks_of("a.jsonl", text=one(region=region))

@@ -90,6 +90,20 @@ def test_every_field_is_a_flag_and_a_keyword(job_of, field):
     assert api.make_job("style_transfer", "a.png", ["b.png", "c.png"], **{field: value}) == job
 
 
+@pytest.mark.parametrize(
+    ("american", "name", "value"), [("color", "colour", "keep"), ("optimizer", "optimiser", "adam")]
+)
+def test_american_spelling_is_accepted_and_not_shown(job_of, impasto, american, name, value):
+    line = ("transfer", "a.png", "b.png", "-o", "out.png")
+    assert job_of(*line, f"--{american}", value) == job_of(*line, f"--{name}", value)
+    both = impasto(*line, f"--{american}", value, f"--{name}", value)
+    assert (both.code, both.err) == (
+        2,
+        f"impasto: {name}: expected {name} or {american}, got both; leave one out\n",
+    )
+    assert f"--{american}" not in impasto("transfer", "--help").out
+
+
 def test_what_is_not_given_is_left_to_the_settings(job_of):
     job = job_of("style", "a.png", "-o", "out.png")
     assert job == api.make_job("style", None, ["a.png"])
@@ -108,7 +122,7 @@ def test_help_fits_the_terminal(impasto, monkeypatch, columns, command):
 @pytest.mark.parametrize("command", ["transfer", "content", "style"])
 def test_help_tells_of_every_option_its_bounds_and_its_default(impasto, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "200")
-    shown = " ".join(impasto(command, "--help").out.split())
+    shown = " ".join(impasto(command, "--help").out.replace("│", " ").split())
     for field in (*Settings.model_fields, *Runtime.model_fields, *DeliveryOptions.model_fields):
         assert f"--{field.replace('_', '-').replace('json-lines', 'json')} " in shown
     assert "Longest side of the result, 16 to 65536 pixels;" in shown

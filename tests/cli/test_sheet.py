@@ -42,7 +42,7 @@ def test_without_anything_varied_a_row_holds_the_styles(sheet, folder):
     ("words", "message"),
     [
         ("--vary strength=0.5,2", "strength: expected a number less than or equal to 1"),
-        ("--vary strenght=0.5", "vary: no option 'strenght': expected preset, or one of size"),
+        ("--vary strenght=0.5", "vary: no option 'strenght': did you mean strength?"),
         ("--vary strength", "vary: expected NAME=VALUE,VALUE, each name once, got 'strength'"),
         ("--vary seed=1 --vary seed=2", "each name once, got 'seed=2'"),
         ("--vary preset=none", "no preset 'none'"),

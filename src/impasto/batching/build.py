@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from impasto.batching.tasks import Task, identify
 from impasto.config.affects import values
 from impasto.config.initialization import parse_start
 from impasto.config.settings import MODES, Mode, Runtime, Settings, make_settings
-from impasto.config.validation import check
+from impasto.config.validation import british, check, unknown_option
 from impasto.config.words import words_of
 from impasto.errors import ImpastoError, SettingsError
 from impasto.job.job import JobSpec, PictureReference, RegionReference
@@ -94,11 +94,12 @@ class _Maker:
             raise type(error)(f"{entry.place}: {error}") from None
 
     def _make(self, entry: Entry) -> Task:
+        entry = replace(entry, words=british(entry.words))
         words, folder = entry.words, entry.folder
         known = [*_OWN, *(name for model in _MODELS for name in model.model_fields)]
         unknown = next((name for name in words if name not in known), None)
         if unknown is not None:
-            raise SettingsError(f"no option {unknown!r}: expected one of {', '.join(known)}")
+            raise SettingsError(unknown_option(unknown, known))
         mode = _mode(words.get("mode", self.mode))
         given = {**self.options, **words}
         settings = make_settings(**words_of(Settings, given, also=("preset",)))
@@ -143,17 +144,11 @@ class _Maker:
         )
 
     def _regions(self, words: Sequence[str], folder: Path) -> tuple[RegionReference, ...]:
-        from impasto.engine.regions import parse
+        from impasto.engine.regions import parse_files
 
         return tuple(
-            RegionReference(
-                *(
-                    self._refer("region", word, folder)
-                    for word in (region.mask, region.style, region.style_mask)
-                    if word is not None
-                )
-            )
-            for region in parse(words)
+            RegionReference(*(self._refer("region", file, folder) for file in files))
+            for files in parse_files(words)
         )
 
     def _refer(self, kind: str, word: Any, folder: Path) -> PictureReference:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from impasto.config.presets import PRESETS
 from impasto.config.settings import Mode
+from impasto.config.validation import AMERICAN, british
 from impasto.config.words import _extra, _type_of
 
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -83,9 +84,10 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD
         ]
         options = [
-            _option(name, field, panel)
+            option
             for panel, model in panels.items()
             for name, field in model.model_fields.items()
+            for option in _options(name, field, panel)
         ]
         names = {option.name for option in options}
         whole = {
@@ -103,7 +105,7 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
             for name in names & given.keys():
                 if isinstance(given[name], list) and name not in whole:
                     given[name] = [word for words in given[name] for word in words.split(",")]
-            return command(**given)
+            return command(**british(given))
 
         called.__name__, called.__doc__ = command.__name__, command.__doc__
         called.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]
@@ -115,7 +117,16 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
     return decorate
 
 
-def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
+def _options(name: str, field: FieldInfo, panel: str) -> list[inspect.Parameter]:
+    """Return the option, and the American spelling of its name, which the help leaves out."""
+    american = [word for word, british_name in AMERICAN.items() if british_name == name]
+    return [
+        _option(name, field, panel),
+        *(_option(word, field, panel, hidden=True) for word in american),
+    ]
+
+
+def _option(name: str, field: FieldInfo, panel: str, *, hidden: bool = False) -> inspect.Parameter:
     kind, metavar = _type_of(field)
     extra = _extra(field)
     flags = [extra.get("flag", f"--{name.replace('_', '-')}")]
@@ -127,6 +138,7 @@ def _option(name: str, field: FieldInfo, panel: str) -> inspect.Parameter:
         show_default=False,
         rich_help_panel=panel,
         metavar=extra.get("metavar", metavar),
+        hidden=hidden,
     )
     return inspect.Parameter(
         name,

@@ -7,6 +7,7 @@ Precedence: default < preset < explicit.
 
 import os
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -26,7 +27,7 @@ from impasto.config.initialization import parse_start
 from impasto.config.networks import check_layer, parse_layer_weights
 from impasto.config.presets import PRESETS
 from impasto.config.registry import NETWORKS, OPTIMISERS, STATISTICS, NameIn
-from impasto.config.validation import Options, check
+from impasto.config.validation import Options, british, check
 from impasto.errors import SettingsError
 from impasto.files import path_of
 
@@ -280,6 +281,11 @@ class Settings(Options):
         description="Ratio from one size to the next.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _read_american_names(cls, options: Any) -> Any:
+        return british(options) if isinstance(options, Mapping) else options
+
     @property
     def border(self) -> str:
         """What the network sees beyond the image's border."""
@@ -423,15 +429,16 @@ def _check_known(option: str, layers: dict[str, float], network: str) -> None:
 
 
 def make_settings(settings: Settings | None = None, **options: Any) -> Settings:
-    """Lay ``options`` over a preset or over ``settings``, and check the whole.
+    """Let ``options`` override a preset or ``settings``, and check the result.
 
     Args:
-        settings: what the options change; the defaults if absent.
+        settings: base settings, which the options override; the defaults if absent.
         options: fields of Settings by name; ``preset`` names one of PRESETS.
 
     Raises:
         SettingsError: an unknown option or preset, or a value out of its bounds.
     """
+    options = british(options)
     preset = options.pop("preset", None)
     if preset is not None and preset not in PRESETS:
         raise SettingsError(f"no preset {preset!r}: expected one of {', '.join(PRESETS)}")

@@ -1,5 +1,7 @@
 """What every group of options shares: how it is checked, and what a wrong one is told."""
 
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -14,6 +16,39 @@ class Options(BaseModel):
 
 
 SomeOptions = TypeVar("SomeOptions", bound=Options)
+
+
+# American spellings are read and never written.
+AMERICAN = {"color": "colour", "optimizer": "optimiser"}
+
+
+def british(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``options`` with American names spelled as the fields are.
+
+    Raises:
+        SettingsError: an option is there in both spellings.
+
+    Example:
+        >>> british({"color": "keep"})
+        {'colour': 'keep'}
+    """
+    for american, name in AMERICAN.items():
+        if american in options and name in options:
+            raise SettingsError(f"{name}: expected {name} or {american}, got both; leave one out")
+    return {AMERICAN.get(name, name): value for name, value in options.items()}
+
+
+def unknown_option(name: str, known: Iterable[str]) -> str:
+    """Say that there is no option ``name``, and which of the ``known`` ones are alike.
+
+    Example:
+        >>> unknown_option("siz", ["size", "seed"])
+        "no option 'siz': did you mean size?"
+    """
+    alike = difflib.get_close_matches(name.lower().replace("-", "_"), list(known), cutoff=0.7)
+    if alike:
+        return f"no option {name!r}: did you mean {' or '.join(alike)}?"
+    return f"no option {name!r}: expected one that impasto transfer --help lists; check its name"
 
 
 def check(model: type[SomeOptions], options: dict[str, Any]) -> SomeOptions:
@@ -32,7 +67,7 @@ def check(model: type[SomeOptions], options: dict[str, Any]) -> SomeOptions:
 def _explain(model: type[Options], fault: Any) -> str:
     name = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
-        return f"no option {name!r}: expected one of {', '.join(model.model_fields)}"
+        return unknown_option(name, model.model_fields)
     if fault["type"] == "value_error":
         # Ours: it says what came already.
         message = str(fault["ctx"]["error"])

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from impasto.config.registry import choices_of
+from impasto.config.validation import british
 from impasto.errors import SettingsError, one_line
 
 
@@ -40,6 +41,7 @@ def vary(words: Sequence[str]) -> list[dict[str, Any]]:
                 "beta=1e4,1e5"
             )
         choices[name] = several
+    choices = british(choices)
     return [
         dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())
     ]
@@ -62,8 +64,8 @@ def assignments(words: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
             raise SettingsError(
                 f"expected NAME=VALUE, got {one_line(repr(word))}; such as size=2048"
             )
-        given[name] = _split(model, name, value)
-    return given
+        given[name] = value
+    return {name: _split(model, name, value) for name, value in british(given).items()}
 
 
 def words_of(

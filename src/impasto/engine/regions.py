@@ -59,6 +59,15 @@ def parse(words: Sequence[str]) -> tuple[Region, ...]:
     Raises:
         SettingsError: a word that is neither.
     """
+    return tuple(Region(*files) for files in parse_files(words))
+
+
+def parse_files(words: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """Read the paths of mask, style and, if there is one, style mask of each region.
+
+    Raises:
+        SettingsError: as ``parse`` does.
+    """
     regions = []
     for word in words:
         if address := _ADDRESS.search(word):
@@ -69,7 +78,7 @@ def parse(words: Sequence[str]) -> tuple[Region, ...]:
                 f"region: expected MASK:STYLE or MASK:STYLE:STYLE_MASK, got {word!r}; such as "
                 "sky.png:night.jpg"
             )
-        regions.append(Region(*files))
+        regions.append(tuple(files))
     return tuple(regions)
 
 

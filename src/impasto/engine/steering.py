@@ -7,7 +7,7 @@ from typing import Any
 
 from impasto.config.affects import COMPARISON, values_without_weights
 from impasto.config.settings import Settings, overlay
-from impasto.config.validation import check
+from impasto.config.validation import british, check
 from impasto.engine import defaults
 from impasto.errors import SettingsError
 from impasto.job.job import Job
@@ -35,14 +35,14 @@ def check_change(job: Job, settings: Settings, change: Mapping[str, Any]) -> Set
         SettingsError: a field that may not change while painting, a value out of its bounds,
             or a change that leaves nothing to minimise.
     """
-    may = steerable()
+    may, change = steerable(), british(change)
     for name in change:
         if name not in may:
             raise SettingsError(
                 f"{name}: cannot change while painting: expected one of {', '.join(may)}; "
                 "begin another painting for it"
             )
-    changed = check(Settings, overlay(settings.model_dump(), dict(change)))
+    changed = check(Settings, overlay(settings.model_dump(), change))
     return defaults.complete(job, changed)
 
 

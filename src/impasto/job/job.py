@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.errors import ImageError
 from impasto.job.hashes import LONGEST_NAME, InputHashes, PictureHash, RegionHashes
 
 if TYPE_CHECKING:
+    import os
+
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+    from torch import Tensor
+
     from impasto.images.picture import Picture
     from impasto.job.recipe import Decisions
 
-# A path, bytes, a PIL image, a NumPy array or a torch tensor: whatever images.load accepts.
-ImageSource = Any
+# Whatever images.load accepts. A string, so that none of these packages is imported.
+ImageSource: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview"
+    " | Image | NDArray[Any] | Tensor | Picture"
+)
 
 
 @dataclass(frozen=True)

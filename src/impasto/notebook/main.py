@@ -134,7 +134,8 @@ def _make_job(
             )
         options = {**options, "start": _load(content_path)}
     if mode == "content":
-        return api.make_job(mode, style_path, **options)
+        picture: Any = style_path  # several are refused as no picture
+        return api.make_job(mode, picture, **options)
     return api.make_job(mode, None, style_path, **options)
 
 

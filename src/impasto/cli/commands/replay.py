@@ -128,7 +128,7 @@ def _with_files(
         )
     if len(spec.styles) == len(styles):
         pairs = zip(spec.styles, styles, strict=True)
-        placed = [replace(style, path=files.path_of(path)) for style, path in pairs]
+        placed = [_placed(style, path) for style, path in pairs]
     else:
         placed = [PictureReference(files.path_of(path), None, Path(path).name) for path in styles]
     return replace(
@@ -155,15 +155,19 @@ def _with_file(
             f"{option}: expected the picture {picture.name!r} that the recipe names, got none; "
             f"give its path with --{option}"
         )
+    return _placed(picture, path)
+
+
+def _placed(picture: PictureReference, path: str) -> PictureReference:
     return replace(picture, path=files.path_of(path))
 
 
 def _regions_with_files(
     regions: Sequence[RegionReference], words: Sequence[str]
 ) -> tuple[RegionReference, ...]:
-    from impasto.engine.regions import parse
+    from impasto.engine.regions import parse_files
 
-    given = parse(words)
+    given = parse_files(words)
     if len(given) != len(regions):
         names = ", ".join(f"{part.mask.name!r}:{part.style.name!r}" for part in regions) or "none"
         raise SettingsError(
@@ -172,18 +176,18 @@ def _regions_with_files(
         )
     return tuple(
         RegionReference(
-            replace(region.mask, path=files.path_of(file.mask)),
-            replace(region.style, path=files.path_of(file.style)),
-            _with_file("region", region.style_mask, file.style_mask),
+            _placed(region.mask, mask),
+            _placed(region.style, style),
+            _with_file("region", region.style_mask, style_mask[0] if style_mask else None),
         )
-        for region, file in zip(regions, given, strict=True)
+        for region, (mask, style, *style_mask) in zip(regions, given, strict=True)
     )
 
 
-def _region_files(words: Sequence[str]) -> list[Any]:
-    from impasto.engine.regions import parse
+def _region_files(words: Sequence[str]) -> list[str]:
+    from impasto.engine.regions import parse_files
 
-    return [part for area in parse(words) for part in (area.mask, area.style, area.style_mask)]
+    return [file for files in parse_files(words) for file in files]
 
 
 def _read_any(reference: PictureReference) -> Picture:

@@ -15,7 +15,7 @@ from impasto import files
 from impasto.cli import interrupts, standard_input
 from impasto.cli.options import with_options
 from impasto.config.settings import Runtime, Settings
-from impasto.config.validation import Options
+from impasto.config.validation import Options, unknown_option
 from impasto.config.words import vary as vary_options
 from impasto.errors import SettingsError
 
@@ -132,10 +132,7 @@ def _combinations(words: Sequence[str]) -> list[dict[str, Any]]:
     combinations = vary_options(words)
     for name in combinations[0]:
         if name != "preset" and name not in Settings.model_fields:
-            raise SettingsError(
-                f"vary: no option {name!r}: expected preset, or one of "
-                f"{', '.join(Settings.model_fields)}"
-            )
+            raise SettingsError(f"vary: {unknown_option(name, [*Settings.model_fields, 'preset'])}")
     return combinations
 
 

@@ -1,0 +1,75 @@
+"""What a type checker says of a user's script."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SRC = Path(__file__).parents[2] / "src"
+# The lines, and what mypy says of each: a part of its message, or nothing.
+LINES = {
+    'impasto.style_transfer("a.jpg", "b.jpg", size=768).save("c.png")': None,
+    'impasto.style_transfer("a.jpg", ["b.jpg", Path("c.jpg")], size=(96, 64))': None,
+    'impasto.style_transfer(np.zeros((8, 8, 3)), b"", size="original")': None,
+    'impasto.style_transfer("a.jpg", "b.jpg", style_layers="relu1_1..relu4_1")': None,
+    'impasto.style_transfer("a.jpg", "b.jpg", content_layers={"relu4_2": 1})': None,
+    'impasto.style_transfer("a.jpg", "b.jpg", region=["sky.png:night.jpg"])': None,
+    'impasto.style_transfer("a.jpg", "b.jpg", region=[impasto.Region("a.png", "b.jpg")])': None,
+    'impasto.content("a.jpg", memory="6GiB", start=np.zeros((8, 8)), weights=Path("w"))': None,
+    'impasto.style("a.jpg", preset="fast", color="free", optimizer="adam")': None,
+    'job: impasto.Job = impasto.make_job("style", None, "a.jpg", threads=2)': None,
+    "pixels: Tensor = next(impasto.iterate(job)).result().pixels": None,
+    "wrapped: impasto.ImageSource = Path('a.jpg')": None,
+    "impasto.no_such_name": 'has no attribute "no_such_name"',
+    "impasto.style_transfer(3, None)": 'incompatible type "int"',
+    'impasto.style_transfer("a.jpg", None)': 'incompatible type "None"',
+    'impasto.style_transfer("a.jpg", "b.jpg", siz=256)': 'Unexpected keyword argument "siz"',
+    'impasto.style_transfer("a.jpg", "b.jpg", size="large")': "incompatible type \"Literal['large",
+    'impasto.content("a.jpg", sizes=256)': 'Unexpected keyword argument "sizes"',
+    'impasto.style("a.jpg", seed="one")': 'incompatible type "str"',
+    'impasto.make_job("collage", "a.jpg")': "incompatible type \"Literal['collage']\"",
+    'impasto.make_job("content", "a.jpg", device=0)': 'incompatible type "int"',
+    'impasto.Job("content", content_image=3)': 'incompatible type "int"',
+    'impasto.style("a.jpg").pictures': 'has no attribute "pictures"',
+}
+HEAD = """from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+import impasto
+
+"""
+
+
+@pytest.fixture(scope="module")
+def complaints(tmp_path_factory):
+    """What mypy says of each line of the script, by line."""
+    folder = tmp_path_factory.mktemp("typing")
+    (folder / "script.py").write_text(HEAD + "\n".join(LINES) + "\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--strict", "--no-pretty", "script.py"],
+        cwd=folder,
+        env={**os.environ, "MYPYPATH": str(SRC), "MYPY_CACHE_DIR": str(SRC.parent / ".mypy_cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert not done.stderr, done.stderr
+    first = HEAD.count("\n") + 1
+    told = {line: [] for line in LINES}
+    for row in done.stdout.splitlines():
+        if row.startswith("script.py:") and ": error: " in row:
+            place, _, message = row.partition(": error: ")
+            told[list(LINES)[int(place.split(":")[1]) - first]].append(message)
+    return told
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_line_is_accepted_or_refused(complaints, line):
+    expected, said = LINES[line], complaints[line]
+    if expected is None:
+        assert said == []
+    else:
+        assert any(expected in message for message in said), said

@@ -121,7 +121,7 @@ def test_help_fits_the_terminal(impasto, monkeypatch, columns, command):
 
 @pytest.mark.parametrize("command", ["transfer", "content", "style"])
 def test_help_tells_of_every_option_its_bounds_and_its_default(impasto, monkeypatch, command):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "240")
     shown = " ".join(impasto(command, "--help").out.replace("│", " ").split())
     for field in (*Settings.model_fields, *Runtime.model_fields, *DeliveryOptions.model_fields):
         assert f"--{field.replace('_', '-').replace('json-lines', 'json')} " in shown

@@ -1,11 +1,15 @@
 """``impasto plan``: sizes, tiles and memory, and nothing painted."""
 
+import itertools
 import json
+import time
+from dataclasses import replace
 
 import pytest
+from tests.conftest import paint_picture
 
 from impasto.planning import throughput
-from impasto.planning.throughput import Rates
+from impasto.planning.throughput import Measurement, Rates
 
 
 @pytest.fixture(autouse=True)
@@ -14,11 +18,13 @@ def _known_machine(monkeypatch):
     known = Rates(
         forward_flop=1e12, backward_flop=5e11, overhead_s=0.01, vector_s=1e-8, in_tiles=1.0
     )
-    monkeypatch.setattr(throughput, "measure", lambda plan, settings: known)
+    monkeypatch.setattr(
+        throughput, "measure", lambda plan, settings: Measurement(known, time.time(), 0.95)
+    )
 
 
-def rows_of(outcome):
-    assert (outcome.code, outcome.err) == (0, "")
+def rows_of(outcome, code=0):
+    assert (outcome.code, outcome.err) == (code, "")
     *rows, total = [json.loads(line) for line in outcome.out.splitlines()]
     assert total["time_s"] == pytest.approx(sum(row["time_s"] for row in rows))
     assert total["peak_bytes"] == max(row["peak_bytes"] for row in rows)
@@ -50,13 +56,71 @@ def test_a_budget_asks_for_tiles(folder, impasto):
     assert scarce[-1]["step_s"] > generous[-1]["step_s"] > 10
 
 
-def test_where_nothing_fits_a_smaller_size_is_named(folder, impasto):
+def test_where_nothing_fits_a_smaller_size_is_named_and_the_exit_code_is_1(folder, impasto):
     words = ("plan", "transfer", "photograph.png", "painting.png", "--size", "4096")
-    printed = " ".join(impasto(*words, "--memory", "1GiB").out.split())
+    outcome = impasto(*words, "--memory", "1GiB")
+    printed = " ".join(outcome.out.split())
     assert "GiB at least, and 1.0 GiB are allowed; " in printed
     assert "% of the size would fit" in printed
-    *_, message = impasto(*words, "--memory", "1MiB", "--json").out.splitlines()
+    assert (outcome.code, outcome.err) == (1, "")
+    outcome = impasto(*words, "--memory", "1MiB", "--json")
+    *_, message = outcome.out.splitlines()
     assert json.loads(message)["text"].endswith("are allowed; free some memory")
+    assert outcome.code == 1
+
+
+def test_a_plan_says_how_old_its_measurement_is_and_measures_again_when_asked(
+    folder, impasto, monkeypatch
+):
+    words = ("plan", "style", "painting.png", "--size", "128")
+    assert "measured just now; --measure-again" in impasto(*words).out
+    now_s = time.time()
+    monkeypatch.setattr(throughput.time, "time", lambda: now_s + 3.5 * 86400)
+    monkeypatch.setattr(throughput, "measure", None)
+    assert "measured 3 days ago; --measure-again" in impasto(*words).out
+    *_, total = impasto(*words, "--json").out.splitlines()
+    total = json.loads(total)
+    assert total["measured_s_ago"] == pytest.approx(3.5 * 86400, abs=60)
+    assert total["measured_while_busy"] is False
+    (file,) = (folder / "cache").glob("*.json")
+    (entry,) = json.loads(file.read_text()).values()
+    busy = replace(throughput._parse(entry), processor_share=0.25, measured_at=now_s)
+    monkeypatch.setattr(throughput, "measure", lambda plan, settings: busy)
+    printed = " ".join(impasto(*words, "--measure-again").out.split())
+    assert "while other programs used the processor (the steps got 25% of it)" in printed
+    assert json.loads(file.read_text()).popitem()[1]["processor_share"] == 0.25
+
+
+def test_style_scale_changes_time_and_memory(folder, impasto):
+    paint_picture(2200, 2200, seed=2).save(folder / "painting.png")
+    words = ("plan", "transfer", "photograph.png", "painting.png", "--size", "512", "--json",
+             "--precision", "fp32")  # fmt: skip
+    plans = [
+        rows_of(impasto(*words, "--style-scale", scale, "--memory", "1TiB"))[-1]
+        for scale in ("0.25", "1", "4")
+    ]
+    for less, more in itertools.pairwise(plans):
+        assert less["targets_s"] < more["targets_s"]
+        assert less["time_s"] < more["time_s"]
+        assert less["targets_bytes"] < more["targets_bytes"]
+        assert less["step_s"] == more["step_s"]
+    # The network sees 16 times as many pixels, and the halos of tiles besides.
+    small_s, same_s, large_s = (plan["targets_s"] for plan in plans)
+    assert 16 < (large_s - small_s) / (same_s - small_s) < 40
+    # Where the canvas is small and the steps are few, the style pictures decide the memory.
+    words = [*words, "--size", "256", "--coarsest", "256", "--iterations", "2"]
+    (small,) = rows_of(impasto(*words, "--style-scale", "1"))
+    (large,) = rows_of(impasto(*words, "--style-scale", "4"))
+    assert large["peak_bytes"] == large["targets_bytes"] > small["peak_bytes"]
+
+
+def test_regions_and_several_paintings_are_counted_too(folder, impasto):
+    paint_picture(72, 96, seed=5).convert("L").save(folder / "mask.png")
+    words = ("plan", "transfer", "photograph.png", "painting.png")
+    one = rows_of(impasto(*words, "--json"))[-1]
+    two = rows_of(impasto(*words, "other.png", "--json"))[-1]
+    region = rows_of(impasto(*words, "--region", "mask.png:other.png", "--json"))[-1]
+    assert one["targets_s"] < two["targets_s"] == region["targets_s"]
 
 
 def test_each_mode_has_a_plan(folder, impasto):

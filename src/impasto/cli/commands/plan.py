@@ -133,7 +133,16 @@ def _print_table(rows: list[dict[str, Any]], total: dict[str, Any]) -> None:
         "memory": f"{total['peak_bytes'] / 2**30:.2f} GiB",
         "time": clock(total["time_s"]),
     }
-    for heading in ("size", "iterations", "held", "history", "content", "memory", "time"):
+    for heading in (
+        "size",
+        "iterations",
+        "held",
+        "history",
+        "content",
+        "targets",
+        "memory",
+        "time",
+    ):
         table.add_column(heading, justify="right", footer=footers.get(heading, ""))
     for row in rows:
         table.add_row(
@@ -142,6 +151,7 @@ def _print_table(rows: list[dict[str, Any]], total: dict[str, Any]) -> None:
             "whole" if row["tile_px"] is None else f"tiles of {row['tile_px']}",
             f"{row['history']} in {row['history_bits']} bits",
             "kept" if row["content_kept"] else "computed anew",
+            f"{row['targets_bytes'] / 2**30:.2f} GiB, {clock(row['targets_s'])}",
             f"{row['peak_bytes'] / 2**30:.2f} GiB",
             clock(row["time_s"]),
         )

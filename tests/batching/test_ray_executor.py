@@ -73,7 +73,7 @@ def test_without_ray_the_command_says_what_to_install(impasto, folder, jobs_file
     monkeypatch.setitem(sys.modules, "ray", None)
     done = impasto("batch", jobs_file({}), "--cluster", "local", "--quiet")
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "pip install 'impasto[cluster]'" in done.err
+    assert "pip install '.[cluster]'" in done.err
 
 
 def test_an_address_where_nothing_listens_is_refused_at_once(impasto, folder, jobs_file):

@@ -38,6 +38,7 @@ def cluster(folder, monkeypatch):
     two.shutdown()
 
 
+@pytest.mark.slow
 def test_a_node_and_the_driver_are_killed_and_each_job_is_done_once_as_on_one_machine(
     cluster, start_process, run_process, folder, jobs_file, states
 ):

@@ -486,6 +486,7 @@ def large_tensors(least_bytes):
     return sum(memories.values())
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("optimiser", "history_dtype"),
     [("lbfgs", None), ("lbfgs", torch.float16), ("adam", None)],

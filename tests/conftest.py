@@ -35,7 +35,7 @@ def pytest_collection_modifyitems(items):
     """Mark the unit tests, which ./test --fast runs."""
     for item in items:
         home = item.path.relative_to(TESTS).parts[0]
-        apart = item.get_closest_marker("slow") or item.get_closest_marker("real")
+        apart = any(item.get_closest_marker(name) for name in ("heavy", "slow", "real"))
         if home not in FRONT_ENDS | ACROSS_PACKAGES and not apart:
             item.add_marker("unit")
 

@@ -38,6 +38,7 @@ def cluster(folder, monkeypatch):
     two.shutdown()
 
 
+@pytest.mark.slow
 def test_a_node_and_the_driver_are_killed_and_each_job_is_done_once_as_on_one_machine(
     cluster, start_process, run_process, folder, jobs_file, states
 ):
@@ -73,7 +74,7 @@ def test_without_ray_the_command_says_what_to_install(impasto, folder, jobs_file
     monkeypatch.setitem(sys.modules, "ray", None)
     done = impasto("batch", jobs_file({}), "--cluster", "local", "--quiet")
     assert (done.code, done.err.count("\n")) == (2, 1)
-    assert "pip install 'impasto[cluster]'" in done.err
+    assert "pip install '.[cluster]'" in done.err
 
 
 def test_an_address_where_nothing_listens_is_refused_at_once(impasto, folder, jobs_file):

@@ -32,6 +32,7 @@ def path(tmp_path):
     return tmp_path / ".out.png.checkpoint"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
 @pytest.mark.parametrize("mode", ["style_transfer", "content", "style"])
 def test_a_painting_goes_on_from_any_step_to_the_same_bits(job_of, path, mode, optimiser, paint):

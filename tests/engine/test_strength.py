@@ -142,6 +142,7 @@ def distance(job, result):
     return (result.pixels - photograph).square().mean().sqrt().item()
 
 
+@pytest.mark.heavy
 def test_strength_is_continuous_down_to_the_photograph(job):
     strengths = (0.2, 0.05, 0.0499, 0.02, 0.005, 0.001, 1e-4, 1e-6, 1e-300, 0.0)
     jobs = [job(strength=strength) for strength in strengths]

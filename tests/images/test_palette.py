@@ -116,6 +116,7 @@ def test_a_second_transport_changes_next_to_nothing():
     assert (twice - once).abs().mean() < 0.15 * (once - image).abs().mean()
 
 
+@pytest.mark.heavy
 @settings(max_examples=15, deadline=None)
 @given(
     seeds=st.tuples(st.integers(0, 99), st.integers(100, 199)),

@@ -182,7 +182,7 @@ def test_without_matplotlib_it_paints_and_says_what_to_install(quick, capfd, mon
     result = main("photograph.png", "painting.png", **quick)
     assert (RESULTS / "photograph_painting.png").exists()
     assert len(result.history) == 3
-    assert "pip install 'impasto[notebook]'" in " ".join(capfd.readouterr().err.split())
+    assert "pip install '.[notebook]'" in " ".join(capfd.readouterr().err.split())
 
 
 def test_dataclass_tools_take_what_main_returns(quick):

@@ -95,6 +95,7 @@ def test_lbfgs_remembers_the_move_that_it_took(dtype):
     torch.testing.assert_close(wide(lbfgs._last[0], 48), moved.flatten(), rtol=0, atol=1e-15)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_narrow_history_descends_an_ill_conditioned_bowl_too(dtype):
     scales = torch.logspace(0, -4, 48, dtype=torch.float64)

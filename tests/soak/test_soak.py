@@ -9,6 +9,7 @@ import pytest
 HERE = Path(__file__).parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("settings.py", "--runs", "12", "--seed", "3")])
 def test_random_settings_paint_soundly(words, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")

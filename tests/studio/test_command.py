@@ -11,7 +11,7 @@ def test_without_the_extra_the_message_says_how_to_install_it():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "pip install 'impasto[studio]'" in done.stderr
+    assert "pip install '.[studio]'" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 
 

@@ -193,7 +193,7 @@ def test_an_output_is_asked_for(refuse):
         (f"{'x' * 300}.png", "cannot be written"),
         ("loop.png", "cannot be written (Too many levels of symbolic links)"),
         ("around.png", "cannot be written (Too many levels of symbolic links)"),
-        ("loop.png/out.png", "no folder"),
+        ("loop.png/out.png", "cannot be written (Too many levels of symbolic links)"),
         ("pipe.png", "is no regular file"),
         ("link to pipe.png", "is no regular file"),
         ("nowhere.png", "no folder"),

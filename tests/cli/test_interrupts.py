@@ -151,13 +151,17 @@ def test_a_fault_of_our_own_keeps_its_traceback(run_process):
     assert outcome.err.endswith("ZeroDivisionError: ours\n")
 
 
-# The package is there, and the command is not yet imported.
+# The first handler is there, and the command is not yet imported.
 STARTING = """
-import sys
-import impasto
+import signal
 from impasto.__main__ import main
-sys.argv[0] = "impasto"
-print("starting", flush=True)
+at_once = signal.signal
+def tell(*arguments):
+    signal.signal = at_once
+    before = at_once(*arguments)
+    print("starting", flush=True)
+    return before
+signal.signal = tell
 main()
 """
 

@@ -52,10 +52,10 @@ def refuse(impasto, folder):
     """``refuse(*words)``: the one line that the command says; nothing may have been written."""
 
     def call(*words, code=2):
-        before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+        before = {path: path.lstat().st_mtime_ns for path in folder.rglob("*")}
         outcome = impasto(*words)
         assert (outcome.code, outcome.out) == (code, "")
-        assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
+        assert {path: path.lstat().st_mtime_ns for path in folder.rglob("*")} == before
         (line,) = outcome.err.splitlines()
         assert line.startswith("impasto: ")
         return line.removeprefix("impasto: ")
@@ -191,11 +191,28 @@ def test_an_output_is_asked_for(refuse):
         ("/dev/null", "expected a name that ends in .png, .jpg"),
         ("/proc/out.png", "cannot be written"),
         (f"{'x' * 300}.png", "cannot be written"),
+        ("loop.png", "cannot be written (Too many levels of symbolic links)"),
+        ("around.png", "cannot be written (Too many levels of symbolic links)"),
+        ("loop.png/out.png", "cannot be written (Too many levels of symbolic links)"),
+        ("pipe.png", "is no regular file"),
+        ("link to pipe.png", "is no regular file"),
+        ("nowhere.png", "no folder"),
     ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
-def test_unusable_outputs(refuse, damaged, quick, output, message):
+def test_unusable_outputs(refuse, damaged, quick, folder, output, message):
+    links = {
+        "loop.png": "loop.png",
+        "around.png": "there.png",
+        "there.png": "around.png",
+        "link to pipe.png": "pipe.png",
+        "nowhere.png": "absent/out.png",
+    }
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    os.mkfifo(folder / "pipe.png")
     assert message in refuse("style", "painting.png", "-o", output, *quick)
+    assert all((folder / name).is_symlink() for name in links)
 
 
 @pytest.mark.parametrize(

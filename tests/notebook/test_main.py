@@ -100,6 +100,65 @@ def test_noise_is_taken_literally_in_style_transfer(quick):
     assert (RESULTS / "noise_painting.png").exists()
 
 
+def test_another_painting_of_the_same_pictures_gets_a_number(quick, capfd):
+    calls = [
+        {"mode": "style"},
+        {"mode": "content"},
+        {"mode": "content", "content_weight": 2},
+        {"mode": "style", "seed": 5},
+    ]
+    results = [main("noise", "painting.png", **quick, **call) for call in calls]
+    paths = [RESULTS / f"noise_painting{number}.png" for number in ("", "_2", "_3", "_4")]
+    assert [result.path for result in results] == [Path.cwd() / path for path in paths]
+    for result, path in zip(results, paths, strict=True):
+        with Image.open(path) as picture:
+            assert np.array_equal(np.asarray(picture), painted(result))
+        assert path.with_suffix(".gif").exists()
+    assert capfd.readouterr().out.split() == [str(path) for path in paths]
+
+
+def test_the_same_painting_once_more_takes_the_place_of_the_first(quick):
+    first = main("noise", "painting.png", "style", **quick)
+    again = main("noise", "painting.png", "style", **quick)
+    assert first.path == again.path
+    assert [path.name for path in RESULTS.glob("*.png")] == ["noise_painting.png"]
+
+
+@pytest.mark.parametrize("name", ["noise_painting.png", "noise_painting.gif"])
+def test_a_file_that_is_no_painting_of_ours_is_left_alone(quick, name):
+    RESULTS.mkdir(parents=True)
+    (RESULTS / name).write_bytes(b"mine")
+    result = main("noise", "painting.png", "style", **quick)
+    assert result.path == Path.cwd() / RESULTS / "noise_painting_2.png"
+    assert (RESULTS / name).read_bytes() == b"mine"
+
+
+def test_a_picture_stopped_early_replaces_no_finished_one(quick, monkeypatch):
+    from impasto.output.writer import Files
+
+    finished = main("noise", "painting.png", "style", **quick)
+    before = finished.path.read_bytes()
+
+    def stop(files, step):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Files, "step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        main("noise", "painting.png", "style", **quick)
+    assert finished.path.read_bytes() == before
+    assert (RESULTS / "noise_painting_2.png").exists()
+
+
+@pytest.mark.parametrize("size", ["original", (48, 32)])
+def test_any_size_will_do(quick, size):
+    quick["imsize"] = size
+    expected = (96, 72) if size == "original" else size
+    assert main("photograph.png", "painting.png", **quick).image.size == expected
+    assert main("noise", "painting.png", start="content", **quick).image.size == (
+        (64, 80) if size == "original" else size
+    )
+
+
 def test_several_paintings_share_the_name(quick):
     main("photograph.png", ["painting.png", "other.png"], **quick)
     assert (RESULTS / "photograph_painting+other.png").exists()
@@ -182,7 +241,9 @@ def test_without_matplotlib_it_paints_and_says_what_to_install(quick, capfd, mon
     result = main("photograph.png", "painting.png", **quick)
     assert (RESULTS / "photograph_painting.png").exists()
     assert len(result.history) == 3
-    assert "pip install '.[notebook]'" in " ".join(capfd.readouterr().err.split())
+    assert "pip install '.[notebook]' in impasto's own folder" in " ".join(
+        capfd.readouterr().err.split()
+    )
 
 
 def test_dataclass_tools_take_what_main_returns(quick):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto import api
-from impasto.config.settings import MODES, Mode, Settings
+from impasto.config.settings import MODES, Mode, Settings, Size
 from impasto.errors import (
     Diverged,
     ImageError,
@@ -52,7 +52,7 @@ def main(
     content_path: ImageSource,
     style_path: ImageSource | list[ImageSource],
     mode: Mode = "style_transfer",
-    imsize: int | None = None,
+    imsize: Size | None = None,
     num_steps: int | None = None,
     style_weight: float | None = None,
     content_weight: float | None = None,
@@ -72,7 +72,7 @@ def main(
             folder as ``img/content/NAME`` or ``img/style/NAME``.
         style_path: the painting, or a list of them; in ``content`` mode the picture to rebuild.
         mode: ``style_transfer``, ``content`` or ``style``.
-        imsize: longest side of the result in pixels (``size``).
+        imsize: longest side of the result in pixels, both sides, or "original" (``size``).
         num_steps: iterations, over all sizes (``iterations``).
         style_weight: weight of the style loss (``beta``).
         content_weight: weight of the content loss (``alpha``).

@@ -139,11 +139,11 @@ def start_studio(folder, weights, *words, within=(), **variables):
         env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
     )
     printed = process.stdout.readline().strip()
-    if not re.match(r"http://.+:\d+/", printed):
+    if not re.match(r"https?://.+/\?token=", printed):
         process.kill()
         raise AssertionError(f"the studio did not start: {process.communicate()[1]}")
     studio = Studio(process, printed, folder)
-    studio.session.headers |= studio.bearer
+    studio.session.headers.update(studio.bearer)
     return studio
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import requests
@@ -160,15 +161,14 @@ def test_a_public_https_url_is_accepted_as_host_and_origin(open_studio):
 def studio_port(studio):
     """The port that a studio listens on, where it prints another address."""
     inodes = set()
-    for link in os.scandir(f"/proc/{studio.process.pid}/fd"):
-        name = os.readlink(link.path)
+    for link in Path(f"/proc/{studio.process.pid}/fd").iterdir():
+        name = str(link.readlink())
         if name.startswith("socket:["):
             inodes.add(name[8:-1])
-    with open("/proc/net/tcp", encoding="ascii") as table:
-        for row in list(table)[1:]:
-            words = row.split()
-            if words[3] == "0A" and words[9] in inodes:
-                return int(words[1].partition(":")[2], 16)
+    for row in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        words = row.split()
+        if words[3] == "0A" and words[9] in inodes:
+            return int(words[1].partition(":")[2], 16)
     raise AssertionError("it listens nowhere")
 
 

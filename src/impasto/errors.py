@@ -16,6 +16,7 @@ Each also inherits the built-in that a caller would catch. Messages say what was
 expected, what came, and what to do.
 """
 
+import reprlib
 from typing import Any
 
 __all__ = [
@@ -87,3 +88,20 @@ def one_line(text: object, longest: int = 200) -> str:
     words = " ".join(str(text)[: 4 * longest].split())
     shown = "".join(letter if letter.isprintable() else "?" for letter in words)
     return f"{shown[:longest]}..." if len(shown) > longest else shown
+
+
+class _Repr(reprlib.Repr):
+    """repr() of a stranger's value: of the first few parts, and not deep."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxdict, self.maxtuple = 3, 4, 4, 4
+        self.maxstring = self.maxother = self.maxlong = 80
+
+
+_REPR = _Repr()
+
+
+def short_repr(value: object) -> str:
+    """Show a stranger's value in a message, however large it is, deep, or full of itself."""
+    return one_line(_REPR.repr(value))

@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
 import shutil
+import time
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,11 +49,13 @@ YAML = """
 def tasks_of(folder):
     """``tasks_of(listed, **options)``: the tasks of entries, or of a file's text by its name."""
 
-    def call(listed, *, text=None, into=None, mode="style_transfer", **options):
+    def call(listed, *, text=None, into=None, mode="style_transfer", written=(), **options):
         if text is not None:
             (folder / listed).write_text(text)
             listed = job_files.read_file(folder / listed)
-        return make_tasks(listed, options, mode=mode, into=into, ending=".png", home=folder)
+        return make_tasks(
+            listed, options, mode=mode, into=into, ending=".png", home=folder, written=written
+        )
 
     return call
 
@@ -108,7 +113,18 @@ def test_the_same_jobs_are_the_same_in_every_kind_of_file(tasks_of):
         ("a.jsonl", one(output="absent/a.png"), "line 1: no folder"),
         ("a.jsonl", one(output="a.jpg", bits=16), "line 1: .*expected 8 bits"),
         ("a.jsonl", one(dpi=9, width="6cm"), "line 1: expected dpi or width, got both"),
-        ("a.jsonl", one(output="other.png") + "\n" + one(content="other.png"), "line 1: .*beside"),
+        ("a.jsonl", one(output="other.png") + "\n" + one(content="other.png"), "line 2: .*beside"),
+        (
+            "a.jsonl",
+            one(content="other.png") + "\n" + one(output="other.png"),
+            "line 1: .*by a.jsonl",
+        ),
+        ("a.jsonl", one(content="a.png"), "line 1: content: .*cannot wait for themselves"),
+        (
+            "a.jsonl",
+            one(content="b.png") + "\n" + one(content="a.png", output="b.png"),
+            "line 1: content: .*b.png' is written by a.jsonl line 2: .*change the order",
+        ),
         ("a.jsonl", one() + "\n" + one(seed=3), "line 2: .*as a.jsonl line 1 has"),
         ("a.jsonl", one() + "\n{", "a.jsonl line 2: expected a JSON object"),
         ("a.jsonl", "[" * 99999, "a.jsonl line 1: expected a JSON object"),
@@ -119,6 +135,27 @@ def test_the_same_jobs_are_the_same_in_every_kind_of_file(tasks_of):
         ("a.csv", 'seed\n"1', "a.csv line 2: expected CSV"),
         ("a.yaml", "seed: 1", "a.yaml line 1: expected a list"),
         ("a.yaml", "- seed: 1\n- [", "a.yaml line 2: expected YAML"),
+        ("a.yaml", '- seed: 1\n- {content: "\x01.png"}', r"a.yaml line 2: .*'\\x01'.* not allowed"),
+        ("a.yaml", "- [" + 5000 * "[" + 5000 * "]" + "]", "a.yaml: .*too deep"),
+        ("a.yaml", "- " + 5000 * "{a: " + "1" + 5000 * "}", "a.yaml: .*too deep"),
+        ("a.jsonl", one(preset=[1]), r"line 1: preset: expected a name, got \[1\]"),
+        ("a.jsonl", one(mode=[1]), r"line 1: mode: expected one of .*got \[1\]"),
+        ("a.jsonl", one(content="~nosuchuser/x.png"), "content: no file .*~nosuchuser/x.png"),
+        ("a.jsonl", one(output="~nosuchuser/x.png"), "line 1: no folder .*~nosuchuser"),
+        ("a.jsonl", one(weights="~nosuchuser/x.pth"), "weights: no file .*~nosuchuser/x.pth"),
+        ("a.jsonl", one(region="~nosuchuser/x:other.png"), "region: no file .*~nosuchuser/x"),
+        ("a.jsonl", one(style_layers={"relu1_1": [[1]]}), "line 1: style_layers: expected a value"),
+        ("a.jsonl", one(content="broken.png"), "line 1: content: .*broken.png.* is"),
+        ("a.jsonl", one(style="broken.png"), "line 1: style: .*broken.png.* is"),
+        ("a.jsonl", one(start="broken.png"), "line 1: start: .*broken.png.* is"),
+        ("a.jsonl", one(content="a\0.png"), "line 1: content: .* cannot be read"),
+        ("a.jsonl", one(content="\ud800.png"), "line 1: content: .* cannot be read"),
+        (
+            "a.csv",
+            "content;style;output\nc.png;s.png;a.png\n",
+            "a.csv line 1: .*by commas, not by ';'",
+        ),
+        ("a.csv", "content\tstyle\nc.png\ts.png\n", r"a.csv line 1: .*by commas, not by '\\t'"),
         ("a.yaml", "- 3", "a.yaml line 1: expected options by name"),
         ("a.yaml", "- seed: 1\n  seed: 2", "line 1: expected each option once, got 'seed' twice"),
         ("a.yaml", "- !!python/object/apply:os.system [ls]", "line 1: expected options by name"),
@@ -128,9 +165,87 @@ def test_the_same_jobs_are_the_same_in_every_kind_of_file(tasks_of):
     ],
 )
 def test_what_is_wrong_is_refused_with_its_file_and_line(tasks_of, folder, name, text, message):
-    with pytest.raises(ImpastoError, match=message):
+    (folder / "broken.png").write_bytes(b"no picture")
+    with pytest.raises(ImpastoError, match=message) as refusal:
         tasks_of(name, text=text)
+    assert "\n" not in str(refusal.value)
+    assert len(str(refusal.value)) < 3000
     assert not (folder / "a.png").exists()
+
+
+BOMB = """
+- content: &a [x, x, x, x, x, x, x, x, x]
+  style: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]
+  start: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]
+  mode: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]
+  size: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d]
+  seed: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e]
+  beta: &g [*f, *f, *f, *f, *f, *f, *f, *f, *f]
+  alpha: &h [*g, *g, *g, *g, *g, *g, *g, *g, *g]
+  output: &i [*h, *h, *h, *h, *h, *h, *h, *h, *h]
+"""
+LISTS = "- - " + BOMB.strip().removeprefix("- content: ")
+LISTS = re.sub(r"(?<=\n)  \w+: ", "  - ", LISTS)
+
+
+@pytest.mark.parametrize("text", [BOMB, LISTS, "- size: &a [*a]", "- &a [*a]"])
+def test_a_file_that_unfolds_to_gigabytes_is_refused_without_unfolding_it(tasks_of, text):
+    tracemalloc.start()
+    try:
+        with pytest.raises(SettingsError, match=r"line \d+: .*expected"):
+            tasks_of("a.yaml", text=text)
+        assert tracemalloc.get_traced_memory()[1] < 16 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_many_options_are_refused_at_once(tasks_of):
+    words = {f"option{number}": number for number in range(20_000)}
+    started_s = time.process_time()
+    for name, text in (
+        ("a.jsonl", one(**words)),
+        ("a.csv", ",".join(words) + "\n" + ",".join(map(str, words.values()))),
+    ):
+        with pytest.raises(SettingsError, match="no option 'option0'"):
+            tasks_of(name, text=text)
+    assert time.process_time() - started_s < 2.0
+
+
+@pytest.mark.parametrize("mark", ["\u2028", "\u2029", "\u0085", "\x0c", "\x1c"])
+def test_only_line_feeds_end_a_line_of_json(tasks_of, folder, mark):
+    name = f"a{mark}b.png"
+    shutil.copy(folder / "photograph.png", folder / name)
+    text = json.dumps({**json.loads(one()), "content": name}, ensure_ascii=False)
+    if mark < " ":
+        text = one(content=name)
+    (task,) = tasks_of("a.jsonl", text=f"{text}\r\n")
+    assert task.spec.content.path.name == name
+
+
+def test_a_job_may_be_painted_from_what_an_earlier_one_writes(tasks_of):
+    text = "\n".join(
+        [
+            one(output="1.png"),
+            one(start="1.png", output="2.png"),
+            one(content="./2.png", style="1.png", output="3.png"),
+            one(output="4.png", region="2.png:other.png"),
+        ]
+    )
+    first, second, third, fourth = tasks_of("a.jsonl", text=text)
+    assert second.writers == {first.identity}
+    assert third.writers == {first.identity, second.identity}
+    assert fourth.writers == {second.identity}
+    (_, changed, *_) = tasks_of("a.jsonl", text=text.replace('"1.png"', '"1.png", "seed": 9', 1))
+    assert changed.identity != second.identity
+
+
+def test_a_picture_of_an_earlier_run_of_the_batch_may_be_replaced(tasks_of, folder):
+    shutil.copy(folder / "other.png", folder / "1.png")
+    text = one(output="1.png") + "\n" + one(content="1.png", output="2.png")
+    with pytest.raises(SettingsError, match=r"line 2: .*is there already"):
+        tasks_of("a.jsonl", text=text)
+    _, second = tasks_of("a.jsonl", text=text, written={folder / "1.png"})
+    assert second.writers
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names here")
@@ -138,6 +253,9 @@ def test_a_pipe_is_not_waited_for(tasks_of, folder):
     os.mkfifo(folder / "pipe.png")
     with pytest.raises(SettingsError, match="no file"):
         tasks_of("a.jsonl", text=one(content="pipe.png"))
+    os.mkfifo(folder / "pipe.jsonl")
+    with pytest.raises(SettingsError, match="not a regular file"):
+        job_files.read_file(folder / "pipe.jsonl")
 
 
 def test_every_content_meets_every_style_in_every_variation(tasks_of, folder):
@@ -170,6 +288,24 @@ def test_a_folder_without_pictures_is_refused(folder):
     (folder / "empty").mkdir()
     with pytest.raises(SettingsError, match="has no pictures"):
         job_files.pair([folder / "empty"], [], [{}])
+    (folder / "empty" / "IMG_1.HEIC").touch()
+    with pytest.raises(SettingsError, match=r"has no pictures: .*not read: IMG_1.HEIC"):
+        job_files.pair([folder / "empty"], [], [{}])
+
+
+def test_what_is_passed_over_in_a_folder_is_named(folder):
+    contents = folder / "contents"
+    contents.mkdir()
+    shutil.copy(folder / "photograph.png", contents / "a.png")
+    assert job_files.passed_over(contents) is None
+    for number in range(6):
+        (contents / f"IMG_{number}.HEIC").touch()
+    (contents / "2024").mkdir()
+    (contents / ".hidden").touch()
+    told = job_files.passed_over(contents)
+    assert "2024/, IMG_0.HEIC, IMG_1.HEIC, IMG_2.HEIC, IMG_3.HEIC and 2 more" in told
+    assert ".hidden" not in told
+    assert job_files.passed_over(contents / "a.png") is None
 
 
 def test_a_job_goes_before_flags_and_flags_before_defaults(tasks_of):

@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,9 @@ import impasto as package
 from impasto.batching import job_files
 from impasto.batching.build import make_tasks
 from impasto.batching.journal import Journal
+from impasto.batching.journal import read as journal_records
 from impasto.batching.process_pool import LocalProcesses
-from impasto.batching.tasks import Advance
+from impasto.batching.tasks import Advance, Outcome
 
 DONE = ["begun", "saving", "done"]
 
@@ -80,7 +82,7 @@ def test_every_pair_is_painted_as_it_would_be_alone_and_then_never_again(
 
 
 def test_a_job_that_fails_is_recorded_and_the_others_go_on(impasto, folder, jobs_file, states):
-    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.png").write_bytes((folder / "other.png").read_bytes()[:-60])
     (folder / "tiny.png").write_bytes((folder / "photograph.png").read_bytes()[:-50])
     file = jobs_file(
         {"content": "broken.png"}, {}, {"content": "tiny.png"}, {"style_weights": "1,2"}
@@ -214,6 +216,62 @@ def test_a_signal_stops_a_batch_whose_pictures_so_far_are_kept(start_process, jo
     assert (states("0.png"), states("1.png")) == (DONE, ["begun"])
 
 
+def test_a_job_waits_for_the_picture_that_it_is_painted_from(impasto, folder, jobs_file, states):
+    file = jobs_file(
+        {"output": "1.png", "iterations": 8},
+        {"output": "2.png", "start": "1.png", "size": 64},
+        {"output": "3.png", "content": "2.png", "seed": 3},
+        {"output": "4.png", "seed": 4},
+    )
+    done = impasto("batch", file, "--json", "--workers=2")
+    assert (done.code, done.err) == (0, "")
+    ended = [Path(event["output"]).stem for event in events(done.out) if event["event"] == "done"]
+    assert sorted(ended) == ["1", "2", "3", "4"]
+    assert ended.index("1") < ended.index("2") < ended.index("3")
+    recipe = package.job.recipe.read(folder / "3.png")
+    assert recipe.inputs.content.sha256 == sha256((folder / "2.png").read_bytes()).hexdigest()
+    pictures = [(folder / f"{number}.png").read_bytes() for number in (1, 2, 3)]
+    for number in (1, 3):
+        (folder / f"{number}.png").unlink()
+    again = impasto("batch", file, "--json", "--no-sheet")
+    assert (again.code, events(again.out)[0]["done"]) == (0, 2)
+    assert [(folder / f"{number}.png").read_bytes() for number in (1, 2, 3)] == pictures
+    assert states("2.png") == DONE
+
+
+def test_what_waits_for_a_job_that_fails_fails_with_it(impasto, folder, jobs_file, states):
+    (folder / "broken.png").write_bytes((folder / "other.png").read_bytes()[:-60])
+    file = jobs_file(
+        {"output": "1.png", "content": "broken.png"},
+        {"output": "2.png", "start": "1.png"},
+        {"output": "3.png", "content": "2.png", "style": "1.png"},
+        {"output": "4.png"},
+    )
+    done = impasto("batch", file, "--quiet", "--no-sheet")
+    assert (done.code, done.err.count("\n")) == (1, 3)
+    assert "jobs.jsonl line 2: not painted: it needs" in done.err
+    assert "which jobs.jsonl line 1 was to write" in done.err
+    assert [states(f"{number}.png")[-1] for number in (1, 2, 3, 4)] == [
+        *("failed", "failed", "failed"),
+        "done",
+    ]
+
+
+def test_a_folder_is_painted_and_what_is_no_picture_is_named(impasto, folder, quick):
+    (folder / "in").mkdir()
+    (folder / "in" / "a.png").write_bytes((folder / "photograph.png").read_bytes())
+    (folder / "in" / "b.HEIC").touch()
+    words = ["batch", "--content=in", "--style=other.png", "-o", "out", *quick, "--no-sheet"]
+    done = impasto(*words, "--json", "--strength=1", "--alpha=1", "--beta=1e4")
+    assert done.code == 2
+    done = impasto(*words, "--json", "--alpha=1", "--beta=1e4")
+    assert done.code == 0
+    assert (
+        "not read: b.HEIC" in next(e for e in events(done.out) if e["event"] == "message")["text"]
+    )
+    assert "not read: b.HEIC" in impasto(*words, "--alpha=1", "--beta=1e4").err
+
+
 def test_two_batches_never_share_a_journal(impasto, folder, jobs_file):
     file = jobs_file({})
     with Journal(folder / "jobs.journal.jsonl"):
@@ -250,6 +308,78 @@ def test_only_the_picture_that_was_about_to_be_written_counts_as_done(tasks, fol
         assert not journal.is_done(replace(task, identity="another"))
         task.output.write_bytes(data)
         assert journal.is_done(task)
+
+
+def test_a_finished_picture_that_was_replaced_is_painted_again(tasks, folder):
+    (task,) = tasks({})
+    data = (folder / "photograph.png").read_bytes()
+    task.output.write_bytes(data)
+    path = folder / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.begun(task)
+        journal.saving(task, data)
+        journal.ended(Outcome(task, "done", data))
+    for text in (b"", b"rubbish", data[:-1], data + b"\0"):
+        task.output.write_bytes(text)
+        with Journal(path) as journal:
+            assert not journal.is_done(task)
+    task.output.write_bytes(data)
+    with Journal(path) as journal:
+        assert journal.is_done(task)
+
+
+def test_journals_of_earlier_versions_are_read(tasks, folder):
+    (task,) = tasks({})
+    data = (folder / "photograph.png").read_bytes()
+    task.output.write_bytes(data)
+    path = folder / "journal.jsonl"
+    head = {"event": "batch", "format": 1, "impasto": "0.1"}
+    done = {"job": task.identity, "state": "done", "output": "0.png"}
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in (head, done)))
+    with Journal(path) as journal:
+        assert journal.is_done(task)
+    saving = done | {"state": "saving", "sha256": sha256(data).hexdigest()}
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in (head, saving, done)))
+    with Journal(path) as journal:
+        assert journal.is_done(task)
+    task.output.write_bytes(b"rubbish")
+    with Journal(path) as journal:
+        assert not journal.is_done(task)
+
+
+def test_no_flipped_bit_in_the_first_line_loses_what_is_done(tasks, folder):
+    (task,) = tasks({})
+    data = (folder / "photograph.png").read_bytes()
+    task.output.write_bytes(data)
+    path = folder / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.saving(task, data)
+        journal.ended(Outcome(task, "done", data))
+    whole = path.read_bytes()
+    for bit in range(8 * whole.index(b"\n")):
+        damaged = bytearray(whole)
+        damaged[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(damaged)
+        assert journal_records(path)[task.identity]["state"] == "done", bit
+
+
+def test_a_very_deep_line_is_passed_over(tasks, folder):
+    (task,) = tasks({})
+    data = (folder / "photograph.png").read_bytes()
+    task.output.write_bytes(data)
+    path = folder / "journal.jsonl"
+    with Journal(path) as journal:
+        journal.saving(task, data)
+    path.write_bytes(b"[" * 200_000 + b"\n" + path.read_bytes() + b'{"a":' * 200_000 + b"\n")
+    with Journal(path) as journal:
+        assert journal.is_done(task)
+
+
+def test_a_pipe_as_journal_is_refused_and_not_waited_for(impasto, folder, jobs_file):
+    os.mkfifo(folder / "pipe")
+    done = impasto("batch", jobs_file({}), "--journal", "pipe")
+    assert (done.code, done.err.count("\n")) == (2, 1)
+    assert "not a regular file" in done.err
 
 
 @pytest.mark.parametrize("text", ["not ours\n", '{"event": "batch", "format": 99}\n', "[1]\n"])

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -42,6 +43,18 @@ class Studio:
     @property
     def address(self):
         return self.printed.partition("?")[0].rstrip("/")
+
+    @property
+    def token(self):
+        return unquote(self.printed.partition("?token=")[2])
+
+    @property
+    def bearer(self):
+        return {"authorization": f"Bearer {self.token}"}
+
+    def forget_token(self):
+        """Be a visitor who has not seen the printed address."""
+        del self.session.headers["authorization"]
 
     def ask(self, method, path, headers=(), **options):
         # One connection each: a server may close one that was refused, or was idle.
@@ -114,11 +127,11 @@ class Studio:
             self.process.communicate()
 
 
-def start_studio(folder, weights, *words, **variables):
+def start_studio(folder, weights, *words, within=(), **variables):
     process = subprocess.Popen(
         [
-            *(sys.executable, "-m", "impasto", "studio", "--port=0", f"--folder={folder}"),
-            *(f"--weights={weights}", "--threads=1", *words),
+            *(*within, sys.executable, "-m", "impasto", "studio", "--port=0", f"--folder={folder}"),
+            *(f"--weights={weights}", "--threads=1", "--confirm-hours=100", *words),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -126,10 +139,12 @@ def start_studio(folder, weights, *words, **variables):
         env=os.environ | {"OMP_NUM_THREADS": "1"} | variables,
     )
     printed = process.stdout.readline().strip()
-    if not re.match(r"http://.+:\d+/", printed):
+    if not re.match(r"https?://.+/\?token=", printed):
         process.kill()
         raise AssertionError(f"the studio did not start: {process.communicate()[1]}")
-    return Studio(process, printed, folder)
+    studio = Studio(process, printed, folder)
+    studio.session.headers.update(studio.bearer)
+    return studio
 
 
 @pytest.fixture(scope="session")
@@ -151,8 +166,8 @@ def open_studio(weights_file, tmp_path):
     """``open_studio(*words, folder=, **variables)``: a studio of the test's own."""
     opened = []
 
-    def start(*words, folder=tmp_path / "kept", **variables):
-        opened.append(start_studio(folder, weights_file, *words, **variables))
+    def start(*words, folder=tmp_path / "kept", within=(), **variables):
+        opened.append(start_studio(folder, weights_file, *words, within=within, **variables))
         return opened[-1]
 
     yield start
@@ -196,7 +211,7 @@ def open_page(browser):
         page = context.new_page()
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda said: said.type == "error" and troubles.append(said.text))
-        page.goto(studio.address)
+        page.goto(studio.printed)
         page.wait_for_selector("#styles .tiles button")
         return page
 

@@ -13,7 +13,7 @@ ROUTES = 17
 UNDESCRIBED = [positive_data_acceptance]
 
 
-def check_route(operation):
+def check_route(operation, bearer):
     @given(case=operation.as_strategy())
     @settings(
         max_examples=4,
@@ -23,18 +23,21 @@ def check_route(operation):
         suppress_health_check=list(HealthCheck),
     )
     def check(case):
-        case.call_and_validate(headers={"connection": "close"}, excluded_checks=UNDESCRIBED)
+        headers = bearer | {"connection": "close"}
+        case.call_and_validate(headers=headers, excluded_checks=UNDESCRIBED)
 
     check()
 
 
 def test_every_route_answers_as_described(studio):
-    schema = schemathesis.openapi.from_url(f"{studio.address}/api/openapi.json")
+    schema = schemathesis.openapi.from_url(
+        f"{studio.address}/api/openapi.json", headers=studio.bearer
+    )
     found = [route.ok() for route in schema.get_all_operations()]
     chosen = [route for route in found if not LEFT_OUT.match(route.path)]
     assert len(chosen) >= ROUTES
     for route in chosen:
-        check_route(route)
+        check_route(route, studio.bearer)
 
 
 def test_every_route_describes_how_it_refuses(studio):

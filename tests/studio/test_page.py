@@ -74,7 +74,7 @@ def test_a_visitor_uploads_paints_watches_cancels_and_compares(studio, open_page
     check_access(page)
     start(page)
     is_first_picture_here(page)
-    expect(page.locator("#easel-title")).to_have_text("my cat · picasso")
+    expect(page.locator("#viewer-title")).to_have_text("my cat · picasso")
     shown = page.locator("#sheet img.after").get_attribute("src")
     page.wait_for_function(
         "old => document.querySelector('#sheet img.after').getAttribute('src') !== old", arg=shown
@@ -182,11 +182,11 @@ def test_everything_is_done_with_the_keyboard_alone(studio, open_page):
     page.keyboard.type("48")
     page.keyboard.press("Enter")
     is_first_picture_here(page)
-    expect(page.locator("#easel-title")).to_have_text("coffee · woodcut")
+    expect(page.locator("#viewer-title")).to_have_text("coffee · woodcut")
     tab_to(act(page, "Cancel"))
     page.keyboard.press("Enter")
     wait_until(page, "Cancelled")
-    tab_to(page.locator("#stage"))
+    tab_to(page.locator("#viewport"))
     page.keyboard.press("1")
     assert page.locator("#sheet img.after").evaluate("image => image.clientWidth") == 48
 
@@ -265,7 +265,7 @@ def test_the_gallery_is_there_after_a_restart(open_studio, open_page):
     page.locator("#works .cards button").first.click()
     is_first_picture_here(page)
     wait_until(page, "Finished")
-    expect(page.locator("#easel-title")).to_have_text(done["title"])
+    expect(page.locator("#viewer-title")).to_have_text(done["title"])
 
 
 def test_two_tabs_see_the_same_and_one_may_vanish(studio, open_page):

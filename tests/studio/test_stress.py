@@ -27,7 +27,9 @@ def test_haste_leaks_nothing_and_hangs_nothing(studio):
     waiting = [studio.order(settings={"iterations": 1}).json()["id"] for _ in range(QUEUED)]
     for _ in range(LISTENERS):
         address = f"{studio.address}/api/events"
-        with closing(requests.get(address, stream=True, timeout=30)) as stream:
+        with closing(
+            requests.get(address, headers=studio.bearer, stream=True, timeout=30)
+        ) as stream:
             next(stream.iter_lines())
     for work_id in waiting:
         studio.wait(work_id, "finished")

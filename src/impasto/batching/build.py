@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from impasto import files
 from impasto.batching.job_files import Entry
-from impasto.batching.tasks import Task, identify
+from impasto.batching.tasks import Task, identify, pending, writer_of
 from impasto.config.affects import values
 from impasto.config.initialization import parse_start
 from impasto.config.settings import MODES, Mode, Runtime, Settings, make_settings
 from impasto.config.validation import british, check, unknown_option
 from impasto.config.words import words_of
-from impasto.errors import ImpastoError, SettingsError
+from impasto.errors import ImpastoError, SettingsError, one_line, short_repr
+from impasto.images import decode
+from impasto.images.limits import MAX_PIXELS, too_large
 from impasto.job.job import JobSpec, PictureReference, RegionReference
 from impasto.output.options import OutputOptions
-from impasto.weights import download
+from impasto.weights.download import sha256_of
 
 _OWN = ("mode", "content", "style", "output", "preset")
 _MODELS = (Settings, Runtime, OutputOptions)
@@ -33,6 +37,7 @@ def make_tasks(
     into: Path | None,
     ending: str,
     home: Path,
+    written: Container[Path] = (),
 ) -> list[Task]:
     """Check every entry, and return what is to be painted, in the order of ``entries``.
 
@@ -44,13 +49,16 @@ def make_tasks(
             default an entry's own, and each needs a name.
         ending: of the files without a name.
         home: the journal's folder.
+        written: outputs that an earlier run of this batch has written, resolved.
 
     Raises:
         SettingsError: an unknown option, a value out of its bounds, pictures that the mode does
-            not take, or an output that is another job's too or a picture to paint from.
-        ImageError: an output that cannot be written.
+            not take, an output that is another job's too or a picture to paint from, or a job
+            that needs what it writes itself or what a later one writes.
+        ImageError: an input that is no picture, or an output that cannot be written.
     """
-    maker = _Maker(options, mode, into, ending, home)
+    maker = _Maker(options, mode, into, ending, home, written)
+    maker.note_outputs(entries)
     tasks = [maker.make(entry) for entry in entries]
     _check_outputs(tasks)
     return tasks
@@ -84,14 +92,26 @@ class _Maker:
     into: Path | None
     ending: str
     home: Path
+    written: Container[Path] = ()
     hashes: dict[Path, str] = field(default_factory=dict)
+    # What every entry writes, and the tasks made so far, by resolved path.
+    outputs: dict[Path, Entry] = field(default_factory=dict)
+    writers: dict[Path, Task] = field(default_factory=dict)
+
+    def note_outputs(self, entries: Sequence[Entry]) -> None:
+        """Note what is going to be written, so that a job may be painted from another's picture."""
+        for entry in entries:
+            with suppress(ImpastoError, ValueError, TypeError):
+                self.outputs.setdefault(_real(self._output(entry)), entry)
 
     def make(self, entry: Entry) -> Task:
         """Check an entry; what is wrong with it is said with its place."""
         try:
-            return self._make(entry)
+            task = self._make(entry)
         except ImpastoError as error:
             raise type(error)(f"{entry.place}: {error}") from None
+        self.writers.setdefault(_real(task.output), task)
+        return task
 
     def _make(self, entry: Entry) -> Task:
         entry = replace(entry, words=british(entry.words))
@@ -102,6 +122,8 @@ class _Maker:
             raise SettingsError(unknown_option(unknown, known))
         mode = _mode(words.get("mode", self.mode))
         given = {**self.options, **words}
+        if not isinstance(given.get("preset", ""), str):
+            raise SettingsError(f"preset: expected a name, got {short_repr(given['preset'])}")
         settings = make_settings(**words_of(Settings, given, also=("preset",)))
         finish = check(OutputOptions, words_of(OutputOptions, given))
         runtime = check(Runtime, words_of(Runtime, given))
@@ -158,34 +180,55 @@ class _Maker:
     def _hashed(self, kind: str, word: Any, folder: Path) -> tuple[Path, str]:
         """Return a file's path and its SHA-256."""
         if not isinstance(word, str):
-            raise SettingsError(f"{kind}: expected a file's path, got {word!r}")
-        path = folder / Path(word).expanduser()
+            raise SettingsError(f"{kind}: expected a file's path, got {short_repr(word)}")
+        path = folder / files.path_of(word)
         try:
+            real = _real(path)
+            if kind != "weights" and real in self.outputs:
+                return self._chained(kind, path, real)
             is_file = path.is_file()
             if is_file and path not in self.hashes:
-                self.hashes[path] = download.sha256_of(path)
+                self.hashes[path] = _checked_sha256(kind, path)
         except (OSError, ValueError) as error:
+            if isinstance(error, ImpastoError):
+                raise
             reason = getattr(error, "strerror", None) or str(error)
             raise SettingsError(
-                f"{kind}: {str(path)!r} cannot be read ({reason}); check its permissions"
+                f"{kind}: {_shown(path)} cannot be read ({reason}); check its permissions"
             ) from None
         if not is_file:
             raise SettingsError(
-                f"{kind}: no file {str(path)!r}: expected one to read; check its path"
+                f"{kind}: no file {_shown(path)}: expected one to read; check its path"
             )
         return path, self.hashes[path]
+
+    def _chained(self, kind: str, path: Path, real: Path) -> tuple[Path, str]:
+        """Return a picture that an earlier job is going to write, and what stands for its hash."""
+        writer = self.writers.get(real)
+        if writer is None:
+            raise SettingsError(
+                f"{kind}: {_shown(path)} is written by {self.outputs[real].place}: expected a "
+                "picture that is there already, or the output of an earlier job; jobs cannot wait "
+                "for themselves or for later ones, so name another file or change the order"
+            )
+        if os.path.lexists(real) and real not in self.written:
+            raise SettingsError(
+                f"{kind}: {_shown(path)} is there already, and {writer.place} would replace it: "
+                "expected an output beside the pictures to paint from; name another output"
+            )
+        return path, pending(writer.identity)
 
     def _output(self, entry: Entry) -> Path:
         word = entry.words.get("output")
         if word is not None and not isinstance(word, str):
-            raise SettingsError(f"output: expected a file's path, got {word!r}")
+            raise SettingsError(f"output: expected a file's path, got {short_repr(word)}")
         if word is None and self.into is None:
             raise SettingsError(
                 "output: expected a file's path, got none; name one, or a folder for all with -o"
             )
         folder = entry.folder if self.into is None else self.into
         if word is not None:
-            return folder / Path(word).expanduser()
+            return folder / files.path_of(word)
         return folder / f"{entry.named_by or _named(entry)}{self.ending}"
 
 
@@ -194,6 +237,8 @@ def _longest_px(settings: Settings, model: PictureReference) -> int:
     from impasto import images
 
     size = settings.size
+    if size == "original" and writer_of(model):
+        return 1  # known once it is written; the encoder checks it again
     if size == "original":
         return max(images.read_size(model.file))
     return max(size) if isinstance(size, tuple) else size
@@ -202,7 +247,7 @@ def _longest_px(settings: Settings, model: PictureReference) -> int:
 def _mode(word: Any) -> Mode:
     chosen = next((mode for mode in MODES if mode == word), None)
     if chosen is None:
-        raise SettingsError(f"mode: expected one of {', '.join(MODES)}, got {word!r}")
+        raise SettingsError(f"mode: expected one of {', '.join(MODES)}, got {short_repr(word)}")
     return chosen
 
 
@@ -213,11 +258,12 @@ def _pictures(words: dict[str, Any], mode: Mode, kind: str) -> list[Any]:
     if kind == ("content" if mode == "style" else "style" if mode == "content" else None):
         if several:
             raise SettingsError(
-                f"{kind}: expected none in {mode} mode, got {given!r}; leave it out"
+                f"{kind}: expected none in {mode} mode, got {short_repr(given)}; leave it out"
             )
     elif not several or (kind == "content" and len(several) > 1):
         raise SettingsError(
-            f"{kind}: expected a picture in {mode} mode, got {given or 'none'}; name one"
+            f"{kind}: expected a picture in {mode} mode, got "
+            f"{short_repr(given) if given else 'none'}; name one"
         )
     return several
 
@@ -232,11 +278,40 @@ def _named(entry: Entry) -> str:
     return "_".join(Path(picture).stem for picture in pictures if picture)
 
 
+def _checked_sha256(kind: str, path: Path) -> str:
+    """Return the hash of a file; a picture's header is read first.
+
+    Raises:
+        ImageError: it is no picture.
+    """
+    if kind != "weights":
+        with files.open_regular(path) as file:
+            label = f"{kind}: {_shown(path)}"
+            width_px, height_px = decode.read_size(file, label)
+        if width_px * height_px > MAX_PIXELS:
+            raise too_large(label, f"{width_px} x {height_px} pixels")
+    return sha256_of(path)
+
+
+def _real(path: Path) -> Path:
+    """Follow links; a loop of links is left as it is."""
+    return Path(os.path.realpath(path))
+
+
+def _shown(path: Path) -> str:
+    return one_line(repr(str(path)))
+
+
 def _check_outputs(tasks: Sequence[Task]) -> None:
-    inputs = {picture.file.resolve() for task in tasks for picture in task.spec.references()}
+    inputs = {
+        _real(picture.file)
+        for task in tasks
+        for picture in task.spec.references()
+        if not writer_of(picture)
+    }
     places: dict[Path, str] = {}
     for task in tasks:
-        output = task.output.resolve()
+        output = _real(task.output)
         if output in places:
             raise SettingsError(
                 f"{task.place}: expected each job to have an output of its own, got "

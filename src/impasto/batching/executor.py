@@ -11,11 +11,17 @@ from impasto.batching.tasks import Event, Task
 class Executor(Protocol):
     """Paints tasks elsewhere, several at a time."""
 
-    def submit(self, task: Task) -> None:
-        """Take a task; it is begun when there is room, in the order of submission.
+    def check(self, task: Task) -> None:
+        """Make sure that the task can be painted here.
 
         Raises:
             SettingsError: nothing here could ever paint it.
+        """
+
+    def submit(self, task: Task) -> None:
+        """Take a task; it is begun when there is room, in the order of submission.
+
+        More may be submitted while ``as_completed`` yields.
         """
 
     def as_completed(self) -> Iterator[Event]:

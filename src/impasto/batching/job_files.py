@@ -7,13 +7,16 @@ import io
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.errors import SettingsError
+from impasto import files
+from impasto.errors import SettingsError, one_line, short_repr
 
+_MOST_NAMED = 5
 PICTURE_ENDINGS = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
@@ -50,24 +53,11 @@ def read_file(path: Path) -> list[Entry]:
             f"{str(path)!r} is no file of jobs: expected a name that ends in "
             f"{', '.join(readers)}, got {path.suffix!r}; or give folders with --content and --style"
         )
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise SettingsError(
-            f"{str(path)!r} cannot be read ({reason}): expected a text file of jobs; check its path"
-        ) from None
+    text = _read_text(path)
     entries = []
     for line, words in reader(text, path.name):
         place = f"{path.name} line {line}"
-        if not isinstance(words, dict):
-            raise SettingsError(f"{place}: expected options by name, got {_short(words)}")
-        given = {
-            str(name).replace("-", "_"): value
-            for name, value in words.items()
-            if value is not None and value != ""
-        }
-        entries.append(Entry(place, given, path.resolve().parent))
+        entries.append(Entry(place, _options(words, place), path.resolve().parent))
     if not entries:
         raise SettingsError(f"{str(path)!r} has no jobs: expected at least one; add a line")
     return entries
@@ -105,14 +95,52 @@ def pair(
     return entries
 
 
+def _read_text(path: Path) -> str:
+    try:
+        text = files.read_regular(path).decode("utf-8-sig")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise SettingsError(
+            f"{one_line(repr(str(path)))} cannot be read ({reason}): expected a text file of jobs; "
+            "check its path"
+        ) from None
+    # As any text file: lines may end as on Windows.
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _options(words: Any, label: str) -> dict[str, Any]:
+    """Return the options of a job that have a value, by the names of their fields."""
+    if not isinstance(words, dict):
+        raise SettingsError(f"{label}: expected options by name, got {short_repr(words)}")
+    for name, value in words.items():
+        if not _is_flat(value):
+            raise SettingsError(
+                f"{label}: {one_line(name)}: expected a value, or a list of values, got "
+                f"{short_repr(value)}"
+            )
+    return {
+        str(name).replace("-", "_"): value
+        for name, value in words.items()
+        if value is not None and value != ""
+    }
+
+
+def _is_flat(value: Any) -> bool:
+    """Tell whether a value is a word, or a list or a mapping of words."""
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not any(isinstance(part, (list, dict)) for part in parts)
+
+
 def _read_jsonl(text: str, name: str) -> Iterator[tuple[int, Any]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines(): a JSON string may hold U+2028, U+2029 and U+0085 as they are.
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
                 yield number, json.loads(line, object_pairs_hook=_each_once)
             except (ValueError, RecursionError) as error:
                 raise SettingsError(
-                    f"{name} line {number}: expected a JSON object, got {_short(line)} ({error})"
+                    f"{name} line {number}: expected a JSON object, got {short_repr(line)} "
+                    f"({one_line(error)})"
                 ) from None
 
 
@@ -125,10 +153,7 @@ def _read_csv(text: str, name: str) -> Iterator[tuple[int, Any]]:
             line, began = began, rows.line_num + 1
             if not heading:
                 heading = [word.strip() for word in row]
-                if len(set(heading)) < len(heading):
-                    raise SettingsError(
-                        f"{name} line {line}: expected each heading once, got {_short(heading)}"
-                    )
+                _check_heading(heading, f"{name} line {line}")
             elif any(cell.strip() for cell in row):
                 if len(row) != len(heading):
                     raise SettingsError(
@@ -136,7 +161,7 @@ def _read_csv(text: str, name: str) -> Iterator[tuple[int, Any]]:
                         f"got {len(row)}"
                     )
                 words: dict[str, Any] = {
-                    name: cell.strip() for name, cell in zip(heading, row, strict=True)
+                    option: cell.strip() for option, cell in zip(heading, row, strict=True)
                 }
                 if ";" in words.get("style", ""):
                     words["style"] = [style.strip() for style in words["style"].split(";")]
@@ -145,12 +170,24 @@ def _read_csv(text: str, name: str) -> Iterator[tuple[int, Any]]:
         raise SettingsError(f"{name} line {began}: expected CSV, got {error}") from None
 
 
+def _check_heading(heading: list[str], label: str) -> None:
+    _check_once(heading, label, "heading")
+    separator = next((mark for mark in ";\t|" if len(heading) == 1 and mark in heading[0]), None)
+    if separator is not None:
+        raise SettingsError(
+            f"{label}: expected headings that are separated by commas, got "
+            f"{short_repr(heading[0])}; separate by commas, not by {separator!r}: save "
+            "the table as CSV with commas"
+        )
+
+
 def _read_yaml(text: str, name: str) -> Iterator[tuple[int, Any]]:
     import yaml
 
-    # Every scalar stays a word, as on the command line: YAML would take 16:9 for 969.
-    loader = yaml.BaseLoader(text)
+    loader = None
     try:
+        # Every scalar stays a word, as on the command line: YAML would take 16:9 for 969.
+        loader = yaml.BaseLoader(text)
         root = loader.get_single_node()
         if root is None:
             return
@@ -158,48 +195,91 @@ def _read_yaml(text: str, name: str) -> Iterator[tuple[int, Any]]:
             raise SettingsError(f"{name} line 1: expected a list of jobs, each after a hyphen")
         for node in root.value:
             line = node.start_mark.line + 1
-            keys = [key.value for key, _ in node.value] if node.id == "mapping" else []
+            keys = [str(key.value) for key, _ in node.value] if node.id == "mapping" else []
             _check_once(keys, f"{name} line {line}")
             yield line, loader.construct_document(node)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise SettingsError(
+            f"{name} line {line}: expected YAML, got the character {chr(error.character)!r}, which "
+            "is not allowed in it; remove it, or write it as an escape in double quotes"
+        ) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         reason = getattr(error, "problem", None) or error
-        raise SettingsError(f"{name} line {line}: expected YAML, got {reason}") from None
+        raise SettingsError(f"{name} line {line}: expected YAML, got {one_line(reason)}") from None
+    except RecursionError:
+        raise SettingsError(
+            f"{name}: expected a list of jobs with options by name, got lists in lists, too deep "
+            "to be read"
+        ) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) < len(names):
+    by_name = dict(pairs)
+    if len(by_name) < len(pairs):
         raise ValueError("a name stands twice")
-    return dict(pairs)
+    return by_name
 
 
-def _check_once(names: list[Any], place: str) -> None:
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise SettingsError(f"{place}: expected each option once, got {_short(twice)} twice")
+def _check_once(names: list[str], label: str, noun: str = "option") -> None:
+    name, count = Counter(names).most_common(1)[0] if names else ("", 1)
+    if count > 1:
+        raise SettingsError(f"{label}: expected each {noun} once, got {short_repr(name)} twice")
+
+
+def passed_over(folder: Path) -> str | None:
+    """Say which files and subfolders of ``folder`` are not read; None where there are none.
+
+    Hidden files are not named.
+    """
+    if not folder.is_dir():
+        return None
+    others = [
+        f"{entry.name}/" if entry.is_dir() else entry.name
+        for entry in _entries_of(folder)
+        if not _is_picture(entry)
+    ]
+    if not others:
+        return None
+    names = ", ".join(one_line(name, 60) for name in others[:_MOST_NAMED])
+    more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
+    return (
+        f"{one_line(repr(str(folder)))}: not read: {names}{more}; pictures end in "
+        f"{', '.join(PICTURE_ENDINGS)}, and subfolders must be named themselves"
+    )
 
 
 def _pictures(path: Path) -> list[Path]:
     """List the pictures in a folder, by name; a file is itself."""
     if not path.is_dir():
         return [path]
-    found = sorted(
-        entry
-        for entry in path.iterdir()
-        if entry.suffix.lower() in PICTURE_ENDINGS
-        and not entry.name.startswith(".")
-        and entry.is_file()
-    )
-    if not found:
+    pictures = [entry for entry in _entries_of(path) if _is_picture(entry)]
+    if not pictures:
+        others = passed_over(path)
         raise SettingsError(
-            f"{str(path)!r} has no pictures: expected files that end in "
-            f"{', '.join(PICTURE_ENDINGS)}; give another folder"
+            f"{one_line(repr(str(path)))} has no pictures: expected files that end in "
+            f"{', '.join(PICTURE_ENDINGS)}; give another folder{f' ({others})' if others else ''}"
         )
-    return found
+    return pictures
+
+
+def _entries_of(folder: Path) -> list[Path]:
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise SettingsError(
+            f"{one_line(repr(str(folder)))} cannot be listed ({error.strerror}): expected a folder "
+            "of pictures; check its permissions"
+        ) from None
+
+
+def _is_picture(entry: Path) -> bool:
+    return entry.suffix.lower() in PICTURE_ENDINGS and entry.is_file()
 
 
 def _names(pictures: Sequence[Path]) -> dict[Path, str]:
@@ -214,8 +294,3 @@ def _names(pictures: Sequence[Path]) -> dict[Path, str]:
 def _shown(value: str) -> str:
     """Make a value fit for a file's name."""
     return re.sub(r"[^\w.=,+-]", "-", value)
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return f"{text[:80]}..." if len(text) > 80 else text

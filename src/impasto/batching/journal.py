@@ -21,6 +21,7 @@ import impasto
 from impasto import files
 from impasto.batching.tasks import Outcome, Task
 from impasto.errors import OutputError, SettingsError
+from impasto.weights.download import sha256_of
 
 _FORMAT = 1
 
@@ -50,15 +51,18 @@ class Journal:
         except OSError as error:
             raise _unusable(path, error) from None
         try:
-            self._latest = _read(path)
+            self._latest = read(path)
             self._file = path.open("ab", buffering=0)
             if not _ends_whole(path):
                 # A line cut short by a kill ends here, and not in the next record.
                 self._file.write(b"\n")
-            self._append(event="batch", format=_FORMAT, impasto=impasto.__version__)
-        except OSError as error:
+            header = {"event": "batch", "format": _FORMAT, "impasto": impasto.__version__}
+            self._append(**header, check=_check_of(header))
+        except BaseException as error:
             self._lock.release()
-            raise _unusable(path, error) from None
+            if isinstance(error, OSError):
+                raise _unusable(path, error) from None
+            raise
 
     def __enter__(self) -> Journal:
         return self
@@ -75,14 +79,20 @@ class Journal:
     def is_done(self, task: Task) -> bool:
         """Tell whether the task's picture is there, by the journal and on the disk."""
         latest = self._latest.get(task.identity)
-        if latest is None or not task.output.is_file():
+        if latest is None or latest["state"] not in ("saving", "done"):
             return False
-        if latest["state"] == "saving" and latest.get("sha256") == _sha256(
-            task.output.read_bytes()
-        ):
-            self._record(task, "done", sha256=latest.get("sha256"))
-            return True
-        return bool(latest["state"] == "done")
+        sha256 = latest.get("sha256")
+        try:
+            if not task.output.is_file():
+                return False
+            # Journals of earlier versions may know no hash of a picture that is done.
+            is_whole = sha256 is None and latest["state"] == "done"
+            is_whole = is_whole or sha256_of(task.output) == sha256
+        except OSError:
+            return False
+        if is_whole and latest["state"] == "saving":
+            self._record(task, "done", sha256=sha256)
+        return is_whole
 
     def begun(self, task: Task) -> None:
         """Record that a process has the task."""
@@ -90,13 +100,15 @@ class Journal:
 
     def saving(self, task: Task, data: bytes) -> None:
         """Record that the picture's file is about to be written."""
-        self._record(task, "saving", sha256=_sha256(data))
+        self._record(task, "saving", sha256=hashlib.sha256(data).hexdigest())
 
     def ended(self, outcome: Outcome) -> None:
         """Record how the task has ended."""
         facts: dict[str, Any] = {"time_s": round(outcome.time_s, 3)}
         if outcome.size_px:
             facts["width_px"], facts["height_px"] = outcome.size_px
+        if outcome.state == "done" and outcome.data is not None:
+            facts["sha256"] = hashlib.sha256(outcome.data).hexdigest()
         if outcome.state == "failed":
             facts["message"] = outcome.message
             if outcome.trace:
@@ -120,37 +132,73 @@ class Journal:
         os.fsync(self._file.fileno())
 
 
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the latest record of each task."""
+def read(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the latest record of each task; lines that are damaged are passed over.
+
+    Raises:
+        SettingsError: none of the lines is a journal's, or it is of another version.
+        OSError: it cannot be read.
+    """
     latest: dict[str, dict[str, Any]] = {}
     try:
-        lines = path.read_bytes().splitlines()
+        lines = [line for line in files.read_regular(path).split(b"\n") if line.strip()]
     except FileNotFoundError:
         return latest
-    for number, line in enumerate(lines):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            record = None
-        if not isinstance(record, dict):
-            # Cut short by a kill, or of a file that is none of ours.
-            if number == 0 and not line.startswith(b"{"):
+    is_ours = not lines
+    for line in lines:
+        record = _parse(line)
+        if record.get("event") == "batch":
+            is_other = record.get("format") != _FORMAT
+            if is_other and record.get("check") == _check_of(record):
                 raise _foreign(path)
-            continue
-        if record.get("event") == "batch" and record.get("format") != _FORMAT:
-            raise _foreign(path)
-        if isinstance(record.get("job"), str) and isinstance(record.get("state"), str):
-            latest[record["job"]] = record
+            is_ours |= not is_other
+        job, state = record.get("job"), record.get("state")
+        if isinstance(job, str) and isinstance(state, str):
+            is_ours = True
+            if state == "done" and "sha256" not in record:
+                # Earlier versions wrote the hash only before the file was saved.
+                record["sha256"] = latest.get(job, {}).get("sha256")
+            latest[job] = record
+    if not is_ours:
+        raise _foreign(path)
     return latest
+
+
+def outputs(path: Path) -> set[Path]:
+    """Return the real paths of the pictures that a batch with this journal has written.
+
+    Raises:
+        SettingsError: as ``read``.
+    """
+    try:
+        records = read(path)
+    except OSError as error:
+        raise _unusable(path, error) from None
+    return {
+        Path(os.path.realpath(path.parent / record["output"]))
+        for record in records.values()
+        if record["state"] in ("saving", "done") and isinstance(record.get("output"), str)
+    }
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    """Read a line; one that is cut short by a kill or damaged has no facts."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _check_of(header: dict[str, Any]) -> str:
+    """Return a checksum: a damaged header is told from one of another version by it."""
+    facts = [header.get(name) for name in ("event", "format", "impasto")]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
 
 def _ends_whole(path: Path) -> bool:
     data = path.read_bytes()
     return not data or data.endswith(b"\n")
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _foreign(path: Path) -> SettingsError:

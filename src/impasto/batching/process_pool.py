@@ -35,16 +35,22 @@ class LocalProcesses:
     Args:
         workers: how many; by default one for each GPU, or one on the CPU.
         threads: of each; by default the physical cores are dealt out.
+        tasks: how many will be submitted; by default as many as have been.
     """
 
-    def __init__(self, workers: int | None = None, threads: int | None = None) -> None:
+    def __init__(
+        self, workers: int | None = None, threads: int | None = None, *, tasks: int = 0
+    ) -> None:
         self._most = workers or 1
         self._count_devices = workers is None
         self._threads = threads
         self._waiting: deque[Task] = deque()
-        self._submitted = 0
+        self._expected, self._submitted = tasks, 0
         self._workers: list[_Worker] = []
         self._deaths: Counter[str] = Counter()
+
+    def check(self, task: Task) -> None:
+        """Refuse nothing: every task can be tried on this machine."""
 
     def submit(self, task: Task) -> None:
         """Take a task."""
@@ -63,6 +69,8 @@ class LocalProcesses:
                     begun = list(self._hand_out())
                     yield from happened
                     yield from begun
+                # A task that ended may have let others be submitted.
+                yield from self._hand_out()
         finally:
             self.cancel()
 
@@ -136,7 +144,7 @@ class LocalProcesses:
     def _start(self) -> _Worker:
         taken = {worker.place for worker in self._workers}
         place = next(place for place in range(self._most) if place not in taken)
-        side_by_side = min(self._most, self._submitted)
+        side_by_side = min(self._most, max(self._expected, self._submitted))
         cores = physical_cores() or os.cpu_count() or 1
         threads = self._threads or max(1, cores // side_by_side)
         context = multiprocessing.get_context("spawn")

@@ -95,6 +95,9 @@ class Show:
     def stopped(self) -> None:
         """Show nothing."""
 
+    def noted(self, message: str) -> None:
+        """Show nothing."""
+
     def complain(self, message: str) -> None:
         """Write an error."""
         typer.echo(f"impasto: {message}", err=True)
@@ -140,6 +143,10 @@ class Json(Show):
     def stopped(self) -> None:
         """Print that it can go on."""
         self.complain(_STOPPED)
+
+    def noted(self, message: str) -> None:
+        """Print what the user should know."""
+        self.complain(message)
 
     def complain(self, message: str) -> None:
         """Print an error that is no job's."""
@@ -222,6 +229,10 @@ class Bars(Show):
     def stopped(self) -> None:
         """Say that it can go on."""
         self._say(_STOPPED)
+
+    def noted(self, message: str) -> None:
+        """Say what the user should know."""
+        self._say(message)
 
     def complain(self, message: str) -> None:
         """Write an error above the bars."""

@@ -58,7 +58,8 @@ class RayCluster:
             self._most = workers or 1
             cores = physical_cores() or os.cpu_count() or 1
             self._threads = threads or max(1, cores // self._most)
-            options = {"num_cpus": self._most * self._threads, "include_dashboard": False}
+            # An address file that an earlier Ray left behind would be believed otherwise.
+            options |= {"num_cpus": self._most * self._threads, "include_dashboard": False}
         self._shared = shared_folder and shared_folder.resolve()
         self._waiting: deque[Task] = deque()
         self._under_way: dict[Any, Task] = {}
@@ -66,8 +67,8 @@ class RayCluster:
         self._connect(address, options)
         self._paint = self._ray.remote(max_retries=_MOST_RETRIES)(paint)
 
-    def submit(self, task: Task) -> None:
-        """Take a task.
+    def check(self, task: Task) -> None:
+        """Make sure that a node is large enough for the task.
 
         Raises:
             SettingsError: it wants more threads than any node has CPUs.
@@ -78,6 +79,9 @@ class RayCluster:
                 f"threads: expected at most {most:g}, the CPUs of the cluster's largest node, got "
                 f"{self._threads_of(task)}; ask for fewer"
             )
+
+    def submit(self, task: Task) -> None:
+        """Take a task."""
         self._waiting.append(task)
 
     def as_completed(self) -> Iterator[Event]:
@@ -91,6 +95,8 @@ class RayCluster:
                 begun = list(self._hand_out())
                 yield from outcomes
                 yield from begun
+                # A task that ended may have let others be submitted.
+                yield from self._hand_out()
         finally:
             self.cancel()
 

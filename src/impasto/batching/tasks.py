@@ -6,18 +6,38 @@ import hashlib
 import itertools
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from impasto.config.settings import Runtime
-from impasto.job.job import JobSpec
+from impasto.job.job import JobSpec, PictureReference
 from impasto.output.options import OutputOptions
+from impasto.weights.download import sha256_of
 
 # Iterations of a painting that leaves their number open, near enough for the time left.
 _USUAL_ITERATIONS = 300
 # Longest side of a photograph in its original size, likewise.
 _USUAL_ORIGINAL_PX = 4000
+_PENDING = "job "
+
+
+def pending(identity: str) -> str:
+    """Return what stands for the hash of a picture that the task ``identity`` has still to write.
+
+    It decides the picture as well as a hash does.
+    """
+    return f"{_PENDING}{identity}"
+
+
+def writer_of(picture: PictureReference) -> str | None:
+    """Return the identity of the task that has still to write a picture; None if it is there."""
+    sha256 = picture.sha256 or ""
+    return sha256.removeprefix(_PENDING) if sha256.startswith(_PENDING) else None
+
+
+def _resolved(picture: PictureReference) -> PictureReference:
+    return replace(picture, sha256=sha256_of(picture.file)) if writer_of(picture) else picture
 
 
 @dataclass(frozen=True)
@@ -39,6 +59,19 @@ class Task:
     runtime: Runtime
     finish: OutputOptions
     identity: str
+
+    @property
+    def writers(self) -> set[str]:
+        """Identities of the tasks that write what this one is painted from."""
+        return {writer for writer in map(writer_of, self.spec.references()) if writer}
+
+    def resolved(self) -> Task:
+        """Return the task with the hashes of what other tasks have written for it.
+
+        Raises:
+            OSError: a picture cannot be read.
+        """
+        return replace(self, spec=self.spec.mapped(_resolved))
 
     @property
     def work(self) -> float:

@@ -389,7 +389,7 @@ class Runtime(Options):
     @field_validator("memory", mode="before")
     @classmethod
     def _size_as_bytes(cls, memory: object) -> object:
-        return memory if memory is None else _parse_bytes(memory)
+        return memory if memory is None else parse_bytes(memory)
 
     @field_validator("weights", mode="before")
     @classmethod
@@ -397,7 +397,7 @@ class Runtime(Options):
         return str(path_of(weights)) if isinstance(weights, (str, os.PathLike)) else weights
 
 
-def _parse_bytes(value: object) -> int:
+def parse_bytes(value: object) -> int:
     """Read a number of bytes, or one with a unit such as MB or GiB."""
     words = re.fullmatch(
         r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*(?:([kmgt])(i?)b?|b)?\s*", str(value), re.I

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from impasto.errors import SettingsError, one_line
+from impasto.errors import SettingsError, one_line, short_repr
 
 
 class Options(BaseModel):
@@ -72,8 +72,7 @@ def _explain(model: type[Options], fault: Any) -> str:
         # Ours: it says what came already.
         message = str(fault["ctx"]["error"])
         return f"{name}: {message}" if name else message
-    got = " ".join(repr(fault["input"]).split())
-    return f"{name}: expected {_expected(model, fault)}, got {got}"
+    return f"{name}: expected {_expected(model, fault)}, got {short_repr(fault['input'])}"
 
 
 def _expected(model: type[Options], fault: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -159,6 +159,19 @@ class JobSpec:
         single = (self.content, *self.styles, self.start)
         in_regions = (picture for region in self.regions for picture in region.references())
         return (*(picture for picture in single if picture is not None), *in_regions)
+
+    def mapped(self, change: Callable[[PictureReference], PictureReference]) -> JobSpec:
+        """Return the job with every reference changed."""
+        return replace(
+            self,
+            content=None if self.content is None else change(self.content),
+            styles=tuple(change(style) for style in self.styles),
+            start=None if self.start is None else change(self.start),
+            regions=tuple(
+                RegionReference(*(change(picture) for picture in region.references()))
+                for region in self.regions
+            ),
+        )
 
     def load(
         self,

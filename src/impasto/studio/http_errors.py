@@ -43,9 +43,10 @@ _MEANINGS = {
     415: "Of a type that cannot be read.",
     421: "Asked for by a name that is not this machine's.",
     422: "Options or pictures that cannot be used.",
+    428: "Takes long: send it again with confirmed.",
     429: "Too much at once.",
     503: "The painter cannot answer now.",
-    507: "The folder is full.",
+    507: "The quota of uploaded pictures is used up.",
 }
 
 

@@ -26,10 +26,12 @@ def complete(order: Order, uploads: Uploads) -> Order:
         given = order.given()
     except SettingsError as error:
         raise HttpError(422, str(error)) from None
-    for picture_id in _pictures_of(order):
+    for picture_id in pictures_of(order):
         if not uploads.has(picture_id):
             raise HttpError(422, f"no picture {picture_id!r}; upload it first")
-    return order.model_copy(update={"preset": None, "settings": make_settings(**given)})
+    # What goes on from this order later is to be confirmed anew.
+    complete = {"preset": None, "settings": make_settings(**given), "confirmed": False}
+    return order.model_copy(update=complete)
 
 
 def job_spec(order: Order, uploads: Uploads) -> JobSpec:
@@ -87,7 +89,8 @@ def without(order: Order, *names: str) -> Order:
     return order.model_copy(update={"settings": type(order.settings)(**given)})
 
 
-def _pictures_of(order: Order) -> Iterator[str]:
+def pictures_of(order: Order) -> Iterator[str]:
+    """Yield the ids of the pictures that an order names."""
     yield from (picture for picture in (order.content, *order.styles, order.start) if picture)
     for region in order.regions:
         yield from (region.mask, region.style)

@@ -48,6 +48,8 @@ class Status(BaseModel):
     painters: list[Painter]
     waiting: int = Field(description="Works that wait for a painter.")
     most_upload_bytes: int = MOST_UPLOAD_BYTES
+    uploaded_bytes: int = Field(description="What the uploaded pictures take.")
+    upload_quota_bytes: int = Field(description="What they may take in all.")
     most_upload_pixels: int = MOST_PIXELS
 
 
@@ -57,17 +59,17 @@ class Steering(BaseModel):
     settings: dict[str, Any] = Field(min_length=1, max_length=64)
 
 
-def make_app(make_workshop: Callable[[], StudioService], rules: Rules) -> FastAPI:
+def make_app(make_service: Callable[[], StudioService], rules: Rules) -> FastAPI:
     """Put the application together.
 
     Args:
-        make_workshop: called in the event loop, once it runs.
+        make_service: called in the event loop, once it runs.
         rules: what the guard goes by.
     """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.service = make_workshop()
+        app.state.service = make_service()
         yield
         app.state.service.close()
 
@@ -79,6 +81,7 @@ def make_app(make_workshop: Callable[[], StudioService], rules: Rules) -> FastAP
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        servers=[{"url": str(rules.public)}] if rules.public else None,
     )
     app.add_middleware(Guard, rules=rules)
     app.include_router(_api())
@@ -99,6 +102,8 @@ def _api() -> APIRouter:
         return Status(
             version=__version__,
             waiting=service.waiting,
+            uploaded_bytes=service.uploads.used_bytes,
+            upload_quota_bytes=service.uploads.quota_bytes,
             painters=[Painter(state=one.state, message=one.message) for one in service.painters],
         )
 
@@ -128,12 +133,16 @@ def _api() -> APIRouter:
 
 
 def _add_pictures(api: APIRouter) -> None:
-    @api.get("/pictures", responses=documented())
-    async def pictures(request: Request) -> list[Picture]:
-        """List the photographs and paintings that come with impasto."""
-        return _uploads(request).bundled()
+    @api.get("/pictures", responses=documented(422))
+    async def pictures(
+        request: Request,
+        uploaded: Annotated[bool, Query(description="Those that were uploaded, instead.")] = False,
+    ) -> list[Picture]:
+        """List the photographs and paintings that come with impasto, or those uploaded."""
+        uploads = _uploads(request)
+        return uploads.uploaded() if uploaded else uploads.bundled()
 
-    @api.post("/pictures", status_code=201, responses=documented(400, 413, 415, 422))
+    @api.post("/pictures", status_code=201, responses=documented(400, 413, 415, 422, 507))
     async def upload(request: Request, file: UploadFile) -> Picture:
         """Upload a picture; the same file again is the same picture."""
         uploads = _uploads(request)
@@ -150,6 +159,11 @@ def _add_pictures(api: APIRouter) -> None:
     async def picture(request: Request, picture_id: PictureId) -> Picture:
         """Tell of a picture."""
         return _uploads(request).picture(picture_id)
+
+    @api.delete("/pictures/{picture_id}", status_code=204, responses=documented(404, 409, 422))
+    async def remove_picture(request: Request, picture_id: PictureId) -> None:
+        """Delete an uploaded picture for good; works that were painted from it stay."""
+        _service(request).remove_picture(picture_id)
 
     @api.get("/pictures/{picture_id}/small", response_class=FileResponse, responses=_file("jpeg"))
     async def small_picture(request: Request, picture_id: PictureId) -> Response:
@@ -176,9 +190,12 @@ def _add_works(api: APIRouter) -> None:
         """Say how an order would be painted: sizes, time and memory."""
         return await _service(request).plan(order)
 
-    @api.post("/works", status_code=201, responses=documented(413, 415, 422, 429, 503))
+    @api.post("/works", status_code=201, responses=documented(413, 415, 422, 428, 429, 503))
     async def order_work(request: Request, order: Order, client: Client = None) -> Work:
-        """Order a painting; it begins when its turn has come."""
+        """Order a painting; it begins when its turn has come.
+
+        One whose plan ``needs_confirmation`` must say that it is ``confirmed``.
+        """
         return await _service(request).order(order, _client(request, client))
 
     @api.get("/works", responses=documented(422))
@@ -258,17 +275,26 @@ def _add_acts(api: APIRouter) -> None:
         """Change settings while it is painted; the recipe records when."""
         return await _service(request).steer(work_id, steering.settings)
 
-    @api.post("/works/{work_id}/branch", responses=documented(404, 409, 422, 429, 503))
+    @api.post("/works/{work_id}/branch", responses=documented(404, 409, 422, 429, 503, 507))
     async def branch(request: Request, work_id: WorkId) -> Order:
         """Return an order that begins where this work stands, to be changed and sent."""
         return await _service(request).branch(work_id)
 
     @api.post(
-        "/works/{work_id}/detail", status_code=201, responses=documented(404, 409, 422, 429, 503)
+        "/works/{work_id}/detail",
+        status_code=201,
+        responses=documented(404, 409, 422, 428, 429, 503, 507),
     )
-    async def detail(request: Request, work_id: WorkId, client: Client = None) -> Work:
+    async def detail(
+        request: Request,
+        work_id: WorkId,
+        confirmed: Annotated[bool, Query(description="As in an order.")] = False,
+        client: Client = None,
+    ) -> Work:
         """Order the same picture at twice the size, going on from this one."""
-        return await _service(request).order_detail(work_id, _client(request, client))
+        return await _service(request).order_detail(
+            work_id, _client(request, client), confirmed=confirmed
+        )
 
 
 def _serve_page(app: FastAPI) -> None:

@@ -46,6 +46,9 @@ class Order(Options):
     preset: str | None = Field(default=None, description="Settings to begin from.")
     settings: Settings = Settings()
     parent: WorkId | None = Field(default=None, description="The work that this one goes on from.")
+    confirmed: bool = Field(
+        default=False, description="Take it though its plan says that it needs confirmation."
+    )
 
     @field_serializer("settings")
     def _what_was_given(self, settings: Settings) -> dict[str, Any]:
@@ -105,6 +108,9 @@ class Plan(BaseModel):
     sizes: list[Size]
     peak_bytes: int = Field(description="Most memory that the painter is expected to take.")
     time_s: float = Field(description="How long it is expected to take.")
+    needs_confirmation: bool = Field(
+        default=False, description="Whether it takes so long that its order must say confirmed."
+    )
 
 
 class Change(BaseModel):

@@ -1,22 +1,23 @@
 """Who may ask, from where, and how much: before anything else sees a request.
 
-Host is checked against DNS rebinding, Origin and Sec-Fetch-Site against other sites, a token
-where the studio listens beyond this machine, and the body's type and length. Every answer
-carries a content security policy.
+Host is checked against DNS rebinding, Origin and Sec-Fetch-Site against other sites, the token
+against everybody else, this machine's other users among them, and the body's type and length.
+Every answer carries a content security policy.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
+from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
+from impasto.studio.address import PublicUrl, is_address, is_loopback
 from impasto.studio.http_errors import HttpError
 
 Scope = MutableMapping[str, Any]
@@ -31,6 +32,7 @@ _UPLOADS = "/api/pictures"
 _FORM_BYTES = 2**12
 _HEARD_OUT_BYTES = 2**26
 _SAFE = ("GET", "HEAD", "OPTIONS")
+_ENTRANCE = Path(__file__).parent / "web" / "entrance.html"
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 _HEADERS = {
@@ -53,12 +55,16 @@ class Rules:
     Attributes:
         host: the address that the studio listens on.
         port: and the port.
-        token: what a request must know; None where everybody on this machine may ask.
+        token: what a request must know.
+        public: the address at which a reverse proxy serves the studio, if one does.
+        proxies: addresses of that proxy; only its forwarded headers are believed.
     """
 
     host: str
     port: int
-    token: str | None
+    token: str
+    public: PublicUrl | None = None
+    proxies: tuple[str, ...] = ()
 
     @property
     def cookie(self) -> str:
@@ -71,16 +77,16 @@ class Rules:
         A rebinding attack needs a name that the attacker's own name server answers for: an
         address in numbers is none, nor are names that this machine has given itself.
         """
-        if name in _LOOPBACK_NAMES:
+        if name in _LOOPBACK_NAMES or (self.public is not None and name == self.public.name):
             return True
         if is_loopback(self.host):
             return False
-        return name in (self.host.lower(), socket.gethostname().lower()) or _is_address(name)
+        return name in (self.host.lower(), socket.gethostname().lower()) or is_address(name)
 
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
-    return host == "localhost" or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
+    def is_own_origin(self, origin: str, scheme: str, host: str) -> bool:
+        """Tell whether an Origin header names a page of this studio."""
+        own = f"{scheme}://{host.lower()}"
+        return origin.lower() in (own, self.public and self.public.origin)
 
 
 class Guard:
@@ -102,14 +108,41 @@ class Guard:
 
         try:
             headers = _headers(scope)
+            scope = self._without_proxy(scope, headers)
             self._check_place(scope, headers)
             if self._is_welcome(scope, headers):
                 receive = _bounded(receive, self._check_body(scope, headers))
                 await self._app(scope, receive, send_with_headers)
             else:
-                await self._let_in(scope, send_with_headers)
+                await self._let_in(scope, headers, send_with_headers)
         except HttpError as refusal:
-            await _answer(send_with_headers, refusal.status, {"error": refusal.error})
+            await _refuse(send_with_headers, headers, refusal)
+
+    def _without_proxy(self, scope: Scope, headers: dict[str, str]) -> Scope:
+        """Return the request as it would be without the reverse proxy in between."""
+        public = self._rules.public
+        if public is None:
+            return scope
+        scope = dict(scope)
+        if public.prefix and scope["path"].startswith(f"{public.prefix}/"):
+            # Some proxies take the prefix away, and some pass it on.
+            scope["path"] = scope["path"].removeprefix(public.prefix)
+            scope["raw_path"] = scope["path"].encode()
+        forwarded = headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+        if self._is_proxied(scope) and is_address(forwarded):
+            scope["client"] = (forwarded, 0)
+        return scope
+
+    def _is_proxied(self, scope: Scope) -> bool:
+        return bool(scope.get("client")) and scope["client"][0] in self._rules.proxies
+
+    def _is_public(self, scope: Scope, headers: dict[str, str]) -> bool:
+        """Tell whether a request came by the public URL."""
+        public = self._rules.public
+        if public is None:
+            return False
+        is_forwarded = "x-forwarded-proto" in headers or "x-forwarded-for" in headers
+        return _name_of(headers.get("host", "")) == public.name or is_forwarded
 
     def _check_place(self, scope: Scope, headers: dict[str, str]) -> None:
         """Refuse requests that another name or another site has made a browser send."""
@@ -120,7 +153,7 @@ class Guard:
                 421, "expected this studio's own address as Host; open the address that it printed"
             )
         origin = headers.get("origin")
-        if origin is not None and origin.lower() != f"{scope['scheme']}://{host.lower()}":
+        if origin is not None and not self._rules.is_own_origin(origin, scope["scheme"], host):
             raise HttpError(
                 403, "expected a request from the studio's own page, got another site's"
             )
@@ -133,18 +166,16 @@ class Guard:
 
     def _is_welcome(self, scope: Scope, headers: dict[str, str]) -> bool:
         token = self._rules.token
-        if token is None:
-            return True
         scheme, _, given = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             given = _cookie(headers, self._rules.cookie)
         return secrets.compare_digest(given.strip().encode(), token.encode())
 
-    async def _let_in(self, scope: Scope, send: Send) -> None:
+    async def _let_in(self, scope: Scope, headers: dict[str, str], send: Send) -> None:
         """Turn the token in the printed address into a cookie that scripts cannot read."""
         query = parse_qs(scope["query_string"].decode("latin-1"))
         (given, *_) = query.pop("token", [""])
-        token = self._rules.token or ""
+        token = self._rules.token
         if scope["method"] != "GET" or not secrets.compare_digest(given.encode(), token.encode()):
             raise HttpError(
                 401,
@@ -152,11 +183,14 @@ class Guard:
                 "header Authorization: Bearer TOKEN",
             )
         rest = urlencode(query, doseq=True)
-        place = f"{scope['path']}?{rest}" if rest else scope["path"]
-        cookie = f"{self._rules.cookie}={token}; HttpOnly; SameSite=Strict; Path=/"
-        # A path of two slashes would be another site.
-        headers = {"location": f"/{place.lstrip('/')}", "set-cookie": cookie}
-        await _answer(send, 303, {}, headers | {"cache-control": "no-store"})
+        # Relative to the address that was opened, whatever a proxy puts in front of it.
+        location = f"./{quote(scope['path'].rpartition('/')[2])}{f'?{rest}' if rest else ''}"
+        cookie = f"{self._rules.cookie}={quote(token)}; HttpOnly; SameSite=Strict; Path=/"
+        if self._is_public(scope, headers) and self._rules.public is not None:
+            cookie = cookie.removesuffix("/") + f"{self._rules.public.prefix}/"
+            cookie += "; Secure" if self._rules.public.scheme == "https" else ""
+        kept = {"location": location, "set-cookie": cookie, "cache-control": "no-store"}
+        await _answer(send, 303, b"{}", "application/json", kept)
 
     def _check_body(self, scope: Scope, headers: dict[str, str]) -> int:
         """Return how many bytes the body may have."""
@@ -219,25 +253,29 @@ def _name_of(host: str) -> str | None:
     return parts.hostname
 
 
-def _is_address(name: str) -> bool:
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
-
-
 def _cookie(headers: dict[str, str], name: str) -> str:
     try:
         found = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:
         return ""
-    return found.value if found else ""
+    return unquote(found.value) if found else ""
+
+
+async def _refuse(send: Send, headers: dict[str, str], refusal: HttpError) -> None:
+    """Answer with the reason: a browser that wants a page gets one, where the token is missing."""
+    if refusal.status == 401 and "text/html" in headers.get("accept", ""):
+        await _answer(send, 401, _ENTRANCE.read_bytes(), "text/html; charset=utf-8")
+    else:
+        await _answer(send, refusal.status, json.dumps({"error": refusal.error}).encode())
 
 
 async def _answer(
-    send: Send, status: int, body: dict[str, str], headers: dict[str, str] | None = None
+    send: Send,
+    status: int,
+    body: bytes,
+    kind: str = "application/json",
+    headers: dict[str, str] | None = None,
 ) -> None:
-    told = {"content-type": "application/json"} | (headers or {})
-    await send({"type": "http.response.start", "status": status, "headers": _encoded(told)})
-    await send({"type": "http.response.body", "body": json.dumps(body).encode()})
+    encoded = _encoded({"content-type": kind} | (headers or {}))
+    await send({"type": "http.response.start", "status": status, "headers": encoded})
+    await send({"type": "http.response.body", "body": body})

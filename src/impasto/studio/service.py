@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,23 @@ from impasto.studio.worker_handle import WorkerHandle
 _MOST_POINTS = 400
 # A work that ends its painter so often is the reason.
 _MOST_ATTEMPTS = 2
+# No painting is taken that would keep a worker for longer.
+_MOST_TIME_S = 30 * 86_400
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the studio takes on.
+
+    Attributes:
+        queue: how many works may wait.
+        quota_bytes: how much the uploaded pictures may take in all.
+        unconfirmed_s: how long a painting may be expected to take that nobody has confirmed.
+    """
+
+    queue: int
+    quota_bytes: int
+    unconfirmed_s: float
 
 
 class StudioService:
@@ -41,13 +59,13 @@ class StudioService:
     Args:
         store: the folder.
         runtimes: fields of Runtime for each painter.
-        queue_limit: how many works may wait.
+        limits: what is taken on.
     """
 
-    def __init__(self, store: Store, runtimes: list[dict[str, Any]], queue_limit: int) -> None:
-        self._store, self._queue_limit = store, queue_limit
+    def __init__(self, store: Store, runtimes: list[dict[str, Any]], limits: Limits) -> None:
+        self._store, self._limits = store, limits
         self._queue, self.events = FairQueue(), EventStream()
-        self.uploads = Uploads(store)
+        self.uploads = Uploads(store, limits.quota_bytes)
         self._previews: dict[str, Preview] = {}
         self._attempts: dict[str, int] = {}
         self._records = {record.id: record for record in store.works()}
@@ -101,17 +119,22 @@ class StudioService:
         plan: dict[str, Any] = await self._any_handle().ask(
             AskPlan(0, orders.job_spec(order, self.uploads))
         )
-        return Plan.model_validate(plan)
+        predicted = Plan.model_validate(plan)
+        predicted.needs_confirmation = predicted.time_s > self._limits.unconfirmed_s
+        return predicted
 
     async def order(self, order: Order, client: str) -> Work:
         """Let a new work wait for its turn.
 
         Raises:
-            HttpError: the queue is full, or the order cannot be painted.
+            HttpError: the queue is full, the order cannot be painted, or it takes too long to be
+                painted, or to be taken unless it is confirmed.
         """
         self._check_room()
+        is_confirmed = order.confirmed
         order = orders.complete(order, self.uploads)
         plan = await self.plan(order)
+        _check_time(plan, is_confirmed=is_confirmed)
         self._check_room()
         record = orders.record(order, plan, client, self.uploads)
         self._records[record.id] = record
@@ -120,7 +143,7 @@ class StudioService:
         self._hand_out()
         return record.public()
 
-    async def order_detail(self, work_id: str, client: str) -> Work:
+    async def order_detail(self, work_id: str, client: str, *, confirmed: bool) -> Work:
         """Go on with a painted work at twice the size.
 
         Raises:
@@ -138,7 +161,7 @@ class StudioService:
                 doubled,
                 coarsest=max(finer[0].width_px, finer[0].height_px),
                 iterations=sum(row.iterations for row in finer),
-            ),
+            ).model_copy(update={"confirmed": confirmed}),
             client,
         )
 
@@ -218,6 +241,21 @@ class StudioService:
         self._store.drop_work(work_id)
         self.events.tell("removed", work_id, {"id": work_id})
 
+    def remove_picture(self, picture_id: str) -> None:
+        """Delete an uploaded picture.
+
+        Raises:
+            HttpError: there is none, it comes with impasto, or a work under way needs it.
+        """
+        for record in self._records.values():
+            if record.is_under_way and picture_id in orders.pictures_of(record.order):
+                raise HttpError(
+                    409,
+                    f"expected a picture that no work needs, and {record.title!r} is under "
+                    "way; cancel it first",
+                )
+        self.uploads.remove(picture_id)
+
     def preview(self, work_id: str) -> bytes:
         """Return the picture as it stands, as a JPEG.
 
@@ -244,9 +282,9 @@ class StudioService:
     # --- what happens inside ---
 
     def _check_room(self) -> None:
-        if len(self._queue) >= self._queue_limit:
+        if len(self._queue) >= self._limits.queue:
             raise HttpError(
-                429, f"expected at most {self._queue_limit} works to wait; wait for one to end"
+                429, f"expected at most {self._limits.queue} works to wait; wait for one to end"
             )
 
     def _any_handle(self) -> WorkerHandle:
@@ -374,3 +412,24 @@ class StudioService:
             record.state = "failed"
             record.message = "the painter ended unexpectedly, perhaps out of memory; try smaller"
         self._keep(record)
+
+
+def _check_time(plan: Plan, *, is_confirmed: bool) -> None:
+    """Refuse a painting that takes too long, or longer than was confirmed.
+
+    Raises:
+        HttpError: as said.
+    """
+    hours = f"{plan.time_s / 3600:,.1f} hours"
+    if plan.time_s > _MOST_TIME_S:
+        raise HttpError(
+            422,
+            f"expected a painting of at most {_MOST_TIME_S // 86_400} days, and this one is "
+            f"expected to take {hours}; ask for fewer iterations or a smaller size",
+        )
+    if plan.needs_confirmation and not is_confirmed:
+        raise HttpError(
+            428,
+            f"this painting is expected to take {hours}; send it again with confirmed: true if "
+            "that is what you want, or ask for fewer iterations or a smaller size",
+        )

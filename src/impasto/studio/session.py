@@ -29,27 +29,6 @@ _PREVIEW_QUALITY = 88
 _RESULTS = (("picture.png", 8), ("picture.jpg", 8), ("picture.tiff", 16))
 
 
-class Pace:
-    """How long an iteration takes for each pixel on this machine, from those that were seen."""
-
-    def __init__(self) -> None:
-        self._per_pixel_s: float | None = None
-        self._last: tuple[int, float] | None = None
-
-    def measure(self, step: Step) -> None:
-        """Take ``step`` into account."""
-        width_px, height_px = step.size_px
-        if self._last is not None and self._last[0] == step.scale and step.time_s > self._last[1]:
-            each_s = (step.time_s - self._last[1]) / (width_px * height_px)
-            before_s = each_s if self._per_pixel_s is None else self._per_pixel_s
-            self._per_pixel_s = 0.95 * before_s + 0.05 * each_s
-        self._last = (step.scale, step.time_s)
-
-    def time_s(self, width_px: int, height_px: int, iterations: int) -> float:
-        """Predict how long so many iterations take at a size, in seconds."""
-        return (self._per_pixel_s or 0.0) * width_px * height_px * iterations
-
-
 class PaintingSession:
     """A painting from its first step to its files.
 
@@ -59,13 +38,13 @@ class PaintingSession:
         result: the painting, once it is done.
     """
 
-    def __init__(self, order: Paint, say: Callable[[Any], None], pace: Pace) -> None:
+    def __init__(self, order: Paint, say: Callable[[Any], None]) -> None:
         self.order = order
         self.end: End | None = None
         self.result: Result | None = None
         self._keeper = Keeper(order.folder / "checkpoint", _KEEP_EVERY_S)
         self._painting: Painting | None = None
-        self._say, self._pace = say, pace
+        self._say = say
         self._last: Step | None = None
         self._notes: tuple[str, ...] = ()
         self._told_s = self._shown_s = float("-inf")
@@ -115,7 +94,6 @@ class PaintingSession:
 
     def _show(self, step: Step) -> None:
         """Tell the server where the painting stands, as often as is good."""
-        self._pace.measure(step)
         self._last = step
         self._notes += step.notes
         now_s = time.monotonic()

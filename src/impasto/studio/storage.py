@@ -43,13 +43,18 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self._pictures, self._works = folder / "pictures", folder / "works"
         self.incoming = folder / "incoming"
+        is_own = not folder.exists() or self._works.is_dir()
         try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for part in (self._pictures, self._works):
-                part.mkdir(parents=True, exist_ok=True)
+                part.mkdir(mode=0o700, exist_ok=True)
+            # Also what an earlier version, or another program, has made for all to read.
+            for part in (*([folder] if is_own else []), self._pictures, self._works):
+                part.chmod(0o700)
             self._lock = FileLock(folder / "lock", timeout=0)
             self._lock.acquire()
             shutil.rmtree(self.incoming, ignore_errors=True)
-            self.incoming.mkdir()
+            self.incoming.mkdir(mode=0o700)
         except Timeout:
             raise OutputError(
                 f"another studio uses the folder {str(folder)!r}: expected one at a time; end "
@@ -108,6 +113,19 @@ class Store:
         small.replace(folder / "small.jpg")
         files.replace(folder / "about.json", picture.model_dump_json().encode())
         return picture
+
+    def uploaded(self) -> list[Picture]:
+        """List the pictures that were uploaded, by name; one that cannot be read is left alone."""
+        read = (_read(Picture, folder / "about.json") for folder in self._pictures.iterdir())
+        return sorted((picture for picture in read if picture), key=lambda picture: picture.name)
+
+    def uploaded_bytes(self) -> int:
+        """Return how many bytes the uploaded pictures take, with their small copies."""
+        return sum(file.stat().st_size for file in self._pictures.glob("*/*"))
+
+    def drop_picture(self, picture_id: str) -> None:
+        """Remove an uploaded picture."""
+        shutil.rmtree(self._pictures / picture_id, ignore_errors=True)
 
     def _bundled(self, kind: Any, name: str) -> Picture:
         path = samples.path(kind, name)

@@ -25,15 +25,48 @@ class Uploads:
 
     Args:
         store: the folder.
+        quota_bytes: how much the uploaded pictures may take in all.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, quota_bytes: int) -> None:
+        self._store, self.quota_bytes = store, quota_bytes
         self._readers = asyncio.Semaphore(_MOST_READERS)
 
     def bundled(self) -> list[Picture]:
         """List the pictures that come with impasto."""
         return self._store.bundled()
+
+    def uploaded(self) -> list[Picture]:
+        """List the pictures that were uploaded."""
+        return self._store.uploaded()
+
+    @property
+    def used_bytes(self) -> int:
+        """How much of the quota is used."""
+        return self._store.uploaded_bytes()
+
+    def remove(self, picture_id: str) -> None:
+        """Delete an uploaded picture.
+
+        Raises:
+            HttpError: there is none, or it comes with impasto.
+        """
+        if self.picture(picture_id).kind != "own":
+            raise HttpError(409, "expected an uploaded picture, got one that comes with impasto")
+        self._store.drop_picture(picture_id)
+
+    def check_room(self, size_bytes: int) -> None:
+        """Make sure that the quota leaves room for a file.
+
+        Raises:
+            HttpError: it does not.
+        """
+        if self.used_bytes + size_bytes > self.quota_bytes:
+            raise HttpError(
+                507,
+                f"expected uploads of at most {self.quota_bytes / 2**20:.0f} MiB in all, and this "
+                "one would be too much; delete uploaded pictures first",
+            )
 
     def has(self, picture_id: str) -> bool:
         """Tell whether there is such a picture."""
@@ -62,12 +95,13 @@ class Uploads:
         """Look at an uploaded file, and keep it if it is a picture.
 
         Raises:
-            HttpError: it is none, or too large, or damaged.
+            HttpError: it is none, or too large, or damaged, or the quota is used up.
         """
         sha256 = await asyncio.to_thread(_sha256, file)
         known = self._store.picture(sha256)
         if known is not None:
             return known.model_copy(update={"name": name})
+        self.check_room(file.stat().st_size)
         small = file.with_suffix(".jpg")
         async with self._readers:
             seen = await _look(file, small)
@@ -76,6 +110,12 @@ class Uploads:
             raise HttpError(seen["status"], seen["error"])
         if seen["recipe"] is not None:
             seen["recipe"] = json.loads(seen["recipe"])
+        try:
+            # Others may have been taken in since.
+            self.check_room(file.stat().st_size + small.stat().st_size)
+        except HttpError:
+            small.unlink(missing_ok=True)
+            raise
         return self._store.keep_picture(sha256, file, small, {"name": name, **seen})
 
     def incoming(self) -> Path:

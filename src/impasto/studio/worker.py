@@ -73,10 +73,9 @@ def main(connection: Connection, runtime: dict[str, Any]) -> None:
 class _Painter:
     def __init__(self, connection: Connection, runtime: dict[str, Any]) -> None:
         from impasto.engine.cache import Cache
-        from impasto.studio.session import Pace
 
         self._connection, self._runtime = connection, runtime
-        self._reuse, self._pace = Cache(), Pace()
+        self._reuse = Cache()
         self._pictures: OrderedDict[Path, Picture] = OrderedDict()
 
     def work(self) -> None:
@@ -100,16 +99,20 @@ class _Painter:
         self._connection.send(message)
 
     def _warm_up(self) -> str:
-        """Load what the first painting needs, and see how fast it goes here."""
+        """Load what the first painting needs, and measure how fast this machine paints."""
         from PIL import Image
 
         from impasto import api
         from impasto.compute.device import choose_device
+        from impasto.engine.estimate import estimate
 
         grey = Image.new("RGB", (128, 128), (120, 110, 100))
         options = self._runtime | {"size": 128, "coarsest": 128, "iterations": 4}
         job = api.make_job("style_transfer", grey, [grey], **options)
-        api.paint(job, self._pace.measure, progress=self._fetching, reuse=self._reuse)
+        api.paint(job, progress=self._fetching, reuse=self._reuse)
+        # The first plan that a visitor asks for would wait for this otherwise.
+        self._say(State("loading", "measuring how fast this machine paints"))
+        estimate(job)
         return str(choose_device(job.runtime.device))
 
     def _fetching(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
@@ -119,7 +122,7 @@ class _Painter:
     def _paint(self, order: Paint) -> None:
         from impasto.studio.session import PaintingSession
 
-        session = PaintingSession(order, self._say, self._pace)
+        session = PaintingSession(order, self._say)
         try:
             try:
                 ended = self._sit(session)

@@ -16,7 +16,7 @@ from impasto.studio import worker
 from impasto.studio.http_errors import HttpError
 from impasto.studio.protocol import Answer, Question, State
 
-_PATIENCE_S = 30.0
+_PATIENCE_S, _LOADING_PATIENCE_S = 30.0, 300.0
 _MOST_QUESTIONS = 32
 _PAUSE_S = 0.5
 # A painter that ends so often before it is ready has no prospects.
@@ -68,7 +68,10 @@ class WorkerHandle:
         self._open[ticket] = self._loop.create_future()
         try:
             self.say(replace(question, ticket=ticket))
-            return await asyncio.wait_for(self._open[ticket], _PATIENCE_S)
+            # While it loads the network, and measures how fast it paints, it answers nothing.
+            is_loading = self.state.state == "loading"
+            patience_s = _LOADING_PATIENCE_S if is_loading else _PATIENCE_S
+            return await asyncio.wait_for(self._open[ticket], patience_s)
         except asyncio.TimeoutError:
             raise HttpError(503, "the painter is busy; try again soon") from None
         finally:

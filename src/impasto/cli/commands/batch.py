@@ -11,10 +11,9 @@ import typer
 from pydantic import Field, field_validator
 
 from impasto import files
-from impasto.batching import job_files
+from impasto.batching import job_files, journal
 from impasto.batching.build import make_tasks
 from impasto.batching.executor import Executor
-from impasto.batching.journal import Journal
 from impasto.batching.process_pool import LocalProcesses
 from impasto.batching.progress import Show, make_show
 from impasto.batching.runner import run
@@ -125,7 +124,13 @@ def paint_many(
     home = batch.journal or _beside(jobs, into, JOURNAL)
     sheet = batch.sheet or _beside(jobs, into, SHEET)
     tasks = make_tasks(
-        listed, options, mode=batch.mode, into=into, ending=f".{batch.format}", home=home.parent
+        listed,
+        options,
+        mode=batch.mode,
+        into=into,
+        ending=f".{batch.format}",
+        home=home.parent,
+        written=journal.outputs(home),
     )
     if not batch.no_sheet:
         OutputOptions().check(sheet, 1)
@@ -133,11 +138,14 @@ def paint_many(
     began_s = time.perf_counter()
     interrupts.raise_stops()
     with (
-        Journal(home) as journal,
+        journal.Journal(home) as record,
         make_show(quiet=batch.quiet, json_lines=batch.json_lines) as show,
     ):
+        for folder in (*(contents or []), *(styles or [])):
+            if (others := job_files.passed_over(files.path_of(folder))) is not None:
+                show.noted(others)
         try:
-            progress = run(tasks, journal, show, lambda: _executor(batch, options))
+            progress = run(tasks, record, show, lambda count: _executor(batch, options, count))
         except Exception:
             raise
         except BaseException:
@@ -206,10 +214,10 @@ def _check_own(tasks: Sequence[Task], own_files: Sequence[Path]) -> None:
                 )
 
 
-def _executor(batch: Batch, options: dict[str, Any]) -> Executor:
+def _executor(batch: Batch, options: dict[str, Any], tasks: int) -> Executor:
     threads = check(Runtime, {k: v for k, v in options.items() if k == "threads"}).threads
     if batch.cluster is None:
-        return LocalProcesses(batch.workers, threads)
+        return LocalProcesses(batch.workers, threads, tasks=tasks)
     from impasto.batching.ray_executor import RayCluster
 
     return RayCluster(

@@ -8,14 +8,15 @@ import socket
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import typer
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from impasto import files
 from impasto.cli import interrupts
 from impasto.cli.options import with_options
-from impasto.config.settings import Runtime
+from impasto.config.settings import Runtime, parse_bytes
 from impasto.config.validation import Options, check
 from impasto.errors import MissingPackageError, OutputError
 
@@ -27,8 +28,8 @@ class Serving(Options):
 
     host: str = Field(
         default="127.0.0.1",
-        description="Address to listen on; another than this machine's own asks visitors for a "
-        "token, which is printed.",
+        description="Address to listen on; 0.0.0.0 for all of this machine's. Visitors need the "
+        "token in the address that is printed.",
     )
     port: int = Field(
         default=8500, ge=0, le=65535, description="Port to listen on; 0 for any that is free."
@@ -44,6 +45,33 @@ class Serving(Options):
     queue_limit: int = Field(
         default=100, ge=1, le=10_000, description="How many paintings may wait."
     )
+    upload_quota: int = Field(
+        default=8 * 2**30,
+        ge=1,
+        description="How much the uploaded pictures may take in all, such as 500MB; by default "
+        "8GiB.",
+        json_schema_extra={"metavar": "SIZE"},
+    )
+    confirm_hours: float = Field(
+        default=2.0,
+        ge=0,
+        description="Paintings that are expected to take longer must be confirmed.",
+    )
+    public_url: str | None = Field(
+        default=None,
+        description="The address at which a reverse proxy serves the studio, such as "
+        "https://example.org/studio.",
+    )
+    proxies: tuple[str, ...] = Field(
+        default=("127.0.0.1", "::1"),
+        description="With --public-url: the proxy's own addresses; forwarded headers from others "
+        "are ignored.",
+    )
+
+    @field_validator("upload_quota", mode="before")
+    @classmethod
+    def _size_as_bytes(cls, size: object) -> int:
+        return parse_bytes(size)
 
 
 def register(app: typer.Typer) -> None:
@@ -62,18 +90,19 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
 
     Args:
         serving: where, and how much.
-        runtime: fields of Runtime for the painters.
+        runtime: fields of Runtime for the worker processes.
 
     Raises:
         MissingPackageError: the extra ``studio`` is not installed.
         OutputError: the folder or the port cannot be used.
-        SettingsError: an option of Runtime that cannot be.
+        SettingsError: an option of Runtime, or a public URL, that cannot be.
     """
     try:
+        import segno  # noqa: F401 - used once the studio is open
         import uvicorn
 
-        from impasto.studio import routes, security
-        from impasto.studio.service import StudioService
+        from impasto.studio import address, connections, routes, security
+        from impasto.studio.service import Limits, StudioService
         from impasto.studio.storage import Store
     except ImportError as error:
         raise MissingPackageError(
@@ -85,17 +114,19 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
         check(Runtime, {**chosen, "device": device}).model_dump(exclude_unset=True)
         for device in serving.painters or (chosen.get("device", "auto"),)
     ]
+    public = None if serving.public_url is None else address.parse_public_url(serving.public_url)
     listening = _listen(serving)
     port = listening.getsockname()[1]
-    token = os.environ.get(_TOKEN_VARIABLE)
-    if token is None and not security.is_loopback(serving.host):
-        token = secrets.token_urlsafe(24)
-    folder = serving.folder or files.cache_folder() / "studio"
-    store = Store(folder)
+    token = os.environ.get(_TOKEN_VARIABLE) or secrets.token_urlsafe(24)
+    # Pictures and paintings are nobody else's on this machine; worker processes inherit this.
+    os.umask(0o077)
+    store = Store(serving.folder or files.cache_folder() / "studio")
+    limits = Limits(serving.queue_limit, serving.upload_quota, 3600 * serving.confirm_hours)
     app = routes.make_app(
-        lambda: StudioService(store, runtimes, serving.queue_limit),
-        security.Rules(serving.host, port, token),
+        lambda: StudioService(store, runtimes, limits),
+        security.Rules(serving.host, port, token, public, serving.proxies if public else ()),
     )
+    connections.PatientProtocol.most_connections = connections.raise_file_limit()
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: Any) -> None:
@@ -108,14 +139,17 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
         server_header=False,
         proxy_headers=False,
         timeout_graceful_shutdown=3,
-        http="h11",
+        http=connections.PatientProtocol,
         lifespan="on",
     )
     interrupts.raise_stops()
-    host = f"[{serving.host}]" if ":" in serving.host else serving.host
-    typer.echo(f"http://{host}:{port}/{f'?token={token}' if token else ''}")
+    own = address.http_address(address.reachable_host(serving.host), port)
+    opened = f"{public or own}/?token={quote(token)}"
+    typer.echo(opened)
     typer.echo("The studio is open at this address; Ctrl-C closes it.", err=True)
     sys.stdout.flush()
+    if public is not None or not address.is_loopback(serving.host):
+        address.draw_qr_code(opened)
     Server(config).run(sockets=[listening])
 
 

@@ -14,9 +14,9 @@ export async function ask(method, path, body) {
   } catch {
     throw new Error("The studio does not answer. Is it still running?");
   }
-  const told = answer.status === 204 ? null : await answer.json();
-  if (!answer.ok) throw new Error(told.error);
-  return told;
+  const content = answer.status === 204 ? null : await answer.json();
+  if (!answer.ok) throw Object.assign(new Error(content.error), { status: answer.status });
+  return content;
 }
 
 export function upload(file) {

@@ -2,11 +2,12 @@
 
 import { ask, listen } from "./api.js";
 import { Curve } from "./curve.js";
-import { Easel } from "./viewer.js";
+import { Viewer } from "./viewer.js";
 import { Controls } from "./form.js";
 import { Pictures } from "./pictures.js";
 import { Regions } from "./regions.js";
 import { clock, heading, make, memory } from "./format.js";
+import { Uploads } from "./uploads.js";
 import { Works, isUnderWay } from "./gallery.js";
 
 const find = (selector) => document.querySelector(selector);
@@ -17,7 +18,8 @@ const steerForm = steerPanel.querySelector("form");
 const pictures = new Pictures(refuse);
 const regions = new Regions(() => changed());
 const works = new Works();
-const easel = new Easel();
+const uploads = new Uploads();
+const viewer = new Viewer();
 const curve = new Curve();
 let controls, steering, preset;
 let goingOn = { start: null, parent: null };
@@ -68,7 +70,10 @@ function changed() {
         plan.textContent = order.mode === "style" ? "Choose a painting." : "Choose a photograph to begin.";
         return;
       }
-      const { sizes, time_s, peak_bytes } = await ask("POST", "api/plan", order);
+      // The first plan with other layers has to measure how fast this machine is.
+      const slow = setTimeout(() => ticket === planned && (plan.textContent = "Estimating the time…"), 700);
+      const answer = ask("POST", "api/plan", order).finally(() => clearTimeout(slow));
+      const { sizes, time_s, peak_bytes } = await answer;
       if (ticket !== planned) return;
       const { width_px, height_px } = sizes.at(-1);
       const steps = sizes.reduce((sum, size) => sum + size.iterations, 0);
@@ -89,15 +94,34 @@ async function start(event) {
       refuse(order.mode === "style" ? "Choose a painting first." : "Choose a photograph and a painting first.");
       return;
     }
-    const work = await ask("POST", "api/works", order);
-    works.put(work);
-    works.choose(work.id);
-    find("#easel").focus({ preventScroll: true });
-    find("#easel").scrollIntoView({ block: "nearest" });
-    startFrom(null, null);
+    await send("api/works", order, refusal);
   } catch (error) {
     refuse(error.message);
   }
+}
+
+// Orders a painting. What takes long must be confirmed: `place` then gets a button for that.
+async function send(path, order, place) {
+  let work;
+  try {
+    work = await ask("POST", path, order);
+  } catch (error) {
+    if (error.status !== 428) throw error;
+    const button = make("button", { type: "button" }, "Paint it anyway");
+    const confirmed = order ? [path, { ...order, confirmed: true }] : [`${path}?confirmed=true`, order];
+    button.addEventListener("click", async () => {
+      place.textContent = "";
+      await send(...confirmed, place).catch((refused) => (place.textContent = refused.message));
+    });
+    place.replaceChildren(`${error.message.split(";")[0]}. `, button);
+    button.focus();
+    return;
+  }
+  works.put(work);
+  works.choose(work.id);
+  find("#viewer").focus({ preventScroll: true });
+  find("#viewer").scrollIntoView({ block: "nearest" });
+  startFrom(null, null);
 }
 
 function startFrom(startId, parent, words = "") {
@@ -136,7 +160,7 @@ function offerRecipe({ detail: picture }) {
   refusal.replaceChildren("This picture was painted by impasto. ", button);
 }
 
-// --- the easel --------------------------------------------------------------------------------
+// --- the viewer -------------------------------------------------------------------------------
 
 function chosen() {
   return works.all.get(works.chosen);
@@ -157,13 +181,13 @@ function words(work) {
 
 async function choose() {
   const work = chosen();
-  easel.clear(work ? "The first strokes come in a moment." : "Choose a photograph and a painting, then start.");
+  viewer.clear(work ? "The first strokes come in a moment." : "Choose a photograph and a painting, then start.");
   curve.set([]);
   find("#message").textContent = "";
   show();
   if (!work) return;
   steering.fill({});
-  if (work.has_picture || work.step > 0) easel.show(address(work), words(work), before(work));
+  if (work.has_picture || work.step > 0) viewer.show(address(work), words(work), before(work));
   try {
     const losses = await ask("GET", `api/works/${work.id}/losses`);
     if (works.chosen === work.id) curve.set(losses);
@@ -174,14 +198,14 @@ async function choose() {
 
 function show() {
   const work = chosen();
-  find("#easel-title").textContent = work ? work.title : "Your picture appears here";
+  find("#viewer-title").textContent = work ? work.title : "Your picture appears here";
   find("#facts").textContent = work ? facts(work) : "";
   const progress = find("#progress");
   progress.hidden = !work || !isUnderWay(work);
   progress.querySelector("progress").value = work?.progress ?? 0;
   if (work?.message) find("#message").textContent = work.message;
   steerPanel.hidden = work?.state !== "painting" || steering.options.length === 0;
-  if (work) easel.describe(words(work));
+  if (work) viewer.describe(words(work));
   showActs(work);
 }
 
@@ -241,10 +265,8 @@ async function attempt(act, button) {
   }
 }
 
-async function detail(path) {
-  const work = await ask("POST", `${path}/detail`);
-  works.put(work);
-  works.choose(work.id);
+function detail(path) {
+  return send(`${path}/detail`, undefined, find("#message"));
 }
 
 async function branch(work, path) {
@@ -281,7 +303,7 @@ function heard(work) {
   if (work.id !== works.chosen) return;
   if (work.state === "painting") curve.add(work.step, work.losses.total ?? NaN);
   if (work.has_picture && !isUnderWay(work)) {
-    easel.show(address(work), words(work), before(work));
+    viewer.show(address(work), words(work), before(work));
   }
   show();
 }
@@ -321,6 +343,8 @@ async function begin() {
   form.addEventListener("change", () => (refuse(""), changed()));
   steerForm.addEventListener("submit", steer);
   pictures.addEventListener("change", offerRecipe);
+  pictures.addEventListener("change", ({ detail: added }) => added && uploads.refresh());
+  uploads.addEventListener("delete", ({ detail: id }) => pictures.forget(id));
   works.addEventListener("choose", choose);
   find("#start-picture button").addEventListener("click", () => (startFrom(null, null), changed()));
 
@@ -329,7 +353,7 @@ async function begin() {
   listen(
     {
       work: heard,
-      preview: ({ id, url }) => id === works.chosen && easel.show(url, words(chosen()), before(chosen())),
+      preview: ({ id, url }) => id === works.chosen && viewer.show(url, words(chosen()), before(chosen())),
       removed: ({ id }) => {
         works.remove(id);
         if (id === works.chosen) works.choose(null);

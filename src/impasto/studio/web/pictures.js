@@ -79,6 +79,16 @@ export class Pictures extends EventTarget {
     this.#changed(picture);
   }
 
+  // Offers a picture no longer: it was deleted.
+  forget(id) {
+    for (const place of Object.keys(this.#known)) {
+      this.#known[place] = this.#known[place].filter((picture) => picture.id !== id);
+    }
+    if (this.content?.id === id) this.content = null;
+    this.styles = this.styles.filter((style) => style.id !== id);
+    this.#changed(null);
+  }
+
   replace(content, styles) {
     for (const [place, pictures] of [["content", content ? [content] : []], ["styles", styles]]) {
       for (const picture of pictures) {

@@ -1,14 +1,14 @@
-// The picture large: as it is being painted, beside what it was, and close up.
+// The viewer: the picture as it is being painted, compared with the photograph, and enlarged.
 
 import { make } from "./format.js";
 
-const stage = document.querySelector("#stage");
+const viewport = document.querySelector("#viewport");
 const sheet = document.querySelector("#sheet");
 const compare = document.querySelector("#compare");
 const slider = compare.querySelector("input");
 const zoomBar = document.querySelector("#zoom");
 
-export class Easel {
+export class Viewer {
   #shown = null;
   #next = null;
   #busy = false;
@@ -17,7 +17,7 @@ export class Easel {
   constructor() {
     slider.addEventListener("input", () => this.#cut());
     zoomBar.addEventListener("click", (event) => this.#zoomBy(event.target.dataset.zoom));
-    stage.addEventListener("keydown", (event) => {
+    viewport.addEventListener("keydown", (event) => {
       const act = { "+": "in", "=": "in", "-": "out", 0: "fit", 1: "full" }[event.key];
       if (act && !event.ctrlKey && !event.metaKey) {
         event.preventDefault();
@@ -26,17 +26,17 @@ export class Easel {
     });
   }
 
-  // Takes everything down, and says what will hang here.
+  // Removes the picture, and shows a hint instead.
   clear(hint) {
     this.#shown = this.#next = this.#zoom = null;
     sheet.replaceChildren(make("p", { className: "hint" }, hint));
     sheet.style.cssText = "";
     compare.hidden = zoomBar.hidden = true;
     slider.value = 0;
-    stage.classList.remove("close");
+    viewport.classList.remove("close");
   }
 
-  // Shows a picture; of those that come while one is loading, the last.
+  // Shows a picture. While one is loading, only the latest of the others is remembered.
   async show(url, words, before) {
     this.#next = { url, words, before };
     if (this.#busy) return;
@@ -51,18 +51,18 @@ export class Easel {
         continue;
       }
       if (this.#next === null) break;
-      this.#hang(image, wanted.before);
+      this.#put(image, wanted.before);
       if (this.#next === wanted) this.#next = null;
     }
     this.#busy = false;
   }
 
-  // Says what the picture shows, without loading it anew.
+  // Changes the picture's description without loading it again.
   describe(words) {
     if (this.#shown) this.#shown.alt = words;
   }
 
-  #hang(image, before) {
+  #put(image, before) {
     const old = sheet.querySelector(".after");
     if (old) old.replaceWith(image);
     else sheet.replaceChildren(image);
@@ -96,7 +96,7 @@ export class Easel {
 
   #resize() {
     const { naturalWidth, naturalHeight } = this.#shown;
-    stage.classList.toggle("close", this.#zoom !== null);
+    viewport.classList.toggle("close", this.#zoom !== null);
     sheet.style.setProperty("--aspect", naturalWidth / naturalHeight);
     sheet.style.width = this.#zoom === null ? "" : `${this.#zoom * naturalWidth}px`;
   }

@@ -289,3 +289,32 @@ def test_regions_of_other_pictures_are_refused(impasto, quick, weights, region):
     assert other.code == 2
     assert "'all.png' is another picture than the recipe's 'right,side.png'" in other.err
     assert not Path("again.png").exists()
+
+
+def test_a_palette_is_asked_for_by_the_command_and_repeated(impasto, quick, weights, folder):
+    assert impasto(*TRANSFER, *quick, "--palette", "0").code == 0
+    shutil.copy("out.png", "free.png")
+    assert impasto(*TRANSFER, *quick).code == 0
+    assert recipe.read("out.png").settings.palette == 1
+    assert impasto(*AGAIN, *weights).code == 0
+    assert same("again.png", "out.png")
+    assert not same("free.png", "out.png")
+    assert impasto(*AGAIN, *weights, "--set", "palette=0").code == 0
+    assert same("again.png", "free.png")
+    # A recipe from before there was a palette.
+    texts = images.read_metadata("free.png")
+    old = json.loads(texts["Recipe"])
+    del old["settings"]["palette"]
+    with Image.open("free.png") as free:
+        images.save_image(free, "out.png", metadata=texts | {"Recipe": json.dumps(old)})
+    assert impasto(*AGAIN, *weights).code == 0
+    assert same("again.png", "free.png")
+    # What keeps the photograph's colours takes the place of a palette.
+    assert impasto(*AGAIN, *weights, "--set", "colour=keep").code == 0
+
+
+def test_a_palette_beside_the_photograph_s_colours_is_refused(impasto, quick):
+    outcome = impasto(*TRANSFER, *quick, "--palette", "0.5", "--colour", "keep")
+    assert outcome.code == 2
+    assert "expected palette 0 with colour keep" in outcome.err
+    assert impasto(*TRANSFER, *quick, "--palette", "1.5").code == 2

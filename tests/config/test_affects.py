@@ -52,6 +52,7 @@ def test_what_changes_the_schedule_or_smoothness_alone_is_compared_with_the_same
         "seed",
         "start",
         "total_variation",
+        "palette",
         "margin",
         "optimiser",
         "iterations",

@@ -41,6 +41,7 @@ CHANGED = {
     "margin": 0.1,
     "style_scale": (0.5, 2.0),
     "colour": "keep",
+    "palette": 0.0,
 }
 
 

@@ -204,3 +204,11 @@ def test_no_value_makes_the_parser_fail_otherwise(place, value):
 def test_no_damage_makes_the_parser_fail_otherwise(place, letter, width):
     text = MADE.text()
     parse_or_refuse(text[:place] + letter + text[place + width :])
+
+
+def test_a_recipe_without_a_palette_painted_as_palette_0_does():
+    settings = {name: value for name, value in PLAIN["settings"].items() if name != "palette"}
+    assert recipe.parse(changed(settings=settings), "it").settings.palette == 0
+    assert recipe.parse(nested("settings", palette=0.5), "it").settings.palette == 0.5
+    keeping = settings | {"colour": "keep"}
+    assert recipe.parse(changed(settings=keeping), "it").settings.colour == "keep"

@@ -2,6 +2,7 @@
 
 Where a paper's weights belong to a network of another scale of activations, a preset leaves
 them out: strength sets the balance from what is measured (see ``impasto.engine.strength``).
+What reproduces published work leaves the colours as the network does (palette 0).
 """
 
 from dataclasses import dataclass, field
@@ -62,6 +63,7 @@ PRESETS: dict[str, Preset] = {
             "total_variation": 0.0,
             "coarsest": 65536,
             "iterations": 500,
+            "palette": 0.0,
         },
     ),
     "gatys2016": Preset(
@@ -76,6 +78,7 @@ PRESETS: dict[str, Preset] = {
             "style_layers": dict.fromkeys(_FIVE_LAYERS, 1.0),
             "total_variation": 0.0,
             "size_ratio": 2.0,
+            "palette": 0.0,
         },
     ),
     "notebook": Preset(
@@ -92,6 +95,7 @@ PRESETS: dict[str, Preset] = {
             "total_variation": 0.0,
             "coarsest": 65536,
             "iterations": 1000,
+            "palette": 0.0,
         },
     ),
     "johnson": Preset(
@@ -105,6 +109,7 @@ PRESETS: dict[str, Preset] = {
             "padding": "zeros",
             "coarsest": 65536,
             "iterations": 500,
+            "palette": 0.0,
         },
     ),
     "crowson": Preset(
@@ -119,6 +124,7 @@ PRESETS: dict[str, Preset] = {
             "optimiser": "adam",
             "learning_rate": 0.02,
             "iterations": 700,
+            "palette": 0.0,
         },
     ),
     "spst": Preset(
@@ -132,6 +138,7 @@ PRESETS: dict[str, Preset] = {
             "style_layers": dict(zip(_FIVE_LAYERS, (64.0, 16.0, 4.0, 1.0, 1.0), strict=True)),
             "start": "content",
             "size_ratio": 2.0,
+            "palette": 0.0,
         },
     ),
 }

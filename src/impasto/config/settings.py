@@ -214,9 +214,19 @@ class Settings(Options):
     colour: Literal["free", "keep", "match"] = Field(
         default="free",
         json_schema_extra=affects("pictures"),
-        description="Whose colours the result has: the style's as the network sees them, the "
-        "photograph's chroma under the painting's lightness, or a palette of the photograph's "
-        "that the style picture is given before painting.",
+        description="Whose colours the result has: the style's, the photograph's chroma under the "
+        "painting's lightness, or a palette of the photograph's that the style picture is given "
+        "before painting.",
+    )
+    palette: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        json_schema_extra=affects("schedule", steerable=True),
+        description="How far the result's colours are moved onto the style's, between the sizes "
+        "and at the end: at 0 they stay as the network leaves them, at 1 the result has the "
+        "style's colours. By default 1; 0 with colour keep. A strength below 0.5 lowers it in "
+        "proportion.",
     )
     region: tuple[str, ...] | None = Field(
         default=None,
@@ -339,6 +349,15 @@ class Settings(Options):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_palette(self) -> "Settings":
+        if self.palette and self.colour == "keep":
+            raise ValueError(
+                f"expected palette 0 with colour keep, which keeps the photograph's colours, got "
+                f"{self.palette:g}; leave one out"
+            )
+        return self
+
     @property
     def weights(self) -> tuple[float, float]:
         """Alpha and beta as given, or the formula's own, 1 and 50000."""
@@ -448,12 +467,17 @@ def make_settings(settings: Settings | None = None, **options: Any) -> Settings:
 
 
 def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Lay some options over others; strength covers alpha and beta, and they cover it."""
+    """Lay some options over others.
+
+    Strength covers alpha and beta, and they cover it. The photograph's colours cover a palette.
+    """
     covered = set()
     if above.get("strength") is not None:
         covered = {"alpha", "beta"}
     elif any(above.get(name) is not None for name in ("alpha", "beta")):
         covered = {"strength"}
+    if above.get("colour") == "keep":
+        covered.add("palette")
     return {**{name: value for name, value in below.items() if name not in covered}, **above}
 
 

@@ -39,7 +39,7 @@ _SMOOTHNESS_WITH_STYLE = 8500.0
 _DEFAULT_STRENGTH = 0.5
 
 
-# The strength from which the painting starts wholly in the style's colours.
+# The strength from which the painting starts and ends wholly in the style's colours.
 _WHOLLY_MATCHED = 0.5
 
 
@@ -72,6 +72,8 @@ def complete(job: Job, settings: Settings) -> Settings:
         block = network_spec(settings.network).deepest(settings.content_layers).block
         smoothness = _SMOOTHNESS_WITH_STYLE if terms.style else _SMOOTHNESS_BY_BLOCK[block]
         left_open["total_variation"] = smoothness
+    if settings.palette is None:
+        left_open["palette"] = float(terms.style and settings.colour != "keep")
     settings = settings.model_copy(update=left_open)
     _check_terms(job.mode, settings)
     _check_counts(job, settings)
@@ -95,6 +97,11 @@ def _check_terms(mode: Mode, settings: Settings) -> None:
         raise SettingsError(
             f"colour: expected free in {mode} mode, where a photograph and a painting do not "
             f"meet, got {settings.colour!r}; leave it out"
+        )
+    if settings.palette and not terms.style:
+        raise SettingsError(
+            f"palette: expected none in {mode} mode, where there is no painting, got "
+            f"{settings.palette:g}; leave it out"
         )
     if settings.strength is None and not any(weights.values()):
         raise SettingsError(
@@ -129,9 +136,14 @@ def _check_counts(job: Job, settings: Settings) -> None:
         )
 
 
+def matched_share(strength: float) -> float:
+    """Return the share of the style's colours at a strength above 0; the rest is the content's."""
+    return min(1.0, max(strength, WEAKEST_PAINTED) / _WHOLLY_MATCHED)
+
+
 def _default_start(terms: Terms, strength: float) -> str:
     """Say what a mode starts from: of a weak style, the photograph's own colours remain."""
-    if not terms.both or strength >= _WHOLLY_MATCHED:
+    matched = matched_share(strength)
+    if not terms.both or matched == 1:
         return terms.start
-    matched = max(strength, WEAKEST_PAINTED) / _WHOLLY_MATCHED
     return f"matched={matched:.6g},content={1 - matched:.6g}"

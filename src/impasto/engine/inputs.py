@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +14,7 @@ from impasto.config.networks import network_spec
 from impasto.config.settings import LEAST_SIDE_PX, MOST_SIDE_PX, Settings
 from impasto.engine import pyramid, regions
 from impasto.engine.defaults import MODE_TERMS, Terms, complete
+from impasto.engine.palettes import Palettes
 from impasto.engine.pyramid import Scale
 from impasto.engine.regions import LoadedRegion
 from impasto.errors import ImageError, SettingsError
@@ -33,6 +33,7 @@ class Inputs:
         content: the content picture, if the mode has one.
         styles: the style pictures, if the mode has any.
         areas: the regions with a style of their own.
+        palettes: the colours that the painting takes from its styles.
         start: the picture to start from, if one was given.
         starts: the share of each name in the start, by name; empty for a picture.
         scales: the sizes to paint, from coarse to fine; the last is the result's.
@@ -44,6 +45,7 @@ class Inputs:
     content: Picture | None
     styles: tuple[Picture, ...]
     areas: tuple[LoadedRegion, ...]
+    palettes: Palettes
     start: Picture | None
     starts: dict[str, float]
     scales: tuple[Scale, ...]
@@ -82,21 +84,25 @@ def read(job: Job) -> Inputs:
         areas = tuple(
             replace(area, mask=_cropped(area.mask, height_px, width_px)) for area in areas
         )
+    palettes = Palettes(content, styles, areas, smallest_px)
     pyramid_settings = _unpainted(settings) if settings.strength == 0 else settings
+    scales = pyramid.scales(height_px, width_px, pyramid_settings, smallest_px=smallest_px)
     return Inputs(
         settings=settings,
         content=content,
         styles=styles,
         areas=areas,
+        palettes=palettes,
         start=start,
         starts=starts,
-        scales=pyramid.scales(height_px, width_px, pyramid_settings, smallest_px=smallest_px),
+        scales=scales,
         smallest_px=smallest_px,
         notes=(
             *_notes_on_cropping(uncropped, content, settings),
             *_notes(content, height_px, width_px),
             *_notes_on_scale(styles, settings, max(height_px, width_px)),
             *_notes_on_rounding(asked_px, (height_px, width_px), smallest_px),
+            *_notes_on_colour(palettes.plain(scales[-1], settings)),
         ),
     )
 
@@ -311,7 +317,7 @@ def _notes_on_scale(
     """Tell of paintings that are too small for the strokes asked for."""
     if settings.style_scale is None or not styles:
         return ()
-    wanted_px = [round(scale * longest_px) for scale in style_scales(len(styles), settings)]
+    wanted_px = [round(scale * longest_px) for scale in pyramid.style_scales(len(styles), settings)]
     return tuple(
         f"{style.name!r} would be shown at {wanted} pixels for this style scale and has "
         f"{max(style.width_px, style.height_px)}: it is not enlarged, and its strokes stay "
@@ -321,36 +327,19 @@ def _notes_on_scale(
     )
 
 
-def shown_px(style: Picture, scale: Scale, ratio: float, smallest_px: int) -> tuple[int, int]:
-    """Return the height and width at which the network is shown a style picture.
-
-    At ``ratio`` times the size being painted, strokes grow with both. It is never enlarged: blur
-    would be taken for its style.
-
-    Args:
-        style: the picture.
-        scale: the size being painted.
-        ratio: its style scale.
-        smallest_px: the shortest side that leaves every layer in use a feature.
-    """
-    longest_px = max(style.height_px, style.width_px)
-    shortest_px = min(style.height_px, style.width_px)
-    least_px = math.ceil(smallest_px * longest_px / shortest_px)
-    wanted_px = max(round(ratio * scale.longest_px), least_px)
-    return images.fit(style.height_px, style.width_px, min(longest_px, wanted_px))
-
-
 def style_tile_px(scale: Scale, given: Inputs) -> int | None:
     """Return the largest side of a style picture's tile where the canvas is held whole.
 
     A style picture shown larger than the canvas is to take no more memory than it.
     """
-    larger = max(style_scales(len(given.styles), given.settings)) > 1
+    larger = max(pyramid.style_scales(len(given.styles), given.settings)) > 1
     divides = larger and make_statistic(given.settings).additive
     return max(scale.canvas_px) if divides else None
 
 
-def style_scales(count: int, settings: Settings) -> tuple[float, ...]:
-    """Return at how many times the painting's size each of ``count`` style pictures is shown."""
-    scales = settings.style_scale or (1.0,)
-    return scales * count if len(scales) == 1 else scales
+def _notes_on_colour(plain: Sequence[str]) -> tuple[str, ...]:
+    """Say which paintings leave the result its lightness."""
+    return tuple(
+        f"{name} has nearly one colour: the result takes its hue and keeps its own light and dark"
+        for name in plain
+    )

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from impasto.config.initialization import parse_start
 from impasto.config.settings import Settings
 from impasto.errors import ImageError
+from impasto.images.picture import Picture
 from impasto.images.resample import fit
 
 # Iterations at the first size, by what factor they fall from size to size, and the fewest.
@@ -117,6 +118,31 @@ def scales(
             sizes, _iterations(len(sizes), settings), strict=True
         )
     )
+
+
+def shown_px(style: Picture, scale: Scale, ratio: float, smallest_px: int) -> tuple[int, int]:
+    """Return the height and width at which the network is shown a style picture.
+
+    At ``ratio`` times the size being painted, strokes grow with both. It is never enlarged: blur
+    would be taken for its style.
+
+    Args:
+        style: the picture.
+        scale: the size being painted.
+        ratio: its style scale.
+        smallest_px: the shortest side that leaves every layer in use a feature.
+    """
+    longest_px = max(style.height_px, style.width_px)
+    shortest_px = min(style.height_px, style.width_px)
+    least_px = math.ceil(smallest_px * longest_px / shortest_px)
+    wanted_px = max(round(ratio * scale.longest_px), least_px)
+    return fit(style.height_px, style.width_px, min(longest_px, wanted_px))
+
+
+def style_scales(count: int, settings: Settings) -> tuple[float, ...]:
+    """Return at how many times the painting's size each of ``count`` style pictures is shown."""
+    scales = settings.style_scale or (1.0,)
+    return scales * count if len(scales) == 1 else scales
 
 
 def rounded_to(length_px: int, grid_px: int) -> int:

@@ -112,6 +112,11 @@ def grey(mask: Picture, height_px: int, width_px: int) -> Tensor:
     return F.interpolate(pixels, (height_px, width_px), mode="bilinear", antialias=True)
 
 
+def rest(masks: Sequence[Tensor]) -> Tensor:
+    """Return how much of each pixel no mask covers: (1, 1, H, W) in [0, 1], as the masks are."""
+    return (1 - torch.stack([*masks]).sum(0)).clamp_min(0)
+
+
 def _black_and_white(source: ImageSource) -> ImageSource:
     """Turn what a comparison gives, an array or a tensor of truths, into grey levels."""
     if isinstance(source, np.ndarray) and source.dtype == bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
@@ -13,6 +13,7 @@ import impasto
 from impasto import images
 from impasto.compute.torch_state import isolated
 from impasto.engine import canvas
+from impasto.engine.pyramid import Scale
 from impasto.engine.snapshot import Snapshot
 from impasto.images import colour
 from impasto.job.history import LossHistory
@@ -69,7 +70,7 @@ class Reporter:
         finest, painted = stage.given.scales[-1], stage.point.image
         if stage.scale is not finest:
             painted = canvas.resize_canvas(painted, finest)
-        pixels = _coloured(stage, canvas.cropped(painted, finest))
+        pixels = _coloured(stage, painted, finest)
         stopped_after = stage.done if stopped else None
         decisions = stage.decisions.model_copy(update={"stopped_after": stopped_after})
         return Result(
@@ -90,13 +91,16 @@ class Reporter:
 
 def _image(stage: Snapshot) -> Image.Image:
     with isolated():
-        pixels = _coloured(stage, canvas.cropped(stage.point.image, stage.scale))
+        pixels = _coloured(stage, stage.point.image, stage.scale)
         return images.to_image(pixels, _alpha(stage, pixels))
 
 
-def _coloured(stage: Snapshot, pixels: Tensor) -> Tensor:
-    """Bring the picture into memory, with the colours that the result is to have."""
-    pixels = pixels.clamp(0, 1).to("cpu", torch.float32)
+def _coloured(stage: Snapshot, painted: Tensor, scale: Scale) -> Tensor:
+    """Bring the picture on a canvas into memory, with the colours that the result is to have."""
+    pixels = canvas.cropped(painted, scale).clamp(0, 1).to("cpu", torch.float32)
+    pixels = stage.given.palettes.recolour(
+        pixels, replace(scale, margin_px=0), stage.given.settings
+    )
     content, opacity = stage.given.content, stage.opacity
     keeps_colours = stage.used.colour == "keep"
     if content is None or not (keeps_colours or opacity is not None):

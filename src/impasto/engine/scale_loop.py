@@ -186,12 +186,12 @@ class ScaleLoop:
 
     def _refine(self) -> None:
         """Go on to the next size."""
-        place = self.stage.place + 1
+        place, given = self.stage.place + 1, self.stage.given
         self._descent = self._objective = self._targets = None
         self._term_state = {}
-        image = canvas.resize_canvas(
-            self.stage.point.image, self.stage.given.scales[place]
-        ).contiguous()
+        image = canvas.resize_canvas(self.stage.point.image, given.scales[place])
+        # What is painted next is painted in the colours that the result is to have.
+        image = given.palettes.recolour(image, given.scales[place], given.settings).contiguous()
         # Where ranks have painted each for itself, they may have rounded otherwise.
         image = self.stage.plan.ranks.agree(image)
         self.stage = replace(self.stage, place=place, point=Iterate(image, {}))

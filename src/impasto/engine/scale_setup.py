@@ -12,7 +12,7 @@ from torch import Tensor
 from impasto import images
 from impasto.config.affects import values_without_weights
 from impasto.config.settings import Settings
-from impasto.engine import canvas, inputs, regions
+from impasto.engine import canvas, inputs, pyramid, regions
 from impasto.engine.cache import Cache
 from impasto.engine.inputs import Inputs
 from impasto.engine.pyramid import Scale
@@ -102,9 +102,9 @@ class ScaleSetup:
                 )
                 for mask, area in zip(masks, given.areas, strict=True)
             )
-            rest = self._place(canvas.extend(_rest(masks), scale))
+            rest = self._place(canvas.extend(regions.rest(masks), scale))
         if given.styles and settings.beta and (rest is None or bool(rest.any())):
-            ratios = inputs.style_scales(len(given.styles), settings)
+            ratios = pyramid.style_scales(len(given.styles), settings)
             pictures = [
                 self._place(self._style_at(style, scale, ratio))
                 for style, ratio in zip(given.styles, ratios, strict=True)
@@ -147,7 +147,7 @@ class ScaleSetup:
             for area in given.areas
         ]
         matched, mass = torch.zeros_like(image), torch.zeros_like(masks[0])
-        for mask, target in zip([*masks, _rest(masks)], [*targets, plain], strict=True):
+        for mask, target in zip([*masks, regions.rest(masks)], [*targets, plain], strict=True):
             inside = (mask > 0).expand_as(image)
             if inside.any():
                 own = torch.zeros_like(image)
@@ -157,7 +157,7 @@ class ScaleSetup:
         return matched / mass.clamp_min(1e-6)
 
     def _style_at(self, style: Picture, scale: Scale, ratio: float) -> Tensor:
-        size_px = inputs.shown_px(style, scale, ratio, self.given.smallest_px)
+        size_px = pyramid.shown_px(style, scale, ratio, self.given.smallest_px)
         return images.resize(style.pixels, *size_px)
 
     @property
@@ -168,11 +168,6 @@ class ScaleSetup:
 
     def _place(self, pixels: Tensor) -> Tensor:
         return pixels.to(self.device)
-
-
-def _rest(masks: list[Tensor]) -> Tensor:
-    """Return how much of each pixel no mask covers."""
-    return (1 - torch.stack(masks).sum(0)).clamp_min(0)
 
 
 def _under(pixels: Tensor, mask: Picture | None) -> Tensor:

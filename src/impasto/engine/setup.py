@@ -105,7 +105,7 @@ def _demand(given: Inputs, plan: ComputePlan, scale: Scale) -> ScaleWorkload:
     settings = strength.balanced(given.settings)
     content = list(settings.content_layers) if given.content and settings.alpha else []
     style = list(settings.style_layers) if given.styles and settings.beta else []
-    ratios = inputs.style_scales(len(given.styles), settings) if style else ()
+    ratios = pyramid.style_scales(len(given.styles), settings) if style else ()
     shown = [*zip(given.styles, ratios, strict=False), *((area.style, 1.0) for area in given.areas)]
     return ScaleWorkload(
         *scale.canvas_px,
@@ -117,7 +117,7 @@ def _demand(given: Inputs, plan: ComputePlan, scale: Scale) -> ScaleWorkload:
         steps=scale.iterations,
         style_layers=tuple(style),
         styles_px=tuple(
-            inputs.shown_px(picture, scale, ratio, given.smallest_px) for picture, ratio in shown
+            pyramid.shown_px(picture, scale, ratio, given.smallest_px) for picture, ratio in shown
         )
         if style
         else (),

@@ -39,9 +39,9 @@ _HIGHEST_LEVEL = 65535
 # A pixel's weight is a whole number of these parts.
 _PARTS = 255
 # Pixels that are counted at a time; their sums are exact in float64.
-_PIECE_PX = 2**20
+_PIECE_PX = 2**18
 # Rows that are mapped at a time, for memory's sake.
-_STRIP_PX = 256
+_STRIP_PX = 64
 _ROTATIONS = 24
 _SEED = 0
 # The bins of a marginal, and how far it reaches to either side of mid-grey: half the diagonal
@@ -196,14 +196,15 @@ class ColourMap:
         """
         # The last axis is the first coordinate of grid_sample.
         table = self.shifts[None]
-        strips = []
-        for strip in torch.split(image, _STRIP_PX, 2):
+        mapped = torch.empty_like(image)
+        strips = (torch.split(part, _STRIP_PX, 2) for part in (image, mapped))
+        for strip, out in zip(*strips, strict=True):
             corners = strip.movedim(1, -1).flip(-1)[:, None] * 2 - 1
             shift = functional.grid_sample(
                 table, corners, mode="bilinear", padding_mode="border", align_corners=True
             )
-            strips.append((strip + amount * shift[:, :, 0]).clamp(0, 1))
-        return torch.cat(strips, 2)
+            torch.clamp(strip + amount * shift[:, :, 0], 0, 1, out=out)
+        return mapped
 
 
 def find_map(picture: ColourHistogram, palette: Palette) -> ColourMap:

@@ -23,6 +23,8 @@ from impasto.job.job import JobSpec
 
 FORMAT: Literal[1] = 1
 MOST_CHARACTERS = 2**18
+# Settings that older recipes lack, with the values that painted as they did.
+_AS_BEFORE = {"palette": 0.0}
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -121,6 +123,12 @@ class Recipe(StrictOptions):
     decisions: Decisions
     inputs: InputHashes
     parts: tuple[InstalledPart, ...] = Field(default=(), max_length=len(REGISTRIES))
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _read_as_before(cls, settings: object) -> object:
+        # A recipe holds every setting that there was; one that came later had no effect.
+        return {**_AS_BEFORE, **settings} if isinstance(settings, dict) else settings
 
     @field_validator("settings")
     @classmethod

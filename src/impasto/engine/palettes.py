@@ -1,0 +1,159 @@
+"""The palettes of a painting: each part of the picture takes the colours of its own paintings."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from impasto import images
+from impasto.config.settings import Settings
+from impasto.engine import canvas, regions
+from impasto.engine.defaults import matched_share
+from impasto.engine.pyramid import Scale, shown_px, style_scales
+from impasto.engine.regions import LoadedRegion
+from impasto.images.palette import ColourHistogram, Palette, find_map, histogram
+from impasto.images.picture import Picture
+from impasto.losses.targets import style_shares
+
+# Palettes in the cache, for sizes, regions and changes of settings: 0.6 MB each.
+_MOST_PALETTES = 32
+
+
+def amount(settings: Settings) -> float:
+    """Return how far the colours move: all of the way at 1, and not at all at 0.
+
+    At low strength the photograph keeps more of its own colours, as it does in the start.
+    Without the style term it keeps them all.
+
+    Args:
+        settings: complete.
+    """
+    if not settings.palette or settings.beta == 0 or settings.strength == 0:
+        return 0.0
+    strength = 1.0 if settings.strength is None else settings.strength
+    return settings.palette * matched_share(strength)
+
+
+class Palettes:
+    """Recolours a painting at any size.
+
+    The colours of a style picture are counted at the size at which the network sees it: the
+    fine grain of a large file averages out there. Its transparent pixels do not count.
+
+    Args:
+        content: the photograph, whose transparent pixels do not count; None if there is none.
+        styles: what is painted after, outside of all regions.
+        areas: the regions, each of which takes the colours of its own style picture.
+        smallest_px: the shortest side that leaves every layer in use a feature.
+    """
+
+    def __init__(
+        self,
+        content: Picture | None,
+        styles: Sequence[Picture],
+        areas: Sequence[LoadedRegion],
+        smallest_px: int = 1,
+    ) -> None:
+        self._alpha = None if content is None else content.alpha
+        self._styles, self._areas, self._smallest_px = styles, areas, smallest_px
+        self._cache: dict[Hashable, Palette] = {}
+
+    def recolour(self, image: Tensor, scale: Scale, settings: Settings) -> Tensor:
+        """Move the colours of a painting onto those of what it is painted after.
+
+        Args:
+            image: (1, 3, H, W), sRGB in [0, 1]: the canvas at ``scale``. What lies on its
+                margin does not count, and is recoloured with the rest.
+            scale: the size of the canvas.
+            settings: complete.
+
+        Returns:
+            The same shape, on the same device; ``image`` itself where no colour is to move.
+        """
+        share = amount(settings)
+        if not share:
+            return image
+        pixels = image.to("cpu", torch.float32)
+        alpha = self._alpha_at(scale)
+        parts = list(self._parts(scale, settings))
+        if len(parts) == 1:
+            return _mapped(pixels, scale, alpha, parts[0][1], share).to(image)
+        mixed, total = torch.zeros_like(pixels), torch.zeros_like(pixels[:, :1])
+        for mask, palette in parts:
+            weights = mask if alpha is None else mask * alpha
+            around = canvas.extend(mask, scale)
+            mixed += around * _mapped(pixels, scale, weights, palette, share)
+            total += around
+        return (mixed / total.clamp_min(1e-6)).clamp(0, 1).to(image)
+
+    def plain(self, scale: Scale, settings: Settings) -> list[str]:
+        """Return the names of the style pictures that have nearly one colour at ``scale``."""
+        if not amount(settings):
+            return []
+        common = ", ".join(repr(style.name) for style in self._styles)
+        palettes = {common: self._common(scale, settings)}
+        palettes |= {repr(area.style.name): self._own(area, scale) for area in self._areas}
+        return [name for name, palette in palettes.items() if palette.is_plain]
+
+    def _parts(self, scale: Scale, settings: Settings) -> Iterator[tuple[Tensor, Palette]]:
+        """Yield each part of the picture, as a mask without margin, and its palette."""
+        size_px = scale.height_px, scale.width_px
+        masks = [regions.grey(area.mask, *size_px) for area in self._areas]
+        for mask, area in zip(masks, self._areas, strict=True):
+            yield mask, self._own(area, scale)
+        rest = regions.rest(masks) if masks else torch.ones(1, 1, *size_px)
+        if bool(rest.any()):
+            yield rest, self._common(scale, settings)
+
+    def _common(self, scale: Scale, settings: Settings) -> Palette:
+        """Return the palette outside of all regions."""
+        count = len(self._styles)
+        shares, ratios = style_shares(count, settings), style_scales(count, settings)
+        key = (scale.longest_px, tuple(shares), ratios)
+        if key not in self._cache:
+            histograms = [
+                _histogram_at(style, None, shown_px(style, scale, ratio, self._smallest_px))
+                for style, ratio in zip(self._styles, ratios, strict=True)
+            ]
+            self._keep(key, Palette(histograms, shares))
+        return self._cache[key]
+
+    def _own(self, area: LoadedRegion, scale: Scale) -> Palette:
+        """Return the palette of a region."""
+        key = (scale.longest_px, self._areas.index(area))
+        if key not in self._cache:
+            size_px = shown_px(area.style, scale, 1.0, self._smallest_px)
+            counted = _histogram_at(area.style, area.style_mask, size_px)
+            self._keep(key, Palette([counted], [1.0]))
+        return self._cache[key]
+
+    def _keep(self, key: Hashable, palette: Palette) -> None:
+        if len(self._cache) == _MOST_PALETTES:
+            self._cache.pop(next(iter(self._cache)))
+        self._cache[key] = palette
+
+    def _alpha_at(self, scale: Scale) -> Tensor | None:
+        if self._alpha is None:
+            return None
+        return images.resize(self._alpha, scale.height_px, scale.width_px)
+
+
+def _mapped(
+    pixels: Tensor, scale: Scale, weights: Tensor | None, palette: Palette, share: float
+) -> Tensor:
+    """Recolour a canvas by the map for those of its pixels that count."""
+    counted = histogram(canvas.cropped(pixels, scale), weights)
+    return find_map(counted, palette).apply(pixels, share)
+
+
+def _histogram_at(
+    style: Picture, mask: Picture | None, size_px: tuple[int, int]
+) -> ColourHistogram:
+    """Count the colours of a style picture, or of the part under a mask, at a size."""
+    weights = None if style.alpha is None else images.resize(style.alpha, *size_px)
+    if mask is not None:
+        inside = regions.grey(mask, *size_px)
+        weights = inside if weights is None else inside * weights
+    return histogram(images.resize(style.pixels, *size_px), weights)

@@ -45,10 +45,10 @@ def unknown_option(name: str, known: Iterable[str]) -> str:
         >>> unknown_option("siz", ["size", "seed"])
         "no option 'siz': did you mean size?"
     """
-    alike = difflib.get_close_matches(name.lower().replace("-", "_"), list(known), cutoff=0.7)
+    alike = difflib.get_close_matches(name[:100].lower().replace("-", "_"), list(known), cutoff=0.7)
     if alike:
-        return f"no option {name!r}: did you mean {' or '.join(alike)}?"
-    return f"no option {name!r}: expected one that impasto transfer --help lists; check its name"
+        return f"no option {short_repr(name)}: did you mean {' or '.join(alike)}?"
+    return f"no option {short_repr(name)}: expected one that impasto transfer --help lists; check its name"
 
 
 def check(model: type[SomeOptions], options: dict[str, Any]) -> SomeOptions:

@@ -9,7 +9,7 @@ import torch
 from impasto import models, weights
 from impasto.config.affects import values
 from impasto.config.settings import Runtime, Settings, make_runtime
-from impasto.engine import inputs, strength
+from impasto.engine import inputs, pyramid, strength
 from impasto.engine.cache import Cache
 from impasto.engine.inputs import Inputs
 from impasto.engine.pyramid import Scale

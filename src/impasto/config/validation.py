@@ -48,7 +48,10 @@ def unknown_option(name: str, known: Iterable[str]) -> str:
     alike = difflib.get_close_matches(name[:100].lower().replace("-", "_"), list(known), cutoff=0.7)
     if alike:
         return f"no option {short_repr(name)}: did you mean {' or '.join(alike)}?"
-    return f"no option {short_repr(name)}: expected one that impasto transfer --help lists; check its name"
+    return (
+        f"no option {short_repr(name)}: expected one that impasto transfer --help lists; check its "
+        "name"
+    )
 
 
 def check(model: type[SomeOptions], options: dict[str, Any]) -> SomeOptions:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from impasto.config.settings import Runtime
+from impasto.config.affects import as_before
+from impasto.config.settings import Runtime, Settings
 from impasto.job.job import JobSpec, PictureReference
 from impasto.output.options import OutputOptions
 from impasto.weights.download import sha256_of
@@ -96,6 +97,7 @@ def identify(spec: JobSpec, weights_sha256: str | None, finish: OutputOptions, o
         finish: what the file holds.
         output: where it is written.
     """
+    former = as_before(Settings)
     styles = [style.sha256 for style in spec.styles]
     in_regions = [
         [None, *(picture.sha256 for picture in region.references())] for region in spec.regions
@@ -112,7 +114,12 @@ def identify(spec: JobSpec, weights_sha256: str | None, finish: OutputOptions, o
             weights_sha256,
             *itertools.chain(*in_regions),
         ],
-        "settings": spec.settings.model_dump(mode="json"),
+        # An option that did not exist then is left out while it changes nothing.
+        "settings": {
+            name: value
+            for name, value in spec.settings.model_dump(mode="json").items()
+            if name not in former or value != former[name]
+        },
         "finish": finish.model_dump(mode="json"),
         "output": output,
     }

@@ -1,7 +1,8 @@
 """What each option affects, as declared at its field.
 
 Cache keys, the reuse of targets, replay and timing ask here which options they depend on, so that
-a new option is taken into account everywhere by one word at its field.
+a new option is taken into account everywhere by one word at its field. A field also says how files
+on disk that lack it are to be read.
 """
 
 from __future__ import annotations
@@ -32,9 +33,19 @@ def affects(*aspects: Aspect, steerable: bool = False, **extra: Any) -> dict[str
     Args:
         aspects: what the option affects; at least one.
         steerable: whether it may change while a painting is under way.
-        extra: more entries, such as ``metavar``.
+        extra: more entries, such as ``metavar``. An option that was added to files on disk has
+            ``as_before``: the value that means what was done before there was the option.
     """
     return {"affects": list(aspects), **({"steerable": True} if steerable else {}), **extra}
+
+
+def as_before(model: type[BaseModel]) -> dict[str, Any]:
+    """Return what options mean in a file that was written before they existed."""
+    return {
+        name: field.json_schema_extra["as_before"]
+        for name, field in model.model_fields.items()
+        if isinstance(field.json_schema_extra, dict) and "as_before" in field.json_schema_extra
+    }
 
 
 def aspects_of(model: type[BaseModel], name: str) -> frozenset[Aspect]:

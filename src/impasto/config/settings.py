@@ -222,7 +222,7 @@ class Settings(Options):
         default=None,
         ge=0,
         le=1,
-        json_schema_extra=affects("schedule", steerable=True),
+        json_schema_extra=affects("schedule", steerable=True, as_before=0.0),
         description="How far the result's colours are moved onto the style's, between the sizes "
         "and at the end: at 0 they stay as the network leaves them, at 1 the result has the "
         "style's colours. By default 1; 0 with colour keep. A strength below 0.5 lowers it in "

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, ValidationError, field_validator
 
 import impasto
+from impasto.config.affects import as_before
 from impasto.config.initialization import STARTS, parse_start
 from impasto.config.registry import REGISTRIES
 from impasto.config.settings import Mode, Settings
@@ -23,8 +24,6 @@ from impasto.job.job import JobSpec
 
 FORMAT: Literal[1] = 1
 MOST_CHARACTERS = 2**18
-# Settings that older recipes lack, with the values that painted as they did.
-_AS_BEFORE = {"palette": 0.0}
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -126,9 +125,9 @@ class Recipe(StrictOptions):
 
     @field_validator("settings", mode="before")
     @classmethod
-    def _read_as_before(cls, settings: object) -> object:
-        # A recipe holds every setting that there was; one that came later had no effect.
-        return {**_AS_BEFORE, **settings} if isinstance(settings, dict) else settings
+    def _read_former(cls, settings: Any) -> Any:
+        """Read an option that the recipe lacks with the value that it had before it existed."""
+        return {**as_before(Settings), **settings} if isinstance(settings, dict) else settings
 
     @field_validator("settings")
     @classmethod

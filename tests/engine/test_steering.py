@@ -1,5 +1,6 @@
 """What may change while a painting is under way, and what the painting makes of it."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,7 @@ from impasto.engine import setup, strength
 from impasto.engine.painting import iterate
 from impasto.engine.steering import check_change, needs_targets, steerable
 from impasto.errors import SettingsError
-from impasto.job.recipe import Change
+from impasto.job.recipe import Budget, Change, Decisions
 
 CHANGES = {
     "content_layers": {"relu3_1": 1.0, "relu4_2": 2.0},
@@ -212,3 +213,31 @@ def test_a_check_alone_changes_nothing(job_of):
     settings = check_change(job, job.settings, {"beta": 3})
     assert (settings.beta, job.settings.beta) == (3, 5e4)
     assert setup.obeying(job.runtime, None) is job.runtime
+
+
+@pytest.mark.parametrize(
+    ("name", "decided"),
+    [
+        ("budgets", [Budget(after=0, memory=2**33 + number) for number in range(4000)]),
+        ("changes", [Change(after=0, settings={"beta": 1.0 + n}) for n in range(3000)]),
+        ("changes", [Change(after=0, settings={"beta": 5e4}) for _ in range(3000)]),
+    ],
+    ids=["budgets", "changes", "changes to the same"],
+)
+def test_thousands_of_decisions_are_obeyed_in_seconds(job_of, paint, name, decided):
+    decisions = Decisions(precision="fp32", device="cpu", threads=1, **{name: tuple(decided)})
+    began_s = time.process_time()
+    _, result = paint(replace(job_of(), decisions=decisions))
+    assert time.process_time() - began_s < 8.0
+    assert len(result.recipe.decisions.model_dump()[name]) in (0, len(decided))
+    last = Decisions(precision="fp32", device="cpu", threads=1, **{name: (decided[-1],)})
+    _, alone = paint(replace(job_of(), decisions=last))
+    assert torch.equal(result.pixels, alone.pixels)
+
+
+def test_a_change_to_what_is_so_does_not_repeat_the_changes_after_it(job_of, paint):
+    betas = (5e4, 5e4, 4e4, 3e4)
+    changes = tuple(Change(after=2, settings={"beta": beta}) for beta in betas)
+    decisions = Decisions(precision="fp32", device="cpu", threads=1, changes=changes)
+    _, result = paint(replace(job_of(), decisions=decisions))
+    assert [made.settings["beta"] for made in result.recipe.decisions.changes] == [4e4, 3e4]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ from impasto.planning.memory_model import BASE_BYTES
 # Where memory ran out, the next try may take this much of what the last was meant to take,
 # beside what the process itself takes.
 _NARROWER = 0.75
+
+SomeDecision = TypeVar("SomeDecision", Budget, Change)
 
 
 class ScaleLoop:
@@ -61,6 +64,8 @@ class ScaleLoop:
         self.stage, self.notes = stage, notes
         self._job, self._network, self._reuse = job, network, reuse
         self._decided = job.decisions or stage.decisions
+        self._obeyed_changes = len(stage.decisions.changes)
+        self._obeyed_budgets = len(stage.decisions.budgets)
         self._descent: Minimizer | None = None
         self._objective: Objective | None = None
         self._term_state: Mapping[str, Tensor] = {} if state is None else state.term_state
@@ -98,12 +103,15 @@ class ScaleLoop:
         self._in_memory(self._descend)
         return True
 
-    def change(self, change: Mapping[str, Any], decided: Change | None = None) -> None:
+    def change(
+        self, change: Mapping[str, Any], decided: Change | None = None, *, is_last: bool = True
+    ) -> None:
         """Change settings, and go on from the best image towards what they ask for.
 
         Args:
             change: fields of Settings by name.
             decided: what was decided when an earlier painting was changed so.
+            is_last: whether no other change follows before the next step.
 
         Raises:
             SettingsError: it cannot be made while painting.
@@ -122,7 +130,7 @@ class ScaleLoop:
             opacity=strength.opacity(settings, decided),
         )
         memory = stage.decisions.memory
-        if not stage.decisions.budgets:
+        if is_last and not stage.decisions.budgets:
             # Other layers may not fit where those before did.
             memory = memory or setup.had_to_fit(given, stage.plan)
         decisions = stage.decisions.model_copy(
@@ -137,11 +145,17 @@ class ScaleLoop:
             self._descent.retarget(used)
             self.stage = changed
 
-    def fit(self, memory_bytes: int, why: str) -> None:
-        """Paint on in other memory, from the best image: what the optimiser held is given up."""
+    def fit(self, memory_bytes: int, why: str, *, skipped: Sequence[Budget] = ()) -> None:
+        """Paint on in other memory, from the best image: what the optimiser held is given up.
+
+        Args:
+            memory_bytes: the new budget.
+            why: for the note to the user.
+            skipped: budgets that this one replaces before any step was made in them.
+        """
         stage = self.stage
         budget = Budget(after=stage.done, memory=memory_bytes)
-        budgets = (*stage.decisions.budgets, budget)
+        budgets = (*stage.decisions.budgets, *skipped, budget)
         decisions = stage.decisions.model_copy(update={"budgets": budgets})
         self._descent = self._objective = self._targets = None
         self._term_state = {}
@@ -158,13 +172,21 @@ class ScaleLoop:
 
     def _obey(self) -> None:
         """Do what was decided at this step when it was painted before."""
-        own = self.stage.decisions
-        for change in self._decided.changes[len(own.changes) :]:
-            if change.after <= self.stage.done:
-                self.change(change.settings, change)
-        for budget in self._decided.budgets[len(own.budgets) :]:
-            if budget.after <= self.stage.done:
-                self.fit(budget.memory, "memory had run out in the first painting")
+        changes = self._due(self._decided.changes[self._obeyed_changes :])
+        # Counted here, because a change to what is already so leaves no trace in the decisions.
+        self._obeyed_changes += len(changes)
+        for number, change in enumerate(changes, start=1):
+            self.change(change.settings, change, is_last=number == len(changes))
+        budgets = self._due(self._decided.budgets[self._obeyed_budgets :])
+        self._obeyed_budgets += len(budgets)
+        if budgets:
+            *skipped, last = budgets
+            why = "memory had run out in the first painting"
+            self.fit(last.memory, why, skipped=skipped)
+
+    def _due(self, decided: Sequence[SomeDecision]) -> list[SomeDecision]:
+        """List those of the next decisions that belong before the next step."""
+        return list(itertools.takewhile(lambda one: one.after <= self.stage.done, decided))
 
     def _descend(self) -> None:
         """Go one step further at this size."""

@@ -85,8 +85,11 @@ class Rules:
 
     def is_own_origin(self, origin: str, scheme: str, host: str) -> bool:
         """Tell whether an Origin header names a page of this studio."""
-        own = f"{scheme}://{host.lower()}"
-        return origin.lower() in (own, self.public and self.public.origin)
+        origin, own = origin.lower(), f"{scheme}://{host.lower()}"
+        if self.public is None or origin == self.public.origin:
+            return origin in (own, self.public and self.public.origin)
+        # By its public name the studio has no pages of another scheme or port.
+        return origin == own and self.public.origin.partition("://")[2] != host.lower()
 
 
 class Guard:

@@ -232,8 +232,8 @@ class Settings(Options):
         default=None,
         json_schema_extra=affects("pictures", metavar="MASK:STYLE[:MASK]", whole=True),
         description="A part of the picture with a style of its own: the file of a mask, white "
-        "where the part is, and of a painting; a third says which part of the painting. Give it "
-        "once for each region.",
+        "where the part is, and of a painting; a third says which part of the painting. In a map "
+        "of labels, map.png#ff0000 picks one by its colour. Give it once for each region.",
     )
     margin: float = Field(
         default=0.04,

@@ -95,7 +95,7 @@ def measure(given: Inputs, network: VGGFeatures, reuse: Cache) -> GradientNorms:
         network,
         given.content.pixels,
         [style.pixels for style in given.styles],
-        [[part and part.sha256 for part in area.pictures] for area in given.areas],
+        [[part and part.pixels for part in area.pictures] for area in given.areas],
         # It is measured at one size and at one point.
         values(_weighed(given.settings, 1.0, 1.0), *COMPARISON),
     )

@@ -175,7 +175,12 @@ class JobSpec:
             styles=tuple(change(style) for style in self.styles),
             start=None if self.start is None else change(self.start),
             regions=tuple(
-                RegionReference(*(change(picture) for picture in region.references()))
+                replace(
+                    region,
+                    mask=change(region.mask),
+                    style=change(region.style),
+                    style_mask=None if region.style_mask is None else change(region.style_mask),
+                )
                 for region in self.regions
             ),
         )

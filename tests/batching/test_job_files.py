@@ -343,6 +343,15 @@ def test_the_pictures_of_regions_are_inputs(tasks_of, folder):
     assert task.spec.settings.region is None
 
 
+def test_a_label_picked_in_a_mask_is_a_part_of_what_decides(tasks_of):
+    words = ("photograph.png", "photograph.png#ff0000", "photograph.png#00ff00")
+    made = [tasks_of("a.jsonl", text=one(region=f"{word}:other.png"))[0] for word in words]
+    regions = [task.spec.regions[0] for task in made]
+    assert [region.mask_colour for region in regions] == [None, "#ff0000", "#00ff00"]
+    assert len({region.mask.sha256 for region in regions}) == 1
+    assert len({task.identity for task in made}) == 3
+
+
 @pytest.mark.parametrize(
     "words",
     [

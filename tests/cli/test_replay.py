@@ -278,6 +278,20 @@ def test_regions_are_named_and_painted_again(impasto, quick, weights, region):
     assert not same("out.png", "plain.png")
 
 
+def test_a_label_picked_in_a_map_is_painted_again(impasto, quick, weights, folder):
+    side = np.zeros((72, 96, 3), np.uint8)
+    side[:, :48], side[:, 48:] = (255, 0, 0), (0, 255, 0)
+    Image.fromarray(side).save(folder / "map.png")
+    refused = impasto(*TRANSFER, *quick, "--region", "map.png:other.png")
+    assert (refused.code, "pick one by its colour" in refused.err) == (2, True)
+    assert impasto(*TRANSFER, *quick, "--region", "map.png#0f0:other.png").code == 0
+    (named,) = json.loads(impasto("recipe", "out.png").out)["inputs"]["regions"]
+    assert (named["mask"]["name"], named["mask_colour"]) == ("map.png", "#00ff00")
+    # The recipe remembers which label it was.
+    assert impasto(*AGAIN, *weights, "--region", "map.png:other.png").code == 0
+    assert same("out.png", "again.png")
+
+
 def test_regions_of_other_pictures_are_refused(impasto, quick, weights, region):
     assert impasto(*TRANSFER, *quick, *region).code == 0
     missing = impasto(*AGAIN, *weights)

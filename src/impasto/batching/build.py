@@ -169,8 +169,16 @@ class _Maker:
         from impasto.engine.regions import parse_files
 
         return tuple(
-            RegionReference(*(self._refer("region", file, folder) for file in files))
-            for files in parse_files(words)
+            RegionReference(
+                self._refer("region", region.mask, folder),
+                self._refer("region", region.style, folder),
+                None
+                if region.style_mask is None
+                else self._refer("region", region.style_mask, folder),
+                region.mask_colour,
+                region.style_mask_colour,
+            )
+            for region in parse_files(words)
         )
 
     def _refer(self, kind: str, word: Any, folder: Path) -> PictureReference:

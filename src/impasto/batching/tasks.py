@@ -100,7 +100,14 @@ def identify(spec: JobSpec, weights_sha256: str | None, finish: OutputOptions, o
     former = as_before(Settings)
     styles = [style.sha256 for style in spec.styles]
     in_regions = [
-        [None, *(picture.sha256 for picture in region.references())] for region in spec.regions
+        [
+            None,
+            *(picture.sha256 for picture in region.references()),
+            # Labels that were picked; absent where none was, as in the first format.
+            *([f"mask {region.mask_colour}"] if region.mask_colour else []),
+            *([f"style mask {region.style_mask_colour}"] if region.style_mask_colour else []),
+        ]
+        for region in spec.regions
     ]
     facts = {
         "mode": spec.mode,

@@ -97,6 +97,8 @@ DEFAULT_STYLE_LAYERS = {
 }
 # What alpha and beta are to each other where they are not measured: liked at 512 pixels.
 FORMULA_WEIGHTS = (1.0, 5e4)
+# Above this, gradients times weights leave the range of float32.
+LARGEST_WEIGHT = 1e12
 
 
 class Settings(Options):
@@ -185,18 +187,21 @@ class Settings(Options):
         default=None,
         json_schema_extra=affects("content_target", "weights", steerable=True),
         ge=0,
+        le=LARGEST_WEIGHT,
         description="Weight of the content loss, in place of strength; 1 beside a given beta.",
     )
     beta: float | None = Field(
         default=None,
         json_schema_extra=affects("style_target", "weights", steerable=True),
         ge=0,
+        le=LARGEST_WEIGHT,
         description="Weight of the style loss, in place of strength; 50000 beside a given alpha.",
     )
     total_variation: float | None = Field(
         default=None,
         json_schema_extra=affects("weights", steerable=True),
         ge=0,
+        le=LARGEST_WEIGHT,
         description="Weight of the smoothness term; by default 8500; in content mode 20 to "
         "6000, the more the deeper the layer.",
     )
@@ -232,8 +237,8 @@ class Settings(Options):
         default=None,
         json_schema_extra=affects("pictures", metavar="MASK:STYLE[:MASK]", whole=True),
         description="A part of the picture with a style of its own: the file of a mask, white "
-        "where the part is, and of a painting; a third says which part of the painting. Give it "
-        "once for each region.",
+        "where the part is, and of a painting; a third says which part of the painting. In a map "
+        "of labels, map.png#ff0000 picks one by its colour. Give it once for each region.",
     )
     margin: float = Field(
         default=0.04,

@@ -424,6 +424,9 @@ def _compared(recipe: Recipe) -> dict[str, Any]:
             [part and part.sha256 for part in (region.mask, region.style, region.style_mask)]
             for region in inputs.regions
         ],
+        "labels picked": [
+            (region.mask_colour, region.style_mask_colour) for region in inputs.regions
+        ],
         "start picture": None if inputs.start is None else inputs.start.sha256,
     }
 

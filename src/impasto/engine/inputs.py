@@ -20,8 +20,14 @@ from impasto.engine.regions import LoadedRegion
 from impasto.errors import ImageError, SettingsError
 from impasto.images import colour
 from impasto.images.picture import Picture
+from impasto.images.resample import fill_hidden
 from impasto.job.job import ImageSource, Job, Region
 from impasto.losses.style import make_statistic
+
+# Less opacity than half a level of 8 bits is none.
+_LEAST_ALPHA = 0.5 / 255
+# What may differ in "one colour": noise of this size is no structure.
+_ONE_COLOUR = 2 / 255
 
 
 @dataclass(frozen=True)
@@ -64,14 +70,20 @@ def read(job: Job) -> Inputs:
     starts = _starts(job, settings)
     check_layers = _layers(terms, settings)
     smallest_px = network_spec(settings.network).smallest_side_px(check_layers)
-    content = images.load(_given(job.content_image, "content")) if terms.content else None
-    styles = tuple(images.load(_given(source, "style")) for source in _style_sources(job))
-    start = None if starts else images.load(_start_source(job))
+    content = _load(_given(job.content_image, "content")) if terms.content else None
+    styles = tuple(_load(_given(source, "style")) for source in _style_sources(job))
+    start = None if starts else _load(_start_source(job))
     model = content or styles[0]
     height_px, width_px = asked_px = result_px(model, settings)
     if settings.seamless:
         height_px, width_px = (pyramid.rounded_to(side_px, smallest_px) for side_px in asked_px)
-    areas = regions.read(_regions(job), *_shape_of_masks(content, settings, height_px, width_px))
+    shape_of_masks = _shape_of_masks(content, settings, height_px, width_px)
+    areas = tuple(
+        replace(area, style=_without_hidden(area.style))
+        for area in regions.read(_regions(job), *shape_of_masks)
+    )
+    for style in (*styles, *(area.style for area in areas)):
+        _check_visible(style)
     for picture in (*([content] if content else []), *styles, *(area.style for area in areas)):
         _check_large_enough(picture, smallest_px, check_layers, settings)
     if content is not None and settings.colour == "match":
@@ -100,6 +112,7 @@ def read(job: Job) -> Inputs:
         notes=(
             *_notes_on_cropping(uncropped, content, settings),
             *_notes(content, height_px, width_px),
+            *_notes_on_emptiness(content, (*styles, *(area.style for area in areas))),
             *_notes_on_scale(styles, settings, max(height_px, width_px)),
             *_notes_on_rounding(asked_px, (height_px, width_px), smallest_px),
             *_notes_on_colour(palettes.plain(scales[-1], settings)),
@@ -127,6 +140,25 @@ def noise(height_px: int, width_px: int, seed: int) -> Tensor:
     """Return white noise, uniform in [0, 1], (1, 3, height_px, width_px) float32."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(1, 3, height_px, width_px, generator=generator)
+
+
+def _load(source: ImageSource) -> Picture:
+    return _without_hidden(images.load(source))
+
+
+def _without_hidden(picture: Picture) -> Picture:
+    """Leave no trace of the colours that transparent pixels hide: nobody has seen them."""
+    if picture.alpha is None:
+        return picture
+    return replace(picture, pixels=fill_hidden(picture.pixels, picture.alpha))
+
+
+def _check_visible(style: Picture) -> None:
+    if style.alpha is not None and not bool((style.alpha >= _LEAST_ALPHA).any()):
+        raise ImageError(
+            f"{style.name!r} is wholly transparent: expected a style picture with something to "
+            "see; choose another, or remove its transparency"
+        )
 
 
 def _given(source: ImageSource | None, kind: str) -> ImageSource:
@@ -184,8 +216,10 @@ def _unpainted(settings: Settings) -> Settings:
 
 def _in_colours_of(content: Picture, styles: Sequence[Picture]) -> tuple[Picture, ...]:
     """Give the paintings the photograph's palette, and leave their strokes."""
-    palette = colour.colours([content.pixels], [1.0])
-    return tuple(replace(style, pixels=colour.match(style.pixels, palette)) for style in styles)
+    palette = colour.colours([content.pixels], [1.0], [content.alpha])
+    return tuple(
+        replace(style, pixels=colour.match(style.pixels, palette, style.alpha)) for style in styles
+    )
 
 
 def _start_source(job: Job) -> ImageSource:
@@ -309,6 +343,24 @@ def _notes(content: Picture | None, height_px: int, width_px: int) -> tuple[str,
         f"{content.name!r} has {content.width_px} x {content.height_px} pixels and is enlarged to "
         f"{width_px} x {height_px}; a smaller size keeps to what the photograph shows",
     )
+
+
+def _notes_on_emptiness(content: Picture | None, styles: Sequence[Picture]) -> list[str]:
+    """Say which pictures give the painting nothing to go by."""
+    notes = []
+    if content is not None and content.alpha is not None and not bool(content.alpha.any()):
+        notes.append(
+            f"{content.name!r} is wholly transparent, and so is the result; remove its "
+            "transparency to see the painting"
+        )
+    for style in styles:
+        low, high = style.pixels.flatten(2).aminmax(dim=2)
+        if bool((high - low).max() <= _ONE_COLOUR):
+            notes.append(
+                f"{style.name!r} has one colour alone: there are no strokes to learn from it; "
+                "choose another style picture"
+            )
+    return list(dict.fromkeys(notes))
 
 
 def _notes_on_scale(

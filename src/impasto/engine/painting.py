@@ -190,7 +190,8 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         network = setup.load_network(job, plan, self._progress, reuse)
         used = setup.resolve_weights(job, given, plan, reuse, job.decisions)
         made = setup.write_recipe(job, given, used, plan, reuse)
-        self._showing = Reporter(made, notes=[*given.notes, *setup.shortage(given, plan)])
+        notes = [*network.notes, *given.notes, *setup.shortage(given, plan)]
+        self._showing = Reporter(made, notes=notes)
         if self._resume is not None:
             return self._go_on(given, plan, network, self._resume)
         scale = given.scales[0]

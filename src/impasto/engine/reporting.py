@@ -20,6 +20,11 @@ from impasto.job.history import LossHistory
 from impasto.job.recipe import Recipe
 from impasto.job.result import Result, Step
 
+_NOT_MOVED = (
+    "no step has lowered the loss: the result is what painting started from; use smaller weights, "
+    "or another start"
+)
+
 
 @dataclass
 class Reporter:
@@ -45,6 +50,8 @@ class Reporter:
     def step(self, stage: Snapshot, time_s: float) -> Step:
         """Return the Step that has led to the stage."""
         scales, scale = stage.given.scales, stage.scale
+        if stage.done == sum(scale.iterations for scale in scales) and not self._has_moved():
+            self.notes.append(_NOT_MOVED)
         notes, self._told = tuple(self.notes[self._told :]), len(self.notes)
         return Step(
             scale=stage.place,
@@ -60,6 +67,13 @@ class Reporter:
             image=partial(_image, stage),
             result=partial(self.result, stage, time_s),
         )
+
+    def _has_moved(self) -> bool:
+        """Tell whether any step has lowered the loss; of a lone step at each size nobody knows."""
+        totals: dict[float, set[float]] = {}
+        for row in self.rows:
+            totals.setdefault(row["scale"], set()).add(row["total"])
+        return len(self.rows) == len(totals) or any(len(values) > 1 for values in totals.values())
 
     def result(self, stage: Snapshot, time_s: float, *, stopped: bool = True) -> Result:
         """Return the Result that painting would have if it ended at the stage."""

@@ -76,7 +76,9 @@ class ScaleSetup:
 
     def _style_colours(self) -> Colours:
         shares = style_shares(len(self.given.styles), self.given.settings)
-        return colour.colours([style.pixels for style in self.given.styles], shares)
+        styles = self.given.styles
+        pixels, alphas = [style.pixels for style in styles], [style.alpha for style in styles]
+        return colour.colours(pixels, shares, alphas)
 
     def targets(self, scale: Scale, way: ScalePlan) -> Targets:
         """Return what the painting should come to at ``scale``."""
@@ -109,11 +111,17 @@ class ScaleSetup:
                 self._place(self._style_at(style, scale, ratio))
                 for style, ratio in zip(given.styles, ratios, strict=True)
             ]
+            opacities = [
+                _opacity(style, picture)
+                for style, picture in zip(given.styles, pictures, strict=True)
+            ]
             tile_px = way.tile_px or inputs.style_tile_px(scale, given)
             style = self.reuse.get_or_compute(
                 "style",
-                (self._exemplars, pictures, _about_style(settings), tile_px),
-                lambda: style_targets(self._exemplars, pictures, settings, tile_px=tile_px),
+                (self._exemplars, pictures, opacities, _about_style(settings), tile_px),
+                lambda: style_targets(
+                    self._exemplars, pictures, settings, masks=opacities, tile_px=tile_px
+                ),
             )
         return Targets(content, style, content_image=pixels, regions=areas, rest=rest)
 
@@ -125,9 +133,10 @@ class ScaleSetup:
     def _area_style(self, area: LoadedRegion, scale: Scale, way: ScalePlan) -> dict[str, Tensor]:
         network = self._exemplars
         image = self._place(self._style_at(area.style, scale, 1.0))
-        mask = None
+        mask = _opacity(area.style, image)
         if area.style_mask is not None:
-            mask = self._place(regions.grey(area.style_mask, *image.shape[-2:]))
+            part = self._place(regions.grey(area.style_mask, *image.shape[-2:]))
+            mask = part if mask is None else part * mask
         settings = self.given.settings
         return self.reuse.get_or_compute(
             "style",
@@ -139,19 +148,23 @@ class ScaleSetup:
         """Give the photograph, region by region, the colours of what it is painted after."""
         given = self.given
         plain = self._style_colours()
+        assert given.content is not None
+        alpha = _opacity(given.content, image)
         if not given.areas:
-            return colour.match(image, plain)
+            return colour.match(image, plain, alpha)
         masks = self._masks(scale)
         targets = [
-            colour.colours([_under(area.style.pixels, area.style_mask)], [1.0])
-            for area in given.areas
+            colour.colours([pixels], [1.0], [opacity])
+            for pixels, opacity in (_under(area.style, area.style_mask) for area in given.areas)
         ]
         matched, mass = torch.zeros_like(image), torch.zeros_like(masks[0])
         for mask, target in zip([*masks, regions.rest(masks)], [*targets, plain], strict=True):
             inside = (mask > 0).expand_as(image)
             if inside.any():
                 own = torch.zeros_like(image)
-                own[inside] = colour.match(image[inside].view(1, 3, 1, -1), target).flatten()
+                seen = None if alpha is None else alpha[inside[:, :1]].view(1, 1, 1, -1)
+                pixels = image[inside].view(1, 3, 1, -1)
+                own[inside] = colour.match(pixels, target, seen).flatten()
                 matched += mask * own
                 mass += mask
         return matched / mass.clamp_min(1e-6)
@@ -170,13 +183,22 @@ class ScaleSetup:
         return pixels.to(self.device)
 
 
-def _under(pixels: Tensor, mask: Picture | None) -> Tensor:
-    """Return the pixels that lie mostly under a mask, in one row: (1, 3, 1, n)."""
+def _under(style: Picture, mask: Picture | None) -> tuple[Tensor, Tensor | None]:
+    """Return the pixels mostly under a mask, in one row (1, 3, 1, n), and their opacity."""
+    pixels, alpha = style.pixels, style.alpha
     if mask is None:
-        return pixels
+        return pixels, alpha
     weights = regions.grey(mask, *pixels.shape[-2:])
     inside = weights >= min(0.5, float(weights.max()))
-    return pixels[inside.expand_as(pixels)].view(1, 3, 1, -1)
+    seen = None if alpha is None else alpha[inside].view(1, 1, 1, -1)
+    return pixels[inside.expand_as(pixels)].view(1, 3, 1, -1), seen
+
+
+def _opacity(picture: Picture, resized: Tensor) -> Tensor | None:
+    """Return a picture's opacity at the size, and on the device, of its resized pixels."""
+    if picture.alpha is None:
+        return None
+    return images.resize(picture.alpha, *resized.shape[-2:]).to(resized.device)
 
 
 def _about_style(settings: Settings) -> dict[str, Any]:

@@ -178,7 +178,13 @@ def _spec(job: Job, given: Inputs) -> JobSpec:
         styles=tuple(refer(style) for style in given.styles),
         start=None if given.start is None else refer(given.start),
         regions=tuple(
-            RegionReference(*(refer(picture) for picture in area.pictures if picture is not None))
+            RegionReference(
+                refer(area.mask),
+                refer(area.style),
+                None if area.style_mask is None else refer(area.style_mask),
+                area.mask_colour,
+                area.style_mask_colour,
+            )
             for area in given.areas
         ),
         settings=settings,

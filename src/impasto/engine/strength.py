@@ -93,9 +93,9 @@ def measure(given: Inputs, network: VGGFeatures, reuse: Cache) -> GradientNorms:
     assert given.content is not None
     made_from = (
         network,
-        given.content.pixels,
-        [style.pixels for style in given.styles],
-        [[part and part.sha256 for part in area.pictures] for area in given.areas],
+        (given.content.pixels, given.content.alpha),
+        [(style.pixels, style.alpha) for style in given.styles],
+        [[part and (part.pixels, part.alpha) for part in area.pictures] for area in given.areas],
         # It is measured at one size and at one point.
         values(_weighed(given.settings, 1.0, 1.0), *COMPARISON),
     )

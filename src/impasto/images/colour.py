@@ -47,25 +47,43 @@ class Colours:
     covariance: Tensor
 
 
-def colours(images: Sequence[Tensor], shares: Sequence[float]) -> Colours:
+def colours(
+    images: Sequence[Tensor],
+    shares: Sequence[float],
+    alphas: Sequence[Tensor | None] | None = None,
+) -> Colours:
     """Pool the colours of ``images``.
 
     Args:
         images: (1, 3, H, W) each, sRGB in [0, 1].
         shares: how much each counts; they sum to 1.
+        alphas: how much each pixel of each image counts, (1, 1, H, W), such as its opacity; None
+            for all pixels alike. One that is 0 everywhere counts as None.
     """
     mean = torch.zeros(3, dtype=torch.float64)
     moment = torch.zeros(3, 3, dtype=torch.float64)
-    for image, share in zip(images, shares, strict=True):
+    for image, share, alpha in zip(images, shares, alphas or [None] * len(images), strict=True):
         pixels = image.detach()[0].flatten(1)
-        for piece in torch.split(pixels, _PIECE_PX, dim=1):
+        mass, weights = _weights(alpha, pixels.shape[1])
+        for start, piece in enumerate(torch.split(pixels, _PIECE_PX, dim=1)):
             columns = piece.to("cpu", torch.float64)
-            mean += columns.sum(1) * (share / pixels.shape[1])
-            moment += (columns @ columns.t()) * (share / pixels.shape[1])
+            weighed = columns
+            if weights is not None:
+                weighed = columns * weights[start * _PIECE_PX :][: columns.shape[1]]
+            mean += weighed.sum(1) * (share / mass)
+            moment += (weighed @ columns.t()) * (share / mass)
     return Colours(mean, moment - torch.outer(mean, mean))
 
 
-def match(image: Tensor, target: Colours) -> Tensor:
+def _weights(alpha: Tensor | None, count: int) -> tuple[float, Tensor | None]:
+    """Return the sum of an image's weights, and the weights; None where all are 1."""
+    if alpha is None or not bool(alpha.any()):
+        return count, None
+    weights = alpha.detach().flatten().to("cpu", torch.float64)
+    return float(weights.sum()), weights
+
+
+def match(image: Tensor, target: Colours, alpha: Tensor | None = None) -> Tensor:
     r"""Give ``image`` the mean and covariance of ``target``, by one linear map.
 
     $T = \Sigma_c^{-1/2} (\Sigma_c^{1/2} \Sigma_s \Sigma_c^{1/2})^{1/2} \Sigma_c^{-1/2}$: of
@@ -75,11 +93,13 @@ def match(image: Tensor, target: Colours) -> Tensor:
     Args:
         image: (1, 3, H, W), sRGB in [0, 1].
         target: the colours to take.
+        alpha: how much each pixel counts among the image's own colours, (1, 1, H, W), such as its
+            opacity; None for all alike.
 
     Returns:
         The same shape, clamped to [0, 1].
     """
-    own = colours([image], [1.0])
+    own = colours([image], [1.0], [alpha])
     root = _power(own.covariance, 0.5, least=_LEAST_VARIANCE)
     back = _power(own.covariance, -0.5, least=_LEAST_VARIANCE)
     linear = back @ _power(root @ target.covariance @ root, 0.5) @ back

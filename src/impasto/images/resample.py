@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -71,3 +72,38 @@ def middle(height: int, width: int, height_px: int, width_px: int) -> tuple[slic
     kept_width = min(width, max(1, round(share * width_px)))
     top, left = (height - kept_height) // 2, (width - kept_width) // 2
     return slice(top, top + kept_height), slice(left, left + kept_width)
+
+
+def fill_hidden(pixels: Tensor, alpha: Tensor) -> Tensor:
+    """Replace the colours under transparent pixels by those of the pixels around them.
+
+    Whatever colours an editor has left there, the picture is the same and looks the same. The
+    colours come from ever smaller copies of the picture, averaged by opacity ("push-pull": Gortler
+    et al., "The lumigraph", 1996, section 3.4).
+
+    Args:
+        pixels: (1, 3, H, W).
+        alpha: opacity, (1, 1, H, W) in [0, 1].
+
+    Returns:
+        The same shape; ``pixels`` where ``alpha`` is above 0, or everywhere if it is 0 everywhere.
+    """
+    if not bool((alpha == 0).any()) or not bool(alpha.any()):
+        return pixels
+    return torch.where(alpha > 0, pixels, _spread(pixels * alpha, alpha))
+
+
+def _spread(premultiplied: Tensor, alpha: Tensor) -> Tensor:
+    """Return colours for all pixels, from those that have any opacity."""
+    own = premultiplied / alpha.clamp_min(torch.finfo(alpha.dtype).tiny)
+    if bool((alpha > 0).all()):
+        return own
+    half = [
+        functional.avg_pool2d(values, 2, ceil_mode=True, count_include_pad=False)
+        for values in (premultiplied, alpha)
+    ]
+    # Normalised, so that a lone pixel is not lost to rounding from size to size.
+    most = half[1].amax()
+    around = _spread(half[0] / most, half[1] / most)
+    around = functional.interpolate(around, size=alpha.shape[-2:], mode="bilinear")
+    return torch.where(alpha > 0, own, around)

@@ -10,6 +10,7 @@ from impasto.config.validation import Options
 
 LONGEST_NAME = 255
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Colour = Annotated[str, Field(pattern=r"^#[0-9a-f]{6}$")]
 Name = Annotated[str, Field(max_length=LONGEST_NAME)]
 
 
@@ -27,11 +28,13 @@ class PictureHash(StrictOptions):
 
 
 class RegionHashes(StrictOptions):
-    """The pictures of a region."""
+    """The pictures of a region, and the colours of the labels picked in its masks."""
 
     mask: PictureHash
     style: PictureHash
     style_mask: PictureHash | None = None
+    mask_colour: Colour | None = None
+    style_mask_colour: Colour | None = None
 
 
 class InputHashes(StrictOptions):

@@ -36,11 +36,16 @@ class Region:
         mask: where it is, in the content picture's aspect: white inside, black outside.
         style: what it is painted after.
         style_mask: which part of ``style``, in its aspect; all of it if absent.
+        mask_colour: if ``mask`` is a map of labels, the colour of the one that is meant, such as
+            ``#ff0000``.
+        style_mask_colour: the same for ``style_mask``.
     """
 
     mask: ImageSource
     style: ImageSource
     style_mask: ImageSource | None = None
+    mask_colour: str | None = None
+    style_mask_colour: str | None = None
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,8 @@ class RegionReference:
     mask: PictureReference
     style: PictureReference
     style_mask: PictureReference | None = None
+    mask_colour: str | None = None
+    style_mask_colour: str | None = None
 
     def references(self) -> tuple[PictureReference, ...]:
         """List mask, style and style mask, if there is one."""
@@ -168,7 +175,12 @@ class JobSpec:
             styles=tuple(change(style) for style in self.styles),
             start=None if self.start is None else change(self.start),
             regions=tuple(
-                RegionReference(*(change(picture) for picture in region.references()))
+                replace(
+                    region,
+                    mask=change(region.mask),
+                    style=change(region.style),
+                    style_mask=None if region.style_mask is None else change(region.style_mask),
+                )
                 for region in self.regions
             ),
         )
@@ -196,7 +208,13 @@ class JobSpec:
             style_images=tuple(read(style) for style in self.styles),
             start_image=None if self.start is None else read(self.start),
             regions=tuple(
-                Region(*(read(picture) for picture in region.references()))
+                Region(
+                    read(region.mask),
+                    read(region.style),
+                    None if region.style_mask is None else read(region.style_mask),
+                    region.mask_colour,
+                    region.style_mask_colour,
+                )
                 for region in self.regions
             ),
             settings=self.settings,
@@ -215,6 +233,8 @@ class JobSpec:
                     mask=region.mask.hashed(),
                     style=region.style.hashed(),
                     style_mask=None if region.style_mask is None else region.style_mask.hashed(),
+                    mask_colour=region.mask_colour,
+                    style_mask_colour=region.style_mask_colour,
                 )
                 for region in self.regions
             ),
@@ -233,6 +253,8 @@ class JobSpec:
                     _reference(region.mask),
                     _reference(region.style),
                     None if region.style_mask is None else _reference(region.style_mask),
+                    region.mask_colour,
+                    region.style_mask_colour,
                 )
                 for region in inputs.regions
             ),

@@ -85,12 +85,23 @@ def style_targets(
     images: Sequence[Tensor],
     settings: Settings,
     *,
+    masks: Sequence[Tensor | None] | None = None,
     tile_px: int | None = None,
 ) -> dict[str, Tensor]:
-    """Return the style images' statistics per position by layer, blended by their weights."""
+    """Return the style images' statistics per position by layer, blended by their weights.
+
+    Args:
+        network: whose features count.
+        images: (1, 3, H, W) each.
+        settings: layers, statistic and weights of the images.
+        masks: how much each pixel of each image counts, as in :func:`style_statistics`; None for
+            all alike.
+        tile_px: largest side of a tile.
+    """
     blended: dict[str, Tensor] = {}
-    for image, share in zip(images, style_shares(len(images), settings), strict=True):
-        found = style_statistics(network, image, settings, tile_px=tile_px)
+    shares = style_shares(len(images), settings)
+    for image, share, mask in zip(images, shares, masks or [None] * len(images), strict=True):
+        found = style_statistics(network, image, settings, mask=mask, tile_px=tile_px)
         add(blended, {name: value * share for name, value in found.items()})
     return blended
 

@@ -52,6 +52,8 @@ class VGGFeatures:
     ) -> None:
         self.name = name
         self.spec = network_spec(name)
+        # What the user should be told about the weights.
+        self.notes: tuple[str, ...] = ()
         self.dtype = dtype
         self.pooling = pooling
         self.padding = padding
@@ -218,7 +220,10 @@ def load(
     Raises:
         WeightsError: the weights are absent or damaged.
     """
-    parameters = weights_module.load(name, file=weights, **fetching)
-    return VGGFeatures(
+    notes: list[str] = []
+    parameters = weights_module.load(name, file=weights, notify=notes.append, **fetching)
+    network = VGGFeatures(
         parameters, name, dtype=dtype, pooling=pooling, padding=padding, device=device
     )
+    network.notes = tuple(notes)
+    return network

@@ -7,6 +7,7 @@ import json
 import pickle
 import tarfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from impasto import files
 from impasto.config.networks import network_spec
 from impasto.config.registry import NETWORKS
 from impasto.errors import WeightsError, one_line
-from impasto.weights import pickle_scan
+from impasto.weights import conventions, pickle_scan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,9 @@ def shapes(network: str) -> dict[str, tuple[int, ...]]:
     return wanted
 
 
-def read(path: Path, network: str) -> dict[str, Tensor]:
+def read(
+    path: Path, network: str, notify: Callable[[str], object] = lambda note: None
+) -> dict[str, Tensor]:
     """Read a weights file of the user's.
 
     Args:
@@ -43,9 +46,11 @@ def read(path: Path, network: str) -> dict[str, Tensor]:
             ``state_dict``; its contents tell which, not its ending. Tensors are named as here
             (``conv1_1.weight``) or as torchvision does (``features.0.weight``).
         network: ``vgg16`` or ``vgg19``.
+        notify: called with a note if the weights are for other pixels than torchvision's, and were
+            converted.
 
     Returns:
-        The float32 tensors that :func:`shapes` names.
+        The float32 tensors that :func:`shapes` names, for torchvision's pixels.
 
     Raises:
         WeightsError: not a weights file, one that would run code, or another network's.
@@ -58,7 +63,10 @@ def read(path: Path, network: str) -> dict[str, Tensor]:
         found = _read_torch(path, label)
     else:
         raise _unreadable(label, f"it starts with {start[:_ALIGNMENT]!r}")
-    return _select(found, network, label)
+    tensors, note = conventions.to_torchvision(_select(found, network, label), network, label)
+    if note is not None:
+        notify(note)
+    return tensors
 
 
 def parse(data: bytes, network: str, label: str) -> dict[str, Tensor]:

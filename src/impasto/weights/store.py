@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -58,16 +58,19 @@ def load(
     file: str | Path | None = None,
     offline: bool = False,
     progress: Progress | None = None,
+    notify: Callable[[str], object] = lambda note: None,
 ) -> dict[str, Tensor]:
     """Load the convolutions of a network.
 
     Args:
         name: ``vgg16`` or ``vgg19``.
         file: a weights file (safetensors, or ``.pth`` as torchvision's) of a network that
-            takes RGB normalised as torchvision does; else the one that the environment variable
+            takes RGB normalised as torchvision does, or BGR of 0..255 less the mean as Caffe's
+            do, which is converted; else the one that the environment variable
             IMPASTO_WEIGHTS_VGG16 (or _VGG19) names, else the cache, else fetched.
         offline: never download; IMPASTO_OFFLINE=1 says the same.
         progress: told how a download goes on.
+        notify: called with a note if the file is of another convention, and was converted.
 
     Returns:
         ``conv1_1.weight`` (out, in, 3, 3), ``conv1_1.bias`` (out,) ... in float32.
@@ -78,7 +81,7 @@ def load(
     """
     given = _given(name, file)
     if given is not None:
-        return formats.read(given, name)
+        return formats.read(given, name, notify)
     source = _source(name)
     path = _cached(name)
     data = _read(path)

@@ -176,18 +176,20 @@ def _regions_with_files(
         )
     return tuple(
         RegionReference(
-            _placed(region.mask, mask),
-            _placed(region.style, style),
-            _with_file("region", region.style_mask, style_mask[0] if style_mask else None),
+            _placed(region.mask, file.mask),
+            _placed(region.style, file.style),
+            _with_file("region", region.style_mask, file.style_mask),
+            file.mask_colour or region.mask_colour,
+            file.style_mask_colour or region.style_mask_colour,
         )
-        for region, (mask, style, *style_mask) in zip(regions, given, strict=True)
+        for region, file in zip(regions, given, strict=True)
     )
 
 
 def _region_files(words: Sequence[str]) -> list[str]:
     from impasto.engine.regions import parse_files
 
-    return [file for files in parse_files(words) for file in files]
+    return [path for region in parse_files(words) for path in region.paths]
 
 
 def _read_any(reference: PictureReference) -> Picture:

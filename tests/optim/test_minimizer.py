@@ -73,13 +73,13 @@ def test_what_interrupts_a_move_waits_until_it_is_made(monkeypatch):
     evaluate, _ = quadratic(10)
     descent = Minimizer(State(START), options())
     descent.step(evaluate)
-    keep = Lbfgs._keep
+    keep = Lbfgs._compressed
 
     def interrupted(*arguments):
         signals.interrupt(KeyboardInterrupt())
         return keep(*arguments)
 
-    monkeypatch.setattr(Lbfgs, "_keep", interrupted)
+    monkeypatch.setattr(Lbfgs, "_compressed", interrupted)
     with pytest.raises(KeyboardInterrupt):
         descent.step(evaluate)
     assert descent.is_whole

@@ -1,4 +1,4 @@
-"""An evaluation recorded once and played again, where launching kernels takes longer than they do.
+"""An evaluation recorded as a CUDA graph, where launching kernels takes longer than running them.
 
 A step on a small picture is some three hundred kernels of a few microseconds each. CUDA plays
 a recorded graph of them with a single launch.
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 class CudaGraph:
-    """What a function of an image does, to be played kernel for kernel on other images.
+    """The kernels of a function of an image, recorded and replayed on other images.
 
     The first image of a size goes through the function itself, which thereby chooses its kernels
     and fills its caches; the second is recorded.
@@ -23,12 +23,12 @@ class CudaGraph:
         self._shape: torch.Size | None = None
         self._graph: torch.cuda.CUDAGraph | None = None
         self._image: Tensor | None = None
-        self._found: tuple[Tensor, ...] = ()
+        self._results: tuple[Tensor, ...] = ()
 
     def play(
         self, function: Callable[[Tensor], tuple[Tensor, ...]], image: Tensor
     ) -> tuple[Tensor, ...]:
-        """Return what ``function`` finds, in memory of the caller's own.
+        """Return the results of ``function``, in memory of the caller's own.
 
         Args:
             function: always the same. It gives tensors of fixed shapes, all computed on the device
@@ -36,14 +36,14 @@ class CudaGraph:
             image: on a CUDA device.
         """
         if image.shape != self._shape:
-            self._shape, self._graph, self._found = image.shape, None, ()
+            self._shape, self._graph, self._results = image.shape, None, ()
             return function(image)
         if self._graph is None or self._image is None:
             self._image = image.clone()
             self._graph = self._record(function, self._image)
         self._image.copy_(image)
         self._graph.replay()
-        return tuple(found.clone() for found in self._found)
+        return tuple(result.clone() for result in self._results)
 
     def _record(
         self, function: Callable[[Tensor], tuple[Tensor, ...]], image: Tensor
@@ -54,5 +54,5 @@ class CudaGraph:
             torch.cuda.device(image.device),
             torch.cuda.graph(graph, capture_error_mode="thread_local"),
         ):
-            self._found = function(image)
+            self._results = function(image)
         return graph

@@ -191,7 +191,7 @@ def parse_layer_weights(value: object, network: str = "vgg16") -> dict[str, floa
     without a weight weighs 1.
 
     Raises:
-        SettingsError: a word that is not ``NAME`` or ``NAME=WEIGHT``, a name given twice, or a
+        SettingsError: a word that is not ``NAME`` or ``NAME=WEIGHT``, a name twice, or a
             range that is none.
     """
     weights: dict[str, float] = {}

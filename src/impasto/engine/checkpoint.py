@@ -157,11 +157,11 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def seal(path: Path) -> None:
-    """Write the checksum of a checkpoint into it, in the place that is kept for it.
+    """Write the checksum of a checkpoint into it, where zeros stand for it.
 
     Raises:
         OSError: it cannot be written.
-        ValueError: it has no such place.
+        ValueError: it has no checksum to replace.
     """
     with path.open("rb+") as file:
         position, _ = _find_checksum(file)
@@ -376,7 +376,7 @@ def _load(file: Any, recipe: Recipe, label: str) -> dict[str, Tensor]:
     for name, part in parts.items():
         if fault := _fault(name, part, layout):
             raise _damaged(label, f"{name}: {fault}")
-    # Copied, so that they lie in memory as they did: products may round by where that is.
+    # Copied, so that they lie in memory as they did: rounding may depend on the alignment.
     tensors = {name: file.get_tensor(name).clone() for name in parts}
     for name, tensor in tensors.items():
         if not _is_finite(tensor):

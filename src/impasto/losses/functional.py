@@ -145,8 +145,8 @@ def total_variation(
     )
 
 
-def _half_square(found: Tensor, wanted: Tensor, factor: float = 1.0) -> Tensor:
-    half: Tensor = _HalfSquare.apply(found, wanted, factor)  # type: ignore[no-untyped-call]
+def _half_square(features: Tensor, target: Tensor, factor: float = 1.0) -> Tensor:
+    half: Tensor = _HalfSquare.apply(features, target, factor)  # type: ignore[no-untyped-call]
     return half
 
 
@@ -154,13 +154,13 @@ class _HalfSquare(torch.autograd.Function):
     """Half the squared distance to a target: in few passes over memory, and one back."""
 
     @staticmethod
-    def forward(ctx: Any, found: Tensor, wanted: Tensor, factor: float) -> Tensor:
-        difference = found - wanted
+    def forward(ctx: Any, features: Tensor, target: Tensor, factor: float) -> Tensor:
+        difference = features - target
         if factor != 1:
             difference.mul_(factor)
         ctx.save_for_backward(difference)
         ctx.factor = factor
-        ctx.dtype = found.dtype
+        ctx.dtype = features.dtype
         narrow = difference.dtype in (torch.bfloat16, torch.float16)
         wide = difference.float() if narrow else difference
         half: Tensor = wide.square().sum() / 2

@@ -32,7 +32,7 @@ from impasto.models.vgg import VGGFeatures
 class Evaluation:
     """The objective at one image: each weighted term, their sum, and the gradient.
 
-    Terms and total are scalars that may still be under way on the device.
+    Terms and total are scalars whose computation on the device may not have ended.
     """
 
     terms: dict[str, Tensor]
@@ -152,47 +152,48 @@ class Objective:
 
     def _evaluate_flat(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the values of the terms and the total in one tensor, and the gradient."""
-        found = self._evaluate(image)
-        self._names = tuple(found.terms)
-        return torch.stack([*found.terms.values(), found.total]), found.gradient
+        evaluation = self._evaluate(image)
+        self._names = tuple(evaluation.terms)
+        values = torch.stack([*evaluation.terms.values(), evaluation.total])
+        return values, evaluation.gradient
 
     def _evaluate(self, image: Tensor) -> Evaluation:
         tiles = self.ranks.share(split(self.network, self.layers, image, self.tile_px))
-        again, kept = tiles[: -self.tiles_kept], tiles[-self.tiles_kept :]
+        twice, once = tiles[: -self.tiles_kept], tiles[-self.tiles_kept :]
         sums: dict[str, Tensor] = {}
-        for tile in again:
+        for tile in twice:
             with torch.no_grad():
                 add(sums, self._sums(image, tile.window(image), tile))
             trim_if_needed(image.device, self.memory_bytes)
         # The last tiles are still in memory when the slopes are known, and are not computed
-        # twice: nor is an image held whole, which is its own last tile.
-        looks = [self._look(image, tile) for tile in kept]
-        # By place: a name for the last of them would keep all that leads back from it in memory.
-        for place in range(len(looks)):
-            add(sums, looks[place].sums)
+        # twice. An image held whole is its own last tile.
+        passes = [self._forward(image, tile) for tile in once]
+        # By index: a variable for the last of them would keep its graph in memory.
+        for index in range(len(passes)):
+            add(sums, passes[index].sums)
         self.ranks.add(sums)
         terms, total, slopes = self._slopes(sums, image)
         gradient = torch.zeros_like(image)
-        while looks:
-            kept.pop().add_window(gradient, looks.pop().gradient(slopes))
-            if again:
+        while passes:
+            once.pop().add_window(gradient, passes.pop().gradient(slopes))
+            if twice:
                 trim_if_needed(image.device, self.memory_bytes)
-        for tile in again:
-            tile.add_window(gradient, self._look(image, tile).gradient(slopes))
+        for tile in twice:
+            tile.add_window(gradient, self._forward(image, tile).gradient(slopes))
             trim_if_needed(image.device, self.memory_bytes)
         self.ranks.add_in_place(gradient)
-        # A rectifier that is one with its convolution takes what is not a number for 0.
+        # A fused rectifier turns NaN into 0; this brings NaN and infinity of the image back.
         return Evaluation(terms, total + 0 * image.sum(), gradient)
 
-    def _look(self, image: Tensor, tile: Tile) -> _Seen:
+    def _forward(self, image: Tensor, tile: Tile) -> _TilePass:
         pixels = tile.window(image).detach().requires_grad_()
         with torch.enable_grad():
-            return _Seen(pixels, self._sums(image, pixels, tile))
+            return _TilePass(pixels, self._sums(image, pixels, tile))
 
     def _sums(self, image: Tensor, pixels: Tensor, tile: Tile) -> dict[str, Tensor]:
         """Add up what the terms need to know of a tile's core, given its window's pixels."""
-        found = core_features(self.network, pixels, self.layers, tile)
-        view = View(_size_px(image), tile, pixels, found)
+        features = core_features(self.network, pixels, self.layers, tile)
+        view = View(_size_px(image), tile, pixels, features)
         return {name: value for part in self._parts for name, value in part.sums(view).items()}
 
     def _slopes(
@@ -218,8 +219,8 @@ def _size_px(image: Tensor) -> tuple[int, int]:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    """A window's pixels and its sums, with all that leads back from these to those."""
+class _TilePass:
+    """A window's pixels and its sums, with the graph between them."""
 
     pixels: Tensor
     sums: dict[str, Tensor]

@@ -1,4 +1,4 @@
-"""What a painting should come to: the content's features, the styles' statistics, frozen once."""
+"""Targets of the objective: the content's features and the styles' statistics, computed once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from impasto.models.vgg import VGGFeatures
 
 @dataclass(frozen=True)
 class RegionTarget:
-    """What a region should come to: the weights of its mask, (1, 1, H, W), and its style.
+    """The target of one region: the weights of its mask, (1, 1, H, W), and its style.
 
     No mask means everywhere.
     """
@@ -31,13 +31,13 @@ class RegionTarget:
 
 @dataclass(frozen=True)
 class Targets:
-    """What the painting should come to.
+    """The targets that a painting is compared with.
 
     Attributes:
         content: features by layer, (1, C, H, W).
         style: statistics divided by their own number of positions, by layer.
         content_image: (1, 3, H, W), in place of ``content``: its features are then computed
-            anew for each tile, which takes time instead of memory; it may be narrow.
+            again for each tile, which takes time instead of memory; its type may be narrow.
         regions: parts of the image with a style of their own.
         rest: the weights, (1, 1, H, W), of what ``style`` is for; None for all of the image.
     """
@@ -59,8 +59,8 @@ def content_targets(
 ) -> dict[str, Tensor]:
     """Return the content image's features, P, by layer; the ``ranks`` share the work."""
     whole: dict[str, Tensor] = {}
-    for tile, found in _features(network, image, tuple(settings.content_layers), tile_px, ranks):
-        for name, features in found.items():
+    for tile, maps in _features(network, image, tuple(settings.content_layers), tile_px, ranks):
+        for name, features in maps.items():
             stride_px = network.spec.layer(name).stride_px
             if name not in whole:
                 size = [side_px // stride_px for side_px in image.shape[-2:]]
@@ -75,7 +75,7 @@ def content_targets(
                     whole[name].zero_()
             tile.core_of_image(whole[name], stride_px).copy_(features)
     for features in whole.values():
-        # What another rank has found is 0 here, and what this one has found is 0 there.
+        # The features of other ranks are 0 here, and those of this one are 0 there.
         ranks.add_in_place(features.permute(0, 2, 3, 1))
     return whole
 
@@ -132,8 +132,8 @@ def style_statistics(
     names = statistic.layers
     weights = LayerWeights(network, names, (image.shape[-2], image.shape[-1]), mask)
     sums: dict[str, Tensor] = {}
-    for tile, found in _features(network, image, names, tile_px):
-        add(sums, statistic.sum(found, weights.roots(tile)))
+    for tile, features_by_layer in _features(network, image, names, tile_px):
+        add(sums, statistic.sum(features_by_layer, weights.roots(tile)))
     masses = weights.masses
     return {name: value / masses[name] for name, value in sums.items() if masses[name]}
 
@@ -203,12 +203,12 @@ def core_features(
 ) -> dict[str, Tensor]:
     """Return the features of a tile's core by layer, given the pixels of its window.
 
-    The gradients that they will be given are overwritten.
+    The gradients that reach them are overwritten.
     """
-    found = network.features(window, layers, keep_gradients=False)
+    features_by_layer = network.features(window, layers, keep_gradients=False)
     return {
         name: tile.core(features, network.spec.layer(name).stride_px)
-        for name, features in found.items()
+        for name, features in features_by_layer.items()
     }
 
 
@@ -239,8 +239,8 @@ def _features(
     tiles = ranks.share(split(network, layers, image, tile_px))
     for tile in tiles:
         with torch.no_grad():
-            found = core_features(network, tile.window(image), layers, tile)
-        yield tile, found
-        del found
+            features_by_layer = core_features(network, tile.window(image), layers, tile)
+        yield tile, features_by_layer
+        del features_by_layer
         if len(tiles) > 1:
             trim_heap(image.device)

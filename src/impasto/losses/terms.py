@@ -80,7 +80,7 @@ class Term(Protocol):
 
         Returns:
             Whether the objective is another one now: losses before and after do not compare, and
-            the optimiser is told to retarget.
+            the optimiser has to retarget.
         """
 
     def state_dict(self) -> dict[str, Tensor]:
@@ -124,7 +124,7 @@ class Stateless:
 
 
 class Content(Stateless):
-    """Holds the photograph: alpha times the content loss of each layer, by its share."""
+    """Pulls towards the photograph: alpha times the content loss of each layer, by its share."""
 
     def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
         known = targets.content if targets.content_image is None else settings.content_layers
@@ -168,7 +168,7 @@ class Content(Stateless):
 
 
 class Style(Stateless):
-    """Draws towards the painting: beta times the style loss of each layer, by its share.
+    """Pulls towards the painting: beta times the style loss of each layer, by its share.
 
     Where regions have styles of their own, each is a loss of its own and counts by its area.
     """
@@ -204,8 +204,8 @@ class Style(Stateless):
         sums: dict[str, Tensor] = {}
         for ending, weights in self._of_size(view.size_px).items():
             features = {name: view.features[name] for name in self._layers_of(ending)}
-            found = self._statistic.sum(features, weights.roots(view.tile))
-            sums |= {f"style:{name}{ending}": value for name, value in found.items()}
+            by_layer = self._statistic.sum(features, weights.roots(view.tile))
+            sums |= {f"style:{name}{ending}": value for name, value in by_layer.items()}
         return sums
 
     def values(self, sums: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
@@ -240,7 +240,7 @@ class Style(Stateless):
 
 
 class Smoothness(Stateless):
-    """Calms the pixels: total variation, as a mean over them."""
+    """Smooths the pixels: total variation, as a mean over them."""
 
     layers: tuple[str, ...] = ()
 

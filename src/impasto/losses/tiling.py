@@ -1,6 +1,6 @@
 """An image in pieces: cores that cover it once, each seen through a window with a halo.
 
-A feature looks a limited way into the image, so the features of a tile's core come out as
+A feature looks a limited distance into the image, so the features of a tile's core come out as
 in the whole image if the network is shown the core and a halo around it. What it computes
 nearer to the window's border is wrong, unless that border is the image's own, and counts
 for nothing. An image held whole is one tile.
@@ -144,7 +144,7 @@ class Geometry:
         if tile_px is not None:
             largest_px = self.grid_px * max(1, tile_px // self.grid_px)
             count = min(cells, math.ceil(length_px / largest_px))
-        ends = [self.grid_px * math.ceil(cells * place / count) for place in range(count)]
+        ends = [self.grid_px * math.ceil(cells * index / count) for index in range(count)]
         ends.append(length_px)
         first, last = 0, length_px
         if self.wraps and count > 1:
@@ -163,7 +163,7 @@ class _Cut(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
-        ctx.shape, ctx.place = features.shape, (..., rows, columns)
+        ctx.shape, ctx.cut = features.shape, (..., rows, columns)
         return features[..., rows, columns]
 
     @staticmethod
@@ -177,7 +177,7 @@ class _Cut(torch.autograd.Function):
             device=gradient.device,
             memory_format=torch.channels_last,
         ).zero_()
-        whole[ctx.place] = gradient
+        whole[ctx.cut] = gradient
         return whole, None, None
 
 
@@ -204,8 +204,8 @@ def geometry(layers: Sequence[str], network: str, *, wraps: bool = False) -> Geo
         SettingsError: the network has no such layer.
     """
     spec = network_spec(network)
-    found = [spec.layer(name) for name in layers]
-    grid_px = max(layer.stride_px for layer in found)
-    halo_px = max(1, *(layer.halo_px for layer in found))
+    used = [spec.layer(name) for name in layers]
+    grid_px = max(layer.stride_px for layer in used)
+    halo_px = max(1, *(layer.halo_px for layer in used))
     # A pixel's own neighbours are always seen: total variation asks for the next.
     return Geometry(grid_px, grid_px * math.ceil(halo_px / grid_px), wraps)

@@ -22,7 +22,7 @@ MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 _COLOURS = 3
 # Fewer channels than this leave a GPU's tensor cores unused: at 2048 pixels conv1_1 took 3.0
-# instead of 0.6 ms with eight, and its way back 0.8 with three as with sixteen.
+# instead of 0.6 ms with eight, and its backward pass 0.8 with three as with sixteen.
 _FEWEST_CHANNELS = 16
 
 
@@ -217,20 +217,20 @@ def _fused(
 ) -> Tensor:
     """Convolve, and apply ``then``: ``relu`` or ``none``."""
     ordered = weight.ordered(features.shape, padding)
-    found: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
+    convolved: Tensor = torch.ops.mkldnn._convolution_pointwise.default(
         features, ordered, bias, [padding] * 2, [1, 1], [1, 1], 1, then, [], ""
     )
-    return found
+    return convolved
 
 
 def _fused_sum(features: Tensor, weight: _Weight, padding: int, plus: Tensor) -> Tensor:
     """Convolve, and add to ``plus``, in its place: that costs nothing."""
     plus = plus.contiguous(memory_format=torch.channels_last)
     ordered = weight.ordered(features.shape, padding)
-    found: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
+    convolved: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
         plus, features, ordered, None, [padding] * 2, [1, 1], [1, 1], 1, "add", 1.0, None, [], None
     )
-    return found
+    return convolved
 
 
 def _convolve_around(features: Tensor, weight: Tensor) -> Tensor:

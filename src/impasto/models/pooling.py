@@ -1,4 +1,4 @@
-"""Pooling, and the ways back through pooling and rectifier, faster than the built-in ones.
+"""Pooling, and the backward passes of pooling and rectifier, faster than the built-in ones.
 
 Features come from a rectifier: none is below 0.
 """
@@ -29,8 +29,8 @@ def pool(features: Tensor, kind: str) -> Tensor:
 def pool_backward(gradient: Tensor, features: Tensor, pooled: Tensor, kind: str) -> Tensor:
     """Take the gradient of ``pooled`` back to the ``features`` that it was pooled from."""
     if kind == "max" and (kernels := _kernels_for(features)):
-        found: Tensor = kernels.max_pool_backward(gradient, features)
-        return found
+        back: Tensor = kernels.max_pool_backward(gradient, features)
+        return back
     whole = torch.empty_like(features)
     height, width = features.shape[-2:]
     if height % 2:
@@ -59,11 +59,11 @@ def pool_backward(gradient: Tensor, features: Tensor, pooled: Tensor, kind: str)
 
 def rectify_backward(gradient: Tensor, features: Tensor, in_place: bool) -> Tensor:
     """Let a gradient through where the rectified ``features`` are above 0."""
-    given, by = _ordered(gradient), _ordered(features)
+    slope, by = _ordered(gradient), _ordered(features)
     if in_place:
-        torch.ops.aten.threshold_backward.grad_input(given, by, 0, grad_input=given)
+        torch.ops.aten.threshold_backward.grad_input(slope, by, 0, grad_input=slope)
         return gradient
-    passed: Tensor = torch.ops.aten.threshold_backward(given, by, 0)
+    passed: Tensor = torch.ops.aten.threshold_backward(slope, by, 0)
     return passed.view(gradient.dtype)
 
 

@@ -77,8 +77,8 @@ def _pool(features, pooled, count, channels, rows, columns, height, width, ENTRI
     below = corner + width * channels
     first, second = tl.load(corner, mask=here), tl.load(corner + channels, mask=here)
     third, fourth = tl.load(below, mask=here), tl.load(below + channels, mask=here)
-    found = _largest(_largest(first, second), _largest(third, fourth))
-    tl.store(pooled + at, found, mask=here)
+    largest = _largest(_largest(first, second), _largest(third, fourth))
+    tl.store(pooled + at, largest, mask=here)
 
 
 @triton.jit
@@ -87,8 +87,8 @@ def _pool_backward(
 ):
     at = tl.program_id(0).to(tl.int64) * ENTRIES + tl.arange(0, ENTRIES)
     here = at < count
-    place = _corner(at, channels, rows, columns, height, width)
-    corner = features + place
+    offset = _corner(at, channels, rows, columns, height, width)
+    corner = features + offset
     below = corner + width * channels
     first, second = tl.load(corner, mask=here), tl.load(corner + channels, mask=here)
     third, fourth = tl.load(below, mask=here), tl.load(below + channels, mask=here)
@@ -99,7 +99,7 @@ def _pool_backward(
     is_second = (second == largest) & ~is_first
     is_third = (third == largest) & ~is_first & ~is_second
     is_fourth = ~is_first & ~is_second & ~is_third
-    corner = whole + place
+    corner = whole + offset
     below = corner + width * channels
     tl.store(corner, tl.where(is_first, slope, nothing), mask=here)
     tl.store(corner + channels, tl.where(is_second, slope, nothing), mask=here)

@@ -131,42 +131,42 @@ class _Features(torch.autograd.Function):
         ctx: Any, image: Tensor, network: VGGFeatures, names: tuple[str, ...], keep_gradients: bool
     ) -> Any:
         keep = ctx.needs_input_grad[0]
-        found: dict[str, Tensor] = {}
-        kept: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
+        saved: dict[str, Tensor] = {}
         layers = network.spec.upto(names)
         features = image
-        for place, layer in enumerate(layers):
+        for index, layer in enumerate(layers):
             if layer.kind == "conv":
                 # Both at once, unless somebody wants the values before the rectifier.
                 rectified = layer.name not in names
                 features = network.convolutions.convolve(features, layer.name, rectified=rectified)
             elif layer.kind == "relu":
-                wanted = layers[place - 1].name in found
-                features = kept[layer.name] = features.relu() if wanted else features
+                wanted = layers[index - 1].name in maps
+                features = saved[layer.name] = features.relu() if wanted else features
             else:
-                features = kept[layer.name] = pool(features, network.pooling)
+                features = saved[layer.name] = pool(features, network.pooling)
             if layer.name in names:
-                found[layer.name] = features
+                maps[layer.name] = features
             if not keep:
-                kept.clear()
+                saved.clear()
         ctx.network, ctx.names, ctx.layers = network, names, layers
-        ctx.kept_names, ctx.keep_gradients = tuple(kept), keep_gradients
+        ctx.saved_names, ctx.keep_gradients = tuple(saved), keep_gradients
         ctx.image_dtype = image.dtype
-        ctx.save_for_backward(*kept.values())
-        return tuple(found[name] for name in names)
+        ctx.save_for_backward(*saved.values())
+        return tuple(maps[name] for name in names)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> Any:
         network: VGGFeatures = ctx.network
-        kept = dict(zip(ctx.kept_names, ctx.saved_tensors, strict=True))
-        given = dict(zip(ctx.names, gradients, strict=True))
+        saved = dict(zip(ctx.saved_names, ctx.saved_tensors, strict=True))
+        slopes = dict(zip(ctx.names, gradients, strict=True))
         gradient: Tensor | None = None
         owned = False  # whether `gradient` is ours to overwrite
         rectified = False  # whether it has been through the rectifier before its turn
-        for place in range(len(ctx.layers) - 1, -1, -1):
-            layer = ctx.layers[place]
-            own = given.pop(layer.name, None)
+        for index in range(len(ctx.layers) - 1, -1, -1):
+            layer = ctx.layers[index]
+            own = slopes.pop(layer.name, None)
             if own is not None:
                 if gradient is None:
                     gradient = own.contiguous(memory_format=torch.channels_last)
@@ -176,22 +176,24 @@ class _Features(torch.autograd.Function):
                 continue
             if layer.kind == "relu":
                 if not rectified:
-                    gradient = rectify_backward(gradient, kept[layer.name], owned)
+                    gradient = rectify_backward(gradient, saved[layer.name], owned)
                 rectified = False
             elif layer.kind == "conv":
-                # What the layer before was given is added on the way.
-                plus = given.pop(ctx.layers[place - 1].name, None) if place else None
+                # The gradient of the layer before is added in the same pass.
+                plus = slopes.pop(ctx.layers[index - 1].name, None) if index else None
                 if plus is not None and ctx.keep_gradients:
                     plus = plus.clone(memory_format=torch.channels_last)
                 gradient = network.convolutions.convolve_backward(gradient, layer.name, plus=plus)
             else:
-                before = ctx.layers[place - 1].name
-                rectified = network.pooling == "max" and given.get(before) is None
+                before = ctx.layers[index - 1].name
+                rectified = network.pooling == "max" and slopes.get(before) is None
                 if rectified:
                     # A maximum passes the rectifier if and only if the pixel it came from
                     # does: a quarter of the work.
-                    gradient = rectify_backward(gradient, kept[layer.name], owned)
-                gradient = pool_backward(gradient, kept[before], kept[layer.name], network.pooling)
+                    gradient = rectify_backward(gradient, saved[layer.name], owned)
+                gradient = pool_backward(
+                    gradient, saved[before], saved[layer.name], network.pooling
+                )
             owned = True
         return (None if gradient is None else gradient.to(ctx.image_dtype)), None, None, None
 

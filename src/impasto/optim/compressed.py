@@ -1,8 +1,8 @@
-"""Long vectors that an optimiser remembers, kept in a type narrower than it computes in.
+"""Long vectors of an optimiser, stored in a narrower number type than it computes in.
 
-A picture of 8192 x 8192 pixels is a vector of 0.8 GB in float32, and L-BFGS remembers many.
-Here they take part in its arithmetic without ever being wide as a whole: a piece is widened,
-used, and forgotten, while it is still in the processor's cache.
+A picture of 8192 x 8192 pixels is a vector of 0.8 GB in float32, and L-BFGS stores many.
+Its arithmetic never widens such a vector as a whole: one piece at a time is widened and used
+while it is in the processor's cache.
 """
 
 from __future__ import annotations
@@ -20,36 +20,38 @@ _TOP = 2.0**15
 
 
 class CompressedVector:
-    """A vector kept as ``unit`` times entries of some number type.
+    """A vector stored as ``unit`` times entries of some number type.
 
     float16 has eleven bits and bfloat16 eight; what float16 lacks in range, the unit makes
-    up: entries down to 2^-39 of the largest are kept.
+    up: entries down to 2^-39 of the largest survive.
     """
 
     def __init__(self, values: Tensor, dtype: torch.dtype) -> None:
-        """Keep a copy of ``values``, (n,), in ``dtype``."""
+        """Store a copy of ``values``, (n,), in ``dtype``."""
         self._wide = values.dtype
-        self._kept = torch.empty_like(values, dtype=dtype)
+        self._entries = torch.empty_like(values, dtype=dtype)
         self._unit = _unit(_largest(values), dtype)
-        for kept, piece in self._pieces(values):
-            kept.copy_(piece / self._unit if self._is_scaled else piece)
+        for entries, piece in self._pieces(values):
+            entries.copy_(piece / self._unit if self._is_scaled else piece)
 
     def parts(self, name: str) -> dict[str, Tensor]:
-        """Return what is kept, and the unit, under names that begin with ``name``."""
-        return {name: self._kept, f"{name}.unit": self._unit}
+        """Return the entries and the unit, under names that begin with ``name``."""
+        return {name: self._entries, f"{name}.unit": self._unit}
 
     @classmethod
-    def of_parts(cls, found: Mapping[str, Tensor], name: str) -> CompressedVector:
-        """Put together again what :meth:`parts` has taken apart."""
+    def of_parts(cls, state: Mapping[str, Tensor], name: str) -> CompressedVector:
+        """Build a vector from what :meth:`parts` returned."""
         vector = cls.__new__(cls)
-        vector._kept, vector._unit = found[name], found[f"{name}.unit"]
+        vector._entries, vector._unit = state[name], state[f"{name}.unit"]
         vector._wide = vector._unit.dtype
         return vector
 
     def dot(self, values: Tensor | CompressedVector) -> Tensor:
-        """Return the inner product with ``values``, a scalar of the type that was kept."""
-        other = values._kept if isinstance(values, CompressedVector) else values
-        parts = [kept.to(self._wide) @ piece.to(self._wide) for kept, piece in self._pieces(other)]
+        """Return the inner product with ``values``, a scalar of the wide type."""
+        other = values._entries if isinstance(values, CompressedVector) else values
+        parts = [
+            entries.to(self._wide) @ piece.to(self._wide) for entries, piece in self._pieces(other)
+        ]
         product = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
         if isinstance(values, CompressedVector) and values._is_scaled:
             product = product * values._unit
@@ -60,23 +62,23 @@ class CompressedVector:
         scale = self._unit if factor is None else factor
         if self._is_scaled and factor is not None:
             scale = self._unit * factor
-        for kept, piece in self._pieces(values):
-            piece.addcmul_(kept.to(self._wide), scale, value=sign)
+        for entries, piece in self._pieces(values):
+            piece.addcmul_(entries.to(self._wide), scale, value=sign)
 
     def become_change_to(self, values: Tensor) -> None:
-        """Become ``values`` less what this vector was, in its place."""
+        """In place: self = values - self."""
         before = self._unit
         if self._is_scaled:
-            self._unit = before + _unit(_largest(values), self._kept.dtype)
-        for kept, piece in self._pieces(values):
-            was = kept.to(self._wide) * before if self._is_scaled else kept
-            change = piece - was
-            kept.copy_(change / self._unit if self._is_scaled else change)
+            self._unit = before + _unit(_largest(values), self._entries.dtype)
+        for entries, piece in self._pieces(values):
+            former = entries.to(self._wide) * before if self._is_scaled else entries
+            change = piece - former
+            entries.copy_(change / self._unit if self._is_scaled else change)
 
     @property
     def dtype(self) -> torch.dtype:
         """The number type of its entries in memory."""
-        return self._kept.dtype
+        return self._entries.dtype
 
     @property
     def wide_dtype(self) -> torch.dtype:
@@ -85,27 +87,27 @@ class CompressedVector:
 
     @property
     def device(self) -> torch.device:
-        """Where it is kept."""
-        return self._kept.device
+        """The device of its entries."""
+        return self._entries.device
 
     def __len__(self) -> int:
         """Count the entries."""
-        return len(self._kept)
+        return len(self._entries)
 
     def __getitem__(self, part: slice) -> Tensor:
-        """Return a part of the vector, of the type that was kept."""
-        wide = self._kept[part].to(self._wide)
+        """Return a part of the vector, in the wide type."""
+        wide = self._entries[part].to(self._wide)
         return wide * self._unit if self._is_scaled else wide
 
     @property
     def _is_scaled(self) -> bool:
-        return self._kept.dtype == torch.float16
+        return self._entries.dtype == torch.float16
 
     def _pieces(self, values: Tensor) -> Iterable[tuple[Tensor, Tensor]]:
         count = entries_at_once(values.device)
         if len(values) <= count:
-            return ((self._kept, values),)
-        return zip(torch.split(self._kept, count), torch.split(values, count), strict=True)
+            return ((self._entries, values),)
+        return zip(torch.split(self._entries, count), torch.split(values, count), strict=True)
 
 
 def entries_at_once(device: torch.device) -> int:

@@ -40,13 +40,13 @@ class Lbfgs:
     Differs: the inverse curvature that the recursion begins with is a multiple of a preconditioner,
     not of the identity; a step of length 1 is taken as it is (a line search would pay for a second
     network pass and rarely change the step), cut to a longest move; pairs without positive
-    curvature are dropped. Tolerances are none: the schedule decides when to stop. What is
-    remembered may be kept in a narrower type; the move taken is then the move remembered.
+    curvature are dropped. There are no tolerances: the schedule decides when to stop. The
+    history may be stored in a narrower type; the move taken is then the move stored.
 
     Args:
-        history: how many pairs are remembered.
+        history: the largest number of pairs.
         dtype: their number type; None for the image's own.
-        longest_px: the longest wave that the metric favours; None for no limit.
+        longest_px: the longest wave that the preconditioner favours; None for no limit.
     """
 
     has_history = True
@@ -58,7 +58,7 @@ class Lbfgs:
         self._pairs: deque[tuple[CompressedVector, CompressedVector, Tensor]] = deque()
         self._last: tuple[CompressedVector, CompressedVector] | None = None
         self._scale = 1.0
-        self._metric: Preconditioner | None = None
+        self._preconditioner: Preconditioner | None = None
 
     @classmethod
     def from_settings(
@@ -88,32 +88,32 @@ class Lbfgs:
         if self._last is not None:
             self._learn(*self._last, g)
         self._last = None
-        before = self._keep(g)
-        if self._metric is None or self._metric.shape != image.shape:
-            self._metric = Preconditioner(image.shape, self._longest_px)
-        self._two_loop(g, self._metric)
+        before = self._compressed(g)
+        if self._preconditioner is None or self._preconditioner.shape != image.shape:
+            self._preconditioner = Preconditioner(image.shape, self._longest_px)
+        self._two_loop(g, self._preconditioner)
         length = torch.linalg.vector_norm(g) / math.sqrt(len(g))
         if not self._pairs:
             g *= _FIRST_MOVE * self._scale / length.clamp_min(1e-30)
         else:
             g *= (self._scale * _LONGEST_MOVE / length.clamp_min(1e-30)).clamp_max(1.0)
         if len(self._pairs) == self._history:
-            # It makes room for the pair that is on its way, before the network needs room.
+            # Makes room for the next pair before the network needs the memory.
             self._pairs.popleft()
-        move = self._keep(g)
+        move = self._compressed(g)
         self._last = (move, before)
         g.copy_(x)
         move.add_to(g)
         return g.view_as(image)
 
     def restart(self) -> None:
-        """Forget the curvature, and take steps half as long."""
+        """Forget the curvature, and halve the steps."""
         self._pairs.clear()
         self._last = None
         self._scale /= 2
 
     def retarget(self, settings: Settings) -> None:
-        """Keep the curvature, and compare no gradients of two objectives.
+        """Keep the curvature; do not compare gradients of two objectives.
 
         Measured with beta times 1/4 to 4 in the middle of a painting: without the curvature
         three steps pass before the loss falls, and after sixty it is 1 % higher.
@@ -169,34 +169,34 @@ class Lbfgs:
         """Take one vector out of a state.
 
         Raises:
-            ValueError: it is not kept in this optimiser's number type.
+            ValueError: it is not in this optimiser's number type.
         """
         vector = CompressedVector.of_parts(state, name)
         if vector.dtype != (self._dtype or vector.wide_dtype):
             raise ValueError(f"{name}: {vector.dtype} is not the type planned for the history")
         return vector
 
-    def _keep(self, values: Tensor) -> CompressedVector:
+    def _compressed(self, values: Tensor) -> CompressedVector:
         return CompressedVector(values, self._dtype or values.dtype)
 
     def _learn(self, s: CompressedVector, y: CompressedVector, g: Tensor) -> None:
-        """Remember the last move, and how the gradient changed to ``g`` over it."""
+        """Append a pair: the last move, and the change of the gradient to ``g`` over it."""
         y.become_change_to(g)
         curvature, square = s.dot(y), y.dot(y)
         if curvature > 1e-10 * square:
             self._pairs.append((s, y, 1 / curvature))
 
-    def _two_loop(self, g: Tensor, metric: Preconditioner) -> None:
-        """Turn a gradient into the move that metric and pairs suggest, in place."""
+    def _two_loop(self, g: Tensor, preconditioner: Preconditioner) -> None:
+        """In place: turn a gradient into the move that preconditioner and pairs suggest."""
         g.neg_()
         along = []
         for s, y, rho in reversed(self._pairs):
             a = rho * s.dot(g)
             along.append(a)
             y.add_to(g, a, sign=-1)
-        metric.apply(g)
+        preconditioner.apply(g)
         if self._pairs:
             _, y, rho = self._pairs[-1]
-            g /= rho * metric.square(y)
+            g /= rho * preconditioner.square(y)
         for (s, y, rho), a in zip(self._pairs, reversed(along), strict=True):
             s.add_to(g, torch.addcmul(a, rho, y.dot(g), value=-1))

@@ -1,8 +1,8 @@
-"""One resolution: an image descends its objective, step by step.
+"""One resolution: minimise the objective of one image, step by step.
 
-A Minimizer asks its optimiser where to go, watches the loss, and goes back to the best image
-when a step has gone wrong. Where it stands can be taken out between two steps, and put back
-later: from there it goes on to the same bits.
+A Minimizer lets its optimiser take steps, watches the loss, and goes back to the best image
+when a step has gone wrong. Its state can be taken between two steps and loaded later: from
+there it goes on to the same bits.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ class Iterate:
 
 @dataclass(frozen=True)
 class State:
-    """Where a descent stands between two steps.
+    """The state of a Minimizer between two steps.
 
     Attributes:
-        image: the one to look at next.
+        image: the one to evaluate next.
         best: the best so far; None where no other is known to compare with.
         steps: evaluations so far.
-        settled: a loss so small that its wobbling is no harm.
+        settled: a loss so small that its fluctuations do no harm.
         rescues: how often in a row it went back without finding a better image.
         optimiser_state: what the optimiser has learnt.
-        term_state: what terms of the objective have learnt on the way.
+        term_state: what terms of the objective have learnt so far.
     """
 
     image: Tensor
@@ -78,24 +78,24 @@ class State:
 
 
 class Minimizer:
-    """An image on its way down an objective.
+    """Moves an image towards a minimum of its objective.
 
     A loss or gradient that is not finite, or a loss far above the best so far, sends the
-    painting back to its best image with its curvature forgotten and smaller steps. Its
-    gradient is found anew: to keep it would cost memory at every step.
+    painting back to its best image, without its curvature and with smaller steps. The
+    gradient there is computed again: storing it would cost memory at every step.
 
     Attributes:
-        is_whole: whether it stands between two steps; not after a fault in the middle of one.
+        is_whole: whether it is between two steps; False after a fault in the middle of one.
 
     Args:
         state: where to go on from; ``State(image)`` to begin, the image (1, 3, H, W) float32
             or wider.
         settings: which optimiser, and its step and history.
-        history_dtype: number type of what L-BFGS remembers; None for the image's own.
-        longest_px: the longest wave that L-BFGS favours before it has learnt; None for no limit.
+        history_dtype: number type of the optimiser's history; None for the image's own.
+        longest_px: the longest wave that the first steps favour; None for no limit.
 
     Raises:
-        ValueError: the optimiser cannot go by what the state remembers.
+        ValueError: the state is not one of this optimiser.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Minimizer:
 
     @property
     def state(self) -> State:
-        """Where it stands; whole only between two steps. Its tensors are not copied."""
+        """The state; whole only between two steps. Its tensors are not copied."""
         return State(
             image=self._image,
             best=self._best,
@@ -141,20 +141,20 @@ class Minimizer:
 
         Args:
             evaluate: the objective; its gradient is overwritten.
-            is_last: nobody asks where this step would lead.
+            is_last: no step follows, so that the optimiser need not take one.
 
         Raises:
             Diverged: the very first loss or gradient is not finite, or going back did not
                 help.
         """
-        found = evaluate(self._image)
-        values = found.values()
+        evaluation = evaluate(self._image)
+        values = evaluation.values()
         total = values["total"]
-        finite = math.isfinite(total) and _is_finite(found.gradient)
+        finite = math.isfinite(total) and _is_finite(evaluation.gradient)
         if self._best is None:
             _check_start(total, finite)
         with self.moving():
-            self._move(found.gradient, values, finite, is_last)
+            self._move(evaluation.gradient, values, finite, is_last)
         if self._rescues > _RESCUES:
             best = self.point.losses["total"]
             raise Diverged(
@@ -164,14 +164,14 @@ class Minimizer:
         return self.point
 
     def retarget(self, settings: Settings) -> None:
-        """Go on from the best image towards another objective: losses compare no longer."""
+        """Go on from the best image with another objective; earlier losses do not compare."""
         with self.moving():
             self._image, self._best, self._rescues = self.point.image, None, 0
             self._optimiser.retarget(settings)
 
     @contextmanager
     def moving(self) -> Iterator[None]:
-        """Hold back what would interrupt the block, after which this is whole again."""
+        """Defer signals until the block, and with it a whole step, is done."""
         with signals.deferred():
             self.is_whole = False
             yield

@@ -1,8 +1,9 @@
-"""How far a picture may move at each of its frequencies: the curvature that L-BFGS begins with.
+"""A preconditioner by frequency: the inverse curvature that L-BFGS begins with.
 
-A loss on features bends most where pixels alternate and least where large areas change
-together. Steps as long at every frequency are therefore too short for whorls and too long
-for grit, until enough pairs have told otherwise; few iterations never learn as much.
+The curvature of a loss on features is largest where pixels alternate, and smallest where large
+areas change together. Steps of one length at every frequency are therefore too short for large
+shapes and too long for grain, until enough pairs have been learnt. Few iterations never learn
+as many.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from impasto.optim.compressed import CompressedVector, entries_at_once
 
-# The highest frequency there is, in cycles a pixel: there the metric is 1.
+# The highest frequency, in cycles a pixel: there the weight is 1.
 _HIGHEST = 0.5
 
 
@@ -35,8 +36,8 @@ class Preconditioner:
         self._height_px, self._width_px = shape[-2:]
         self._longest_px = min(max(shape[-2:]), longest_px or max(shape[-2:]))
         self._columns = self._width_px // 2 + 1
-        # Of the last block of columns: where there is one, all channels and steps share it.
-        self._made: tuple[slice, Tensor, Tensor] | None = None
+        # Of the last block of columns: if there is only one, all channels and steps share it.
+        self._cached_weights: tuple[slice, Tensor, Tensor] | None = None
 
     def apply(self, values: Tensor) -> None:
         """Weigh ``values``, a flattened picture of floats, in place."""
@@ -44,9 +45,9 @@ class Preconditioner:
             planes = values[channels].view(-1, self._height_px, self._width_px)
             spectrum = self._transform_rows(values, channels)
             for columns in self._blocks(self._columns, self._height_px, values.device):
-                found = torch.fft.fft(spectrum[..., columns], dim=-2)
-                found *= self._weights(columns, planes)[0]
-                spectrum[..., columns] = torch.fft.ifft(found, dim=-2)
+                block = torch.fft.fft(spectrum[..., columns], dim=-2)
+                block *= self._weights(columns, planes)[0]
+                spectrum[..., columns] = torch.fft.ifft(block, dim=-2)
             for rows in self._blocks(self._height_px, self._width_px, values.device):
                 planes[:, rows] = torch.fft.irfft(spectrum[:, rows], n=self._width_px)
 
@@ -56,9 +57,9 @@ class Preconditioner:
         for channels in self._channels(vector):
             spectrum = self._transform_rows(vector, channels)
             for columns in self._blocks(self._columns, self._height_px, spectrum.device):
-                found = torch.view_as_real(torch.fft.fft(spectrum[..., columns], dim=-2))
-                weights, counts = self._weights(columns, found)
-                powers = found.square_().sum(-1).mul_(weights)
+                block = torch.view_as_real(torch.fft.fft(spectrum[..., columns], dim=-2))
+                weights, counts = self._weights(columns, block)
+                powers = block.square_().sum(-1).mul_(weights)
                 parts.append((powers.sum((0, 1)) * counts).sum())
         square = parts[0] if len(parts) == 1 else torch.stack(parts).sum()
         return square / (self._height_px * self._width_px)  # Parseval
@@ -75,10 +76,10 @@ class Preconditioner:
             begins, ends = (
                 channels.start + row * self._width_px for row in (rows.start, rows.stop)
             )
-            found = torch.fft.rfft(values[begins:ends].view(1, -1, self._width_px))
+            transformed_rows = torch.fft.rfft(values[begins:ends].view(1, -1, self._width_px))
             if spectrum is None:
-                spectrum = found.new_empty(1, self._height_px, self._columns)
-            spectrum[:, rows] = found
+                spectrum = transformed_rows.new_empty(1, self._height_px, self._columns)
+            spectrum[:, rows] = transformed_rows
         assert spectrum is not None
         return spectrum
 
@@ -97,7 +98,7 @@ class Preconditioner:
 
     def _weights(self, columns: slice, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weights of some columns of half a spectrum, and for how many each stands."""
-        if self._made is None or self._made[0] != columns:
+        if self._cached_weights is None or self._cached_weights[0] != columns:
             options = {"dtype": like.dtype, "device": like.device}
             down = torch.fft.fftfreq(self._height_px, **options).view(-1, 1)
             across = torch.fft.rfftfreq(self._width_px, **options)
@@ -108,5 +109,5 @@ class Preconditioner:
             counts[0] = 1
             if self._width_px % 2 == 0:
                 counts[-1] = 1
-            self._made = columns, weights, counts[columns]
-        return self._made[1:]
+            self._cached_weights = columns, weights, counts[columns]
+        return self._cached_weights[1:]

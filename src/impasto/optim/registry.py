@@ -16,8 +16,8 @@ def optimiser_class(name: str) -> type[Optimiser]:
         ValueError: there is none.
         MissingPackageError: the package that declares it does not bring it.
     """
-    found: type[Optimiser] = OPTIMISERS.load(name)
-    return found
+    optimiser: type[Optimiser] = OPTIMISERS.load(name)
+    return optimiser
 
 
 def make_optimiser(

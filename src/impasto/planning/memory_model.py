@@ -19,9 +19,9 @@ BASE_BYTES = 550 * _MIB
 # At every moment of a step there are the image, the best image, and the gradient; the optimiser
 # turns the gradient into the next image.
 _IMAGES = 3
-# Maps of the widest layer under way in the backward pass: the gradient before and after a
+# Maps of the widest layer alive at once in the backward pass: the gradient before and after a
 # layer, and what a convolution or a product copies.
-_MAPS_UNDER_WAY = 3
+_MAPS_ALIVE = 3
 # And in a forward pass without a gradient: before and after a layer.
 _MAPS_FORWARD = 2
 # Measured over counted, for a step held whole; a tile's core is copied out of its window,
@@ -78,7 +78,7 @@ class ScaleWorkload:
         Args:
             tile_px: largest side of a tile; None for the image held whole.
             history: how many steps the optimiser may remember.
-            cache_content: whether the content's features are kept, or computed for each tile.
+            cache_content: whether the content's features are cached, or computed for each tile.
             history_dtype: number type of that history; None for the image's own.
             tiles_kept: how many tiles stay in memory between the two passes.
         """
@@ -138,8 +138,8 @@ class ScaleWorkload:
     def _step_bytes(self, tile_px: int | None, tiles_kept: int) -> float:
         """Predict what the network takes for the tiles kept, and for one forward and back."""
         windows = self.windows(tile_px)
-        kept, under_way = self._values_per_pixel()
-        each = (tiles_kept * kept + under_way) * self.dtype.itemsize * max(windows)
+        saved, alive = self._values_per_pixel()
+        each = (tiles_kept * saved + alive) * self.dtype.itemsize * max(windows)
         return each * (_WHOLE if len(windows) == 1 else _TILED)
 
     def _forward_bytes(self, layers: Sequence[str], pictures: Iterable[tuple[int, ...]]) -> float:
@@ -153,16 +153,16 @@ class ScaleWorkload:
         )
 
     def _values_per_pixel(self) -> tuple[float, float]:
-        """Count the features, per pixel: those kept for the way back, and those under way."""
+        """Count the features, per pixel: those saved for the backward pass, and those in use."""
         spec = network_spec(self.network)
         used = spec.upto(self.layers)
         rectified = sum(layer.values_per_pixel for layer in used if layer.kind != "conv")
         slopes = sum(spec.layer(name).values_per_pixel for name in self.layers)
         widest = max(layer.values_per_pixel for layer in used)
-        return rectified, slopes + _MAPS_UNDER_WAY * widest
+        return rectified, slopes + _MAPS_ALIVE * widest
 
     def _content_bytes(self, keep: bool) -> float:
-        """Count what is kept of the photograph, per pixel: features, or itself."""
+        """Count what is stored of the photograph, per pixel: features, or itself."""
         if not self.content_layers:
             return 0
         spec = network_spec(self.network)

@@ -56,12 +56,12 @@ class ScalePlan:
 
     Attributes:
         tile_px: largest side of a tile; None for the image held whole.
-        history: pairs of vectors that L-BFGS remembers.
+        history: pairs of vectors in the history of L-BFGS.
         history_dtype: their number type; None for the image's own.
-        cache_content: whether the content's features are kept, or computed for each tile.
+        cache_content: whether the content's features are cached, or computed for each tile.
         peak_bytes: the most memory that the process is expected to take.
         tiles_kept: how many tiles stay in memory between the two passes, and are not computed
-            again.
+            twice.
         ranks: the processes that share the tiles; alone where every one paints for itself.
     """
 
@@ -74,7 +74,7 @@ class ScalePlan:
     ranks: Ranks = ALONE
 
     def remembers_as(self, other: ScalePlan) -> bool:
-        """Tell whether what L-BFGS has remembered in one way serves in the other."""
+        """Tell whether the history of one plan can be used in the other."""
         return (self.history, self.history_dtype) == (other.history, other.history_dtype)
 
 
@@ -102,80 +102,82 @@ def make_plan(runtime: Runtime) -> ComputePlan:
 
 
 def plan_scale(
-    demand: ScaleWorkload, history: int, memory_bytes: int | None, ranks: Ranks = ALONE
+    workload: ScaleWorkload, history: int, memory_bytes: int | None, ranks: Ranks = ALONE
 ) -> ScalePlan:
-    """Return the fastest way that fits; if none does, the one that takes least.
+    """Return the fastest plan that fits; if none does, the one that takes least memory.
 
-    Tiles are exact, and cost halos and second looks, or are shared by ``ranks``; a history
-    that is kept narrow costs nothing that was measured, a shorter one some steps more.
+    Tiles are exact. They cost halos and second passes, or ``ranks`` share them. A narrow
+    history costs nothing that was measured; a shorter one costs some more steps.
 
     Raises:
         SettingsError: several processes would share a picture that must not be divided.
         OutOfMemoryError: such a picture would have to be divided to fit.
     """
-    if demand.indivisible is not None:
-        check_whole(False, demand.indivisible, None, ranks)
-    way = _best(demand, history, memory_bytes, ranks)
-    if demand.indivisible is not None and not _fits(way, memory_bytes):
+    if workload.indivisible is not None:
+        check_whole(False, workload.indivisible, None, ranks)
+    plan = _best(workload, history, memory_bytes, ranks)
+    if workload.indivisible is not None and not _fits(plan, memory_bytes):
         raise OutOfMemoryError(
-            f"{demand.indivisible}: expected {demand.width_px} x {demand.height_px} pixels to fit "
-            "into memory whole, because sums over parts of a picture do not add up; they take "
-            f"{way.peak_bytes / 2**30:.1f} GiB, and {(memory_bytes or 0) / 2**30:.1f} GiB are "
+            f"{workload.indivisible}: expected {workload.width_px} x {workload.height_px} pixels to "
+            "fit into memory whole, because sums over parts of a picture do not add up; they take "
+            f"{plan.peak_bytes / 2**30:.1f} GiB, and {(memory_bytes or 0) / 2**30:.1f} GiB are "
             "allowed; ask for a smaller size, allow more memory, or do without it"
         )
-    return way
+    return plan
 
 
-def _best(demand: ScaleWorkload, history: int, memory_bytes: int | None, ranks: Ranks) -> ScalePlan:
-    ways = [
-        (more * cost, _way(demand, tile_px, tiles_kept, *held, cache_content, ranks))
-        for tile_px in _tiles_px(demand)
-        for tiles_kept in _tiles_kept(demand, tile_px, ranks)
+def _best(
+    workload: ScaleWorkload, history: int, memory_bytes: int | None, ranks: Ranks
+) -> ScalePlan:
+    candidates = [
+        (more * cost, _scale_plan(workload, tile_px, tiles_kept, *held, cache_content, ranks))
+        for tile_px in _tiles_px(workload)
+        for tiles_kept in _tiles_kept(workload, tile_px, ranks)
         for cache_content in (True, False)
         if (
             cost := sum(
-                step_flop(demand, tile_px, cache_content, tiles_kept=tiles_kept, ranks=ranks)
+                step_flop(workload, tile_px, cache_content, tiles_kept=tiles_kept, ranks=ranks)
             )
         )
-        for held, more in _memories(demand, history)
+        for held, more in _memories(workload, history)
     ]
-    fitting = [(cost, way) for cost, way in ways if _fits(way, memory_bytes)]
+    fitting = [(cost, plan) for cost, plan in candidates if _fits(plan, memory_bytes)]
     if fitting:
-        return min(fitting, key=lambda found: found[0])[1]
-    return min(ways, key=lambda found: found[1].peak_bytes)[1]
+        return min(fitting, key=lambda candidate: candidate[0])[1]
+    return min(candidates, key=lambda candidate: candidate[1].peak_bytes)[1]
 
 
-def _fits(way: ScalePlan, memory_bytes: int | None) -> bool:
-    return memory_bytes is None or way.peak_bytes <= memory_bytes
+def _fits(plan: ScalePlan, memory_bytes: int | None) -> bool:
+    return memory_bytes is None or plan.peak_bytes <= memory_bytes
 
 
-def _tiles_px(demand: ScaleWorkload) -> list[int | None]:
+def _tiles_px(workload: ScaleWorkload) -> list[int | None]:
     """List the sides of tiles that divide the canvas evenly, the largest first."""
-    if demand.indivisible is not None:
+    if workload.indivisible is not None:
         return [None]
     # Cores begin on the pooling grid: a side that is no multiple of it makes one piece more.
-    grid_px = geometry(demand.layers, demand.network).grid_px
+    grid_px = geometry(workload.layers, workload.network).grid_px
     sides = {
         grid_px * math.ceil(side_px / pieces / grid_px)
-        for side_px in (demand.height_px, demand.width_px)
+        for side_px in (workload.height_px, workload.width_px)
         for pieces in _PIECES
         if side_px >= pieces * _SMALLEST_TILE_PX
     }
     return [None, *sorted(sides, reverse=True)]
 
 
-def _tiles_kept(demand: ScaleWorkload, tile_px: int | None, ranks: Ranks) -> list[int]:
+def _tiles_kept(workload: ScaleWorkload, tile_px: int | None, ranks: Ranks) -> list[int]:
     """List how many tiles may stay in memory: all of a rank, half, or one."""
-    count = len(demand.windows(tile_px))
-    share = math.ceil(count / ranks.count) if are_enough(demand, tile_px, ranks) else count
+    count = len(workload.windows(tile_px))
+    share = math.ceil(count / ranks.count) if are_enough(workload, tile_px, ranks) else count
     return sorted({1, max(1, share // 2), share}, reverse=True)
 
 
 def _memories(
-    demand: ScaleWorkload, history: int
+    workload: ScaleWorkload, history: int
 ) -> list[tuple[tuple[int, torch.dtype | None], float]]:
     """List histories that an optimiser may have, and how many steps more each takes."""
-    if not optimiser_class(demand.optimiser).has_history:
+    if not optimiser_class(workload.optimiser).has_history:
         return [((history, None), 1.0)]
     shorter = {fewer: more for fewer, more in _MORE_STEPS.items() if fewer < history}
     known = _MORE_STEPS.get(history, 1.0)
@@ -186,8 +188,8 @@ def _memories(
     ]
 
 
-def _way(
-    demand: ScaleWorkload,
+def _scale_plan(
+    workload: ScaleWorkload,
     tile_px: int | None,
     tiles_kept: int,
     history: int,
@@ -195,35 +197,35 @@ def _way(
     cache_content: bool,
     ranks: Ranks,
 ) -> ScalePlan:
-    peak_bytes = demand.peak_bytes(tile_px, history, cache_content, history_dtype, tiles_kept)
-    together = ranks if are_enough(demand, tile_px, ranks) else ALONE
+    peak_bytes = workload.peak_bytes(tile_px, history, cache_content, history_dtype, tiles_kept)
+    together = ranks if are_enough(workload, tile_px, ranks) else ALONE
     return ScalePlan(
         tile_px, history, history_dtype, cache_content, peak_bytes, tiles_kept, together
     )
 
 
 def shortage(
-    demand: ScaleWorkload, way: ScalePlan, history: int, memory_bytes: int | None
+    workload: ScaleWorkload, plan: ScalePlan, history: int, memory_bytes: int | None
 ) -> str | None:
-    """Say that ``way`` does not fit, and what would; None where it does."""
-    if memory_bytes is None or _fits(way, memory_bytes):
+    """Say that a plan does not fit, and which size would; None where it fits."""
+    if memory_bytes is None or _fits(plan, memory_bytes):
         return None
-    told = (
-        f"{demand.width_px} x {demand.height_px} pixels take {way.peak_bytes / 2**30:.1f} GiB at "
-        f"least, and {memory_bytes / 2**30:.1f} GiB are allowed"
+    message = (
+        f"{workload.width_px} x {workload.height_px} pixels take {plan.peak_bytes / 2**30:.1f} GiB "
+        f"at least, and {memory_bytes / 2**30:.1f} GiB are allowed"
     )
-    fitting_px = largest_fitting_px(demand, history, memory_bytes)
+    fitting_px = largest_fitting_px(workload, history, memory_bytes)
     if fitting_px is None:
-        return f"{told}; free some memory"
-    share = fitting_px / max(demand.height_px, demand.width_px)
-    return f"{told}; {share:.0%} of the size would fit"
+        return f"{message}; free some memory"
+    share = fitting_px / max(workload.height_px, workload.width_px)
+    return f"{message}; {share:.0%} of the size would fit"
 
 
-def largest_fitting_px(demand: ScaleWorkload, history: int, memory_bytes: int) -> int | None:
-    """Return the longest side, in steps of a tenth, at which a way fits; None if none does."""
+def largest_fitting_px(workload: ScaleWorkload, history: int, memory_bytes: int) -> int | None:
+    """Return the longest side, in steps of a tenth, that fits; None if none does."""
     share = 0.9
     while share > 0.01:  # of a length: a ten-thousandth of the pixels
-        smaller = demand.shrunk(share)
+        smaller = workload.shrunk(share)
         if _fits(_best(smaller, history, memory_bytes, ALONE), memory_bytes):
             return max(smaller.height_px, smaller.width_px)
         share *= 0.9

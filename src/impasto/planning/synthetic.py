@@ -1,6 +1,6 @@
-"""What a step is timed with: seeded numbers in place of weights and pictures, and a clock.
+"""Synthetic inputs to time a step with: seeded numbers instead of weights and pictures.
 
-Time depends on neither, so that nothing has to be fetched or read.
+Time does not depend on their values, so that nothing has to be fetched or read.
 """
 
 from __future__ import annotations

@@ -44,8 +44,8 @@ _SMALL_PX, _LARGE_S = 96, 0.5
 _LEAST_PX, _MOST_PX = 192, 768
 _REPEATS = 3
 _PAIRS = 5
-# Longer than counted, in tiles on a processor: what is given back between them must be had again.
-# Measured at 512 to 8192 pixels: 1.1 to 1.4 times, and 1.9 with AMX where the budget is tight.
+# Longer than counted, in tiles on a processor: memory returned to the system between them must
+# be allocated again. Measured at 512 to 8192 pixels: 1.1 to 1.4 times, and 1.9 with AMX where the budget is tight.
 _IN_TILES = 1.4
 # Below this share of the processor time that its threads could have had, a measurement was
 # disturbed. Steps of one process alone get 0.9 and more.
@@ -61,8 +61,8 @@ class Rates:
     """What this machine does in a second.
 
     Attributes:
-        forward_flop: operations of convolutions on the way forward, with all that goes with them.
-        backward_flop: and on the way back to the pixels.
+        forward_flop: operations of convolutions in the forward pass, with all that belongs to it.
+        backward_flop: and in the backward pass.
         overhead_s: what a tile takes at any size.
         vector_s: what L-BFGS takes for a pixel and a pair of its history.
         in_tiles: how much longer operations take where there are several tiles.
@@ -74,33 +74,37 @@ class Rates:
     vector_s: float
     in_tiles: float
 
-    def step_s(self, demand: ScaleWorkload, way: ScalePlan) -> float:
+    def step_s(self, workload: ScaleWorkload, scale_plan: ScalePlan) -> float:
         """Predict the seconds of a step."""
         forward, backward = step_flop(
-            demand, way.tile_px, way.cache_content, tiles_kept=way.tiles_kept, ranks=way.ranks
+            workload,
+            scale_plan.tile_px,
+            scale_plan.cache_content,
+            tiles_kept=scale_plan.tiles_kept,
+            ranks=scale_plan.ranks,
         )
-        tiles = len(demand.windows(way.tile_px))
+        tiles = len(workload.windows(scale_plan.tile_px))
         longer = self.in_tiles if tiles > 1 else 1.0
-        if are_enough(demand, way.tile_px, way.ranks):
-            tiles = math.ceil(tiles / way.ranks.count)
-        has_history = optimiser_class(demand.optimiser).has_history
-        pairs = min(way.history, demand.steps) if has_history else 1
+        if are_enough(workload, scale_plan.tile_px, scale_plan.ranks):
+            tiles = math.ceil(tiles / scale_plan.ranks.count)
+        has_history = optimiser_class(workload.optimiser).has_history
+        pairs = min(scale_plan.history, workload.steps) if has_history else 1
         return (
             longer * (forward / self.forward_flop + backward / self.backward_flop)
             + tiles * self.overhead_s
-            + pairs * demand.height_px * demand.width_px * self.vector_s
+            + pairs * workload.height_px * workload.width_px * self.vector_s
         )
 
-    def targets_s(self, demand: ScaleWorkload, way: ScalePlan) -> float:
+    def targets_s(self, workload: ScaleWorkload, scale_plan: ScalePlan) -> float:
         """Predict the seconds until the targets of a size are known."""
-        spec, photograph = network_spec(demand.network), 0.0
-        if demand.content_layers:
-            photograph = spec.flops_per_pixel(demand.content_layers)
-        photograph *= sum(demand.windows(way.tile_px)) if way.cache_content else 0
+        spec, photograph = network_spec(workload.network), 0.0
+        if workload.content_layers:
+            photograph = spec.flops_per_pixel(workload.content_layers)
+        photograph *= sum(workload.windows(scale_plan.tile_px)) if scale_plan.cache_content else 0
         styles = 0.0
-        if demand.styles_px:
-            windows = demand.style_windows(way.tile_px)
-            styles = spec.flops_per_pixel(demand.style_layers) * sum(map(sum, windows))
+        if workload.styles_px:
+            windows = workload.style_windows(scale_plan.tile_px)
+            styles = spec.flops_per_pixel(workload.style_layers) * sum(map(sum, windows))
         return (photograph + styles) / self.forward_flop
 
 
@@ -202,7 +206,7 @@ def _times_s(
     side_px: int,
     repeats: int = _REPEATS,
 ) -> tuple[float, float]:
-    """Time a step, and its way forward alone."""
+    """Time a step, and its forward pass alone."""
     photograph, painting, image = (
         seeded_picture(side_px, side_px, seed).to(plan.device) for seed in range(3)
     )

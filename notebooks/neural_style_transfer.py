@@ -315,7 +315,7 @@ for name, value in painted.history.losses().items():
 # And this is the painting as it came about, first as a strip and then moving.
 
 # %%
-with Image.open("../img/results/dancing_picasso.gif") as run:
+with Image.open(painted.path.with_suffix(".gif")) as run:
     frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(run)]
 
 moments = [round((len(frames) - 1) * share) for share in (0, 0.02, 0.08, 0.25, 0.5, 1)]

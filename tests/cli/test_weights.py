@@ -1,5 +1,6 @@
 """``impasto weights``: which weights are here, and whether they are good. Nothing is fetched."""
 
+import json
 import shutil
 
 import pytest
@@ -51,3 +52,12 @@ def test_fetch_names_the_three_ways_where_downloads_are_off(impasto, folder):
     (line,) = outcome.err.splitlines()
     assert line.startswith("impasto: cannot fetch the weights of vgg16: downloads are off")
     assert "--weights FILE" in line
+
+
+def test_json_lines(impasto, folder):
+    listed = [json.loads(line) for line in impasto("weights", "list", "--json").out.splitlines()]
+    assert [line["name"] for line in listed] == ["vgg16", "vgg19"]
+    assert not any(line["present"] for line in listed)
+    outcome = impasto("weights", "verify", "--json")
+    assert outcome.code == 1
+    assert json.loads(outcome.out) == {"event": "weights", "name": "vgg16", "state": "absent"}

@@ -98,11 +98,11 @@ def test_a_dumb_terminal_gets_plain_lines(in_terminal, quick):
 )
 def test_the_time_left_is_told_in_the_units_that_matter(time_s, words):
     from impasto.job.result import Step
-    from impasto.output.progress import told
+    from impasto.output.progress import describe
 
     step = Step(
         scale=0, scales=1, scale_steps=2, step=1, steps=2, size_px=(32, 24),
         losses={"total": 12345.6}, time_s=time_s, progress=0.5, notes=(), image=None, result=None,
     )  # fmt: skip
-    assert told(step, 40) == words
-    assert told(step, 80) == f"{words}  loss 12,346"
+    assert describe(step, 40) == words
+    assert describe(step, 80) == f"{words}  loss 12,346"

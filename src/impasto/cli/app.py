@@ -1,4 +1,4 @@
-"""The command: words on a line become a Job, and its Steps a picture.
+"""The command ``impasto``: it reads the words of a command line and runs what they ask for.
 
 Exit codes: 0 done; 2 the user's input or options; 1 anything else, also where standard output
 could not take all that was printed; 130 interrupted and 143 terminated, with the best picture so

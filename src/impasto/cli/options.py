@@ -34,47 +34,47 @@ _Images = Annotated[list[str], typer.Argument(metavar="IMAGE", help="The paintin
 
 
 def add_modes(
-    app: typer.Typer, panels: Mapping[str, type[BaseModel]], act: Act, **told: str
+    app: typer.Typer, panels: Mapping[str, type[BaseModel]], act: Act, **helps: str
 ) -> None:
     """Give ``app`` the commands ``transfer``, ``content`` and ``style``.
 
     Args:
-        app: what takes the commands.
+        app: the Typer application.
         panels: as for :func:`with_options`.
-        act: called with the mode, the options given, the content picture and the style pictures.
-        told: each command's help, by its name.
+        act: called with the mode, the user's options, the content picture and the style pictures.
+        helps: the help text of each command, by its name.
     """
     options = with_options(panels)
 
-    @app.command(help=told["transfer"])
+    @app.command(help=helps["transfer"])
     @options
     def transfer(
-        content: _Content, styles: _Styles, preset: _Preset = "default", **given: Any
+        content: _Content, styles: _Styles, preset: _Preset = "default", **chosen: Any
     ) -> None:
-        act("style_transfer", given | {"preset": preset}, content, styles)
+        act("style_transfer", chosen | {"preset": preset}, content, styles)
 
-    @app.command(help=told["content"])
+    @app.command(help=helps["content"])
     @options
-    def content(image: _Image, preset: _Preset = "default", **given: Any) -> None:
-        act("content", given | {"preset": preset}, image, [])
+    def content(image: _Image, preset: _Preset = "default", **chosen: Any) -> None:
+        act("content", chosen | {"preset": preset}, image, [])
 
-    @app.command(help=told["style"])
+    @app.command(help=helps["style"])
     @options
-    def style(images: _Images, preset: _Preset = "default", **given: Any) -> None:
-        act("style", given | {"preset": preset}, None, images)
+    def style(images: _Images, preset: _Preset = "default", **chosen: Any) -> None:
+        act("style", chosen | {"preset": preset}, None, images)
 
 
 def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
     """Give a command one option for each field of some models.
 
-    The command takes ``**options`` and gets those that the user has given, by field name.
+    The command takes ``**options``: the user's values, by field name.
 
     Args:
-        panels: the models, by the heading that their options stand under in ``--help``.
-            A field becomes ``--field-name``; its ``json_schema_extra`` may name another
-            ``flag``, a ``short`` one and a ``metavar``; the words of a ``whole`` list are not
-            parted at commas. Values are passed on as words: the model reads and checks them,
-            and explains itself as everywhere.
+        panels: the models, by the heading of their options in ``--help``. A field becomes
+            ``--field-name``; its ``json_schema_extra`` may name another ``flag``, a ``short``
+            one and a ``metavar``. A list is split at commas, unless its field is ``whole``.
+            Values are passed on as words: the model validates them, and its messages are the
+            same in every front end.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,13 +99,13 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
 
         def called(**arguments: Any) -> Any:
             # Compared by identity: 0 is a value, and equals False.
-            not_given = {n for n in names if arguments[n] is None or arguments[n] is False}
-            not_given |= {name for name in names if arguments[name] == []}
-            given = {k: v for k, v in arguments.items() if k not in not_given}
-            for name in names & given.keys():
-                if isinstance(given[name], list) and name not in whole:
-                    given[name] = [word for words in given[name] for word in words.split(",")]
-            return command(**british(given))
+            left_out = {n for n in names if arguments[n] is None or arguments[n] is False}
+            left_out |= {name for name in names if arguments[name] == []}
+            chosen = {k: v for k, v in arguments.items() if k not in left_out}
+            for name in names & chosen.keys():
+                if isinstance(chosen[name], list) and name not in whole:
+                    chosen[name] = [word for words in chosen[name] for word in words.split(",")]
+            return command(**british(chosen))
 
         called.__name__, called.__doc__ = command.__name__, command.__doc__
         called.__signature__ = inspect.Signature([*own, *options])  # type: ignore[attr-defined]

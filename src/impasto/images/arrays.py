@@ -1,4 +1,4 @@
-"""Pictures that come as NumPy arrays or as tensors, checked and split into colour and opacity."""
+"""Pictures given as NumPy arrays or tensors: check them, and split colour from opacity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from impasto.errors import ImageError, ShapeError
 from impasto.images.icc import Floats, to_unit
 
-# Arithmetic in narrow types leaves the range by about this much; such values are clipped.
+# Rounding in float16 leaves [0, 1] by about this much; such values are clipped.
 _ROUNDING = 1e-4
 
 

@@ -1,4 +1,4 @@
-"""Contact sheets: many pictures small and side by side, each with its label."""
+"""Contact sheets: many small pictures side by side, each with its label."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-# A sheet is for the eye: a side longer than this only costs memory.
+# A longer side only costs memory.
 _MOST_PX = 8192
 _LEAST_CELL_PX = 24
 _PAPER, _INK, _EMPTY = "#fbfaf8", "#2b2a29", "#e9e6e1"
@@ -24,16 +24,16 @@ def contact_sheet(
     """Draw pictures in rows, each above its label.
 
     Args:
-        labels: one for each picture; a line break begins a new line, and what is wider than
-            its cell is cut short.
-        pictures: taken one by one, so that they need not all be in memory at once; None leaves
-            the place of a picture that there is not. They are shrunk to fit, never enlarged.
+        labels: one for each picture; a line break starts a new line, and a line wider than
+            its cell is shortened.
+        pictures: read one by one, so that they need not all be in memory at once; None is
+            an empty cell. They are shrunk to fit, never enlarged.
         columns: pictures in a row; by default as many as make the sheet about square.
-        cell_px: most sides of a picture on the sheet, in pixels; fewer where the sheet would
-            have more than about 8192 a side.
+        cell_px: longest side of a picture on the sheet, in pixels; less if a side of the
+            sheet would have more than about 8192.
 
     Returns:
-        An RGB image; opacity is shown on the sheet's paper.
+        An RGB image; transparent pictures are drawn on the sheet's background.
 
     Raises:
         ValueError: no label, or another number of pictures than of labels.
@@ -49,10 +49,10 @@ def contact_sheet(
     pitch_px = (cell_px + gap_px, cell_px + gap_px + lines * line_px)
     sheet = Image.new("RGB", (columns * pitch_px[0] + gap_px, rows * pitch_px[1] + gap_px), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    for place, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
+    for index, (label, picture) in enumerate(zip(labels, pictures, strict=True)):
         left, top = (
             gap_px + at * pitch
-            for at, pitch in zip((place % columns, place // columns), pitch_px, strict=True)
+            for at, pitch in zip((index % columns, index // columns), pitch_px, strict=True)
         )
         if picture is None:
             pen.rectangle((left, top, left + cell_px - 1, top + cell_px - 1), fill=_EMPTY)
@@ -76,9 +76,9 @@ def _cut(line: str, font_px: int, most_px: int) -> str:
     """Shorten a line in its middle until it fits: names differ at their ends."""
     if _font(font_px).getlength(line) <= most_px:
         return line
-    for kept in range(len(line) - 1, 0, -1):
-        head = (kept + 1) // 2
-        shorter = f"{line[:head]}…{line[len(line) - kept + head :]}"
+    for length in range(len(line) - 1, 0, -1):
+        head = (length + 1) // 2
+        shorter = f"{line[:head]}…{line[len(line) - length + head :]}"
         if _font(font_px).getlength(shorter) <= most_px:
             return shorter
     return ""

@@ -1,7 +1,7 @@
-"""Picture files decoded: whatever a file holds, out come sRGB samples and a mask of opacity.
+"""Decode picture files of every format into sRGB samples and opacity.
 
-Pillow knows every format and reads most pictures. libvips reads PNG of 16 bits a sample, of
-which Pillow keeps 8, and TIFF, where Pillow also takes missing strips for black, and its
+Pillow identifies every format and decodes most pictures. libvips decodes two kinds. PNG of 16
+bits a sample: Pillow keeps 8 of them. And TIFF: Pillow reads missing strips as black, and its
 libtiff writes to the terminal.
 """
 
@@ -31,7 +31,7 @@ Header = Image.Image | TiffHeader
 # PPM stands for PBM, PGM and PFM too. TGA is last, because it has no signature of its own.
 READ_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP", "TGA")
 
-# Begins like this, but is no picture that can be read here: said in the message.
+# Files that begin like this are not read; the message names their kind.
 _SIGNATURES = (
     (b"%PDF", "a PDF document"),
     (b"PK\x03\x04", "a ZIP archive"),
@@ -62,14 +62,14 @@ _TGA_DEPTHS = {1: (8,), 2: (16, 24, 32), 3: (8, 16), 9: (8,), 10: (16, 24, 32), 
 _TGA_PALETTES = (1, 9)
 _LONGEST_DESCRIPTION = 2**20
 _ADVICE = "convert it to PNG or JPEG first"
-# Without a handler anywhere, Python would print what Pillow logs about a damaged file.
+# Without a handler, Python would print what Pillow logs about a damaged file.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 # One decoder at a time: Pillow's pixel limit and Python's warning filters are global.
 _decoding = threading.Lock()
 
 
 def check_header(file: BinaryIO, label: str) -> None:
-    """Refuse what is no readable picture, from its first bytes alone.
+    """Refuse a file that is no readable picture, from its header alone.
 
     Args:
         file: open for reading, at its start.
@@ -153,7 +153,7 @@ def _decode_image(image: Image.Image, label: str) -> tuple[Floats, Floats | None
 
 @contextmanager
 def _guard(label: str, *, most_pixels: int | None = MAX_PIXELS) -> Iterator[None]:
-    """Turn whatever a decoder raises into one ImageError, and keep its warnings to itself."""
+    """Turn every exception of a decoder into an ImageError, and silence its warnings."""
     with _decoding, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pillow_limit = Image.MAX_IMAGE_PIXELS
@@ -247,7 +247,7 @@ def _explain(head: bytes, label: str) -> str:
 
 
 def _is_for_vips(image: Image.Image) -> bool:
-    """Choose the library from the header that Pillow has read."""
+    """Choose the library by the header that Pillow has read."""
     if image.format == "TIFF":
         return image.mode != "LAB"  # which libvips takes for another kind of LAB
     if image.format != "PNG":
@@ -275,7 +275,7 @@ def _vips_samples(
             raise ValueError("two different sizes in its header")
         samples = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     except pyvips.Error:
-        # libvips's text accumulates the messages of earlier failures: of no use here.
+        # libvips adds the messages of earlier failures to its text, so it is left out.
         raise ValueError("unreadable samples") from None
     space: Space = "cmyk" if image.interpretation == "cmyk" else "rgb"
     if image.bands < 3:

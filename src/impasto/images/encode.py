@@ -1,7 +1,7 @@
-"""Pictures as the bytes of a file: tagged as sRGB, with texts and print size, without private data.
+"""Encode pictures as the bytes of a file: tagged as sRGB, with texts and print size.
 
-Pillow writes 8 bits a sample. Of 16 it writes none in colour: PNG is put together here, and
-libvips writes TIFF.
+Nothing private, such as GPS data, is copied. Pillow writes 8 bits a sample, and cannot write 16 in
+colour: PNG with 16 bits is written here, and TIFF by libvips.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Colours of any profile converted to sRGB, and the profile that says that they are.
+"""Convert colours of any ICC profile to sRGB; the ICC profile of sRGB.
 
 libvips converts, with LittleCMS, to 16 bits a sample; Pillow would convert to 8 and lose
 tones of pictures in a wide gamut.
@@ -29,7 +29,7 @@ _INTERPRETATIONS = {
 
 @cache
 def srgb_profile() -> bytes:
-    """The ICC profile of sRGB, always the same bytes."""
+    """Return the ICC profile of sRGB, always the same bytes."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     # LittleCMS dates the profile: a picture would differ from one second to the next.
     return profile[:24] + bytes((7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0)) + profile[36:]
@@ -76,7 +76,7 @@ def to_srgb(colour: NDArray[Any], space: Space, profile: Any) -> Floats:
 
 @lru_cache(maxsize=16)
 def _is_srgb(profile: bytes, space: Space) -> bool:
-    """Tell whether the profile leaves sRGB colours where they are, to within a rounding."""
+    """Return whether the profile leaves sRGB colours unchanged, up to rounding."""
     if space == "cmyk":
         return False
     levels = np.arange(0, 256, 51, dtype=np.uint8)
@@ -96,14 +96,14 @@ def _apply_profile(colour: NDArray[Any], space: Space, profile: bytes) -> Floats
     image = pyvips.Image.new_from_array(np.ascontiguousarray(colour))
     image = image.copy(interpretation=interpretation)
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
-    how = {"intent": "relative", "black_point_compensation": True}
+    options = {"intent": "relative", "black_point_compensation": True}
     try:
         if colour.dtype == np.uint8:
-            converted = image.icc_transform("srgb", embedded=True, depth=16, **how)
+            converted = image.icc_transform("srgb", embedded=True, depth=16, **options)
         else:
             # In one go, LittleCMS interpolates 16 bits in a coarse table: wrong by up to 0.08.
-            lab = image.icc_import(embedded=True, **how)
-            converted = lab.icc_export(output_profile="srgb", depth=16, **how)
+            lab = image.icc_import(embedded=True, **options)
+            converted = lab.icc_export(output_profile="srgb", depth=16, **options)
         samples = np.asarray(converted.numpy())
     except pyvips.Error:
         return None
@@ -111,7 +111,7 @@ def _apply_profile(colour: NDArray[Any], space: Space, profile: bytes) -> Floats
 
 
 def _describes(profile: bytes, space: Space) -> bool:
-    """Tell whether the profile can be parsed and is one of pictures in this colour space."""
+    """Return whether the profile can be parsed and describes this colour space."""
     try:
         parsed = ImageCms.ImageCmsProfile(BytesIO(profile)).profile
     except Exception:  # LittleCMS refuses what is no profile

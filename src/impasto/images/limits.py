@@ -1,7 +1,7 @@
-"""What a picture file may demand: of pixels, of memory, of time. Checked before it is decoded.
+"""Limits for picture files: pixels, memory and time. They are checked before decoding.
 
-A file of a few kilobytes can ask for gigabytes, or for hours. What follows from the pixels alone
-is checked here; Pillow, libvips and libtiff have their own limits inside each format.
+A file of a few kilobytes can need gigabytes or hours to decode. Limits that follow from the number
+of pixels are here; Pillow, libvips and libtiff have their own for each format.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from impasto.errors import ImageError
 MAX_PIXELS = 300_000_000
 # The most that any format was measured to take, from the file to sRGB floats.
 _BYTES_PER_PIXEL = 28
-# Pictures that take less are decoded without a look at what is free.
+# Smaller pictures are decoded without checking the free memory.
 _UNNOTICED_BYTES = 2**28
 # Each scan of a JPEG passes over all of its pixels, and a scan may have eleven bytes: 300
 # megapixels in 10 000 scans would take twenty minutes. Programs write ten or so.
@@ -76,14 +76,14 @@ def check_scans(jpeg: bytes, pixels: int, label: str) -> None:
 
 
 def count_scans(jpeg: bytes) -> int:
-    """Count the scans of the first picture in a JPEG file; what follows it is not looked at."""
-    scans, place = 0, 2
-    while marker := _MARKER.search(jpeg, place):
-        place = marker.end()
+    """Count the scans of the first picture in a JPEG file; later pictures are ignored."""
+    scans, position = 0, 2
+    while marker := _MARKER.search(jpeg, position):
+        position = marker.end()
         kind = marker[0][1]
         if kind == _END_OF_IMAGE:
             break
         scans += kind == _START_OF_SCAN
         # Every other segment says how long it is; the scan's own data follow its header.
-        place += int.from_bytes(jpeg[place : place + 2], "big")
+        position += int.from_bytes(jpeg[position : position + 2], "big")
     return scans

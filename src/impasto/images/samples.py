@@ -1,4 +1,4 @@
-"""The pictures that come with the package: photographs to repaint, paintings to learn from."""
+"""The bundled pictures: photographs as content, paintings as style."""
 
 from pathlib import Path
 from typing import Literal

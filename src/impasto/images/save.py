@@ -1,4 +1,4 @@
-"""Picture files written: whole or not at all."""
+"""Write picture files, whole or not at all."""
 
 from __future__ import annotations
 

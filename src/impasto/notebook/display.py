@@ -1,4 +1,4 @@
-"""What a Jupyter notebook shows while it paints: the picture so far, a bar, the time left."""
+"""The progress display in Jupyter: the picture so far, a bar and the time left."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from impasto.job.result import Result, Step
-from impasto.output.progress import Display, told
+from impasto.output.progress import Display, describe
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Often enough to look alive, seldom enough to cost no more than a thousandth of the time.
+# Updates cost less than a thousandth of the time.
 _BAR_EVERY_S = 0.5
 _PICTURE_EVERY_S = 2.0
 _PICTURE_PX = 256
 
 
 def in_notebook() -> bool:
-    """Tell whether this is a Jupyter kernel, which shows pictures; IPython's shell does not."""
+    """Return whether this is a Jupyter kernel, which shows pictures; IPython's shell does not."""
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     return getattr(shell, "kernel", None) is not None
 
 
 def cell_number() -> int | None:
-    """Return the number of the cell under way; None outside a notebook."""
+    """Return the number of the running cell; None outside a notebook."""
     if not in_notebook():
         return None
     number: int = sys.modules["IPython"].get_ipython().execution_count
@@ -39,7 +39,7 @@ def cell_number() -> int | None:
 
 
 class Live(Display):
-    """Shows one output in the cell, and replaces it as the painting goes on."""
+    """Shows one output in the cell, and updates it during painting."""
 
     def __init__(self) -> None:
         self._handle: Any = None
@@ -47,7 +47,7 @@ class Live(Display):
         self._picture = ""
 
     def progress(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
-        """Show how the weights come."""
+        """Show the progress of the download."""
         if self._due(done_bytes == total_bytes):
             self._show(message, done_bytes / total_bytes if total_bytes else None)
 
@@ -62,21 +62,21 @@ class Live(Display):
             self._picture = _tag(step.image())
         width_px, height_px = step.size_px
         self._show(
-            f"{width_px} x {height_px} pixels, step {step.step} of {step.steps}: {told(step)}",
+            f"{width_px} x {height_px} pixels, step {step.step} of {step.steps}: {describe(step)}",
             step.progress,
         )
 
     def saved(self, result: Result, path: Path | None) -> None:
-        """Say where the picture is."""
+        """Print the picture's size, time and path."""
         size = f"{result.image.width} x {result.image.height} pixels"
         self.message(f"{size} in {result.time_s:.0f} s, {len(result.history)} steps: {path}")
 
     def message(self, text: str) -> None:
-        """Print the sentence."""
+        """Print the message."""
         typer.echo(text)
 
     def finish(self, jpeg: bytes, text: str) -> None:
-        """Put a picture where the bar has been."""
+        """Replace the bar by a picture."""
         self._put({"image/jpeg": base64.b64encode(jpeg).decode(), "text/plain": text})
 
     def _due(self, at_once: bool) -> bool:

@@ -1,4 +1,4 @@
-"""The notebook call: paint, show content, style and result side by side, keep the files."""
+"""``main``, the notebook call: paint, show the pictures side by side, and save the files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from impasto.images.picture import Picture
 
-# The words of the notebooks that this call goes back to, and ours.
+# The option names of the notebook that this project replaces, and ours.
 _OUR_WORDS = {
     "imsize": "size",
     "num_steps": "iterations",
@@ -105,14 +105,14 @@ def main(
 
 
 def _in_our_words(asked: dict[str, Any], options: dict[str, Any]) -> dict[str, Any]:
-    given = {name: value for name, value in asked.items() if value is not None}
-    for name in given:
+    chosen = {name: value for name, value in asked.items() if value is not None}
+    for name in chosen:
         if _OUR_WORDS[name] in options:
             raise SettingsError(
                 f"expected {name} or {_OUR_WORDS[name]}, which mean the same, got both; "
                 "leave one out"
             )
-    return {_OUR_WORDS[name]: value for name, value in given.items()}
+    return {_OUR_WORDS[name]: value for name, value in chosen.items()}
 
 
 def _make_job(
@@ -180,7 +180,7 @@ def _noise(model: Picture | None, settings: Settings) -> Picture:
 
 
 def _load(source: ImageSource) -> Picture:
-    """Load a picture; those that came with impasto are found from every folder."""
+    """Load a picture; the bundled ones can be named from every folder."""
     from impasto import images
 
     if isinstance(source, (str, Path)) and not Path(source).exists():
@@ -194,7 +194,7 @@ def _results_folder() -> Path:
     here = Path.cwd()
     root = _CHECKOUT if here.is_relative_to(_CHECKOUT) else here
     folder = root / "img" / "results"
-    # A folder that cannot be made is reported with the files that were to go there.
+    # If this fails, checking the output files reports it.
     with suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -218,7 +218,7 @@ def _from_here(path: Path) -> Path:
 
 
 def _paint(job: Job, output: Path, files: Files, display: Display) -> Result:
-    """Paint; whatever ends the painting early, the picture so far is kept."""
+    """Paint; if painting ends early, save the picture so far."""
     last: Step | None = None
 
     def on_step(step: Step) -> None:
@@ -310,7 +310,7 @@ def _panels(job: Job, result: Result) -> list[tuple[str, Image]]:
 
 
 def _show_window(panels: list[tuple[str, Image]]) -> None:
-    """Leave the figure to pyplot: a window where there is a screen, nothing where there is none."""
+    """Give the figure to pyplot, which opens a window if there is a screen."""
     pyplot = load_matplotlib("pyplot")
     _draw(panels, pyplot.figure(num="impasto", clear=True))
     if pyplot.gcf().canvas.required_interactive_framework is not None:
@@ -318,7 +318,7 @@ def _show_window(panels: list[tuple[str, Image]]) -> None:
 
 
 def _draw_jpeg(panels: list[tuple[str, Image]]) -> bytes:
-    """Draw past pyplot, which would show the figure once more when the cell ends."""
+    """Draw without pyplot, which would show the figure again at the end of the cell."""
     figure = load_matplotlib("figure").Figure()
     _draw(panels, figure)
     stream = BytesIO()

@@ -1,4 +1,4 @@
-"""What the command shows while it paints: a bar for each size, lines of JSON, or nothing."""
+"""Progress displays of the command: a bar for each size, lines of JSON, or nothing."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import typer
 
 from impasto.job.result import Result, Step
 
-# Columns of the terminal that it takes to show the loss too, and each of its terms.
+# Columns that a terminal needs for the loss, and for each of its terms.
 _ROOM_FOR_LOSS = 60
 _ROOM_FOR_TERMS = 110
 
 
 class Display:
-    """Shows nothing; the other displays show some of what comes."""
+    """Shows nothing; its subclasses show some of the events."""
 
     def __enter__(self) -> Display:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        """Leave nothing behind."""
+        """Clean up."""
 
     def progress(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
         """Show nothing."""
@@ -60,7 +60,7 @@ class Json(Display):
         )
 
     def saved(self, result: Result, path: Path | None) -> None:
-        """Print where the result is, how large, and how long it took."""
+        """Print the result's path, size, losses and time."""
         height_px, width_px = result.pixels.shape[-2:]
         print_json(
             "result",
@@ -73,7 +73,7 @@ class Json(Display):
         )
 
     def message(self, text: str) -> None:
-        """Print the sentence."""
+        """Print the message."""
         print_json("message", text=text)
 
 
@@ -94,42 +94,42 @@ class Bars(Display):
             TextColumn("{task.description:>12}"),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[text]}"),
             console=self._console,
         )
         self._scale: Any = None
-        self._scale_place = -1
+        self._scale_index = -1
         self._download: Any = None
 
     def __exit__(self, *raised: object) -> None:
-        """Leave the bars as they stand."""
+        """Stop the bars where they are."""
         if self._bars.live.is_started:
             self._bars.stop()
 
     def progress(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
-        """Draw a bar of the download."""
+        """Draw a bar for the download."""
         if self._download is None:
             self._bars.start()
-            self._download = self._bars.add_task("weights", told="", total=total_bytes)
-        self._bars.update(self._download, completed=done_bytes, total=total_bytes, told=message)
+            self._download = self._bars.add_task("weights", text="", total=total_bytes)
+        self._bars.update(self._download, completed=done_bytes, total=total_bytes, text=message)
 
     def step(self, step: Step) -> None:
-        """Move the bar of this size; the first step of a size adds its bar."""
+        """Advance this size's bar; the first step of a size adds one."""
         for note in step.notes:
             self.message(note)
-        if step.scale != self._scale_place:
+        if step.scale != self._scale_index:
             self._bars.start()
             if self._scale is not None:
-                self._bars.update(self._scale, told="")
-            self._scale_place = step.scale
+                self._bars.update(self._scale, text="")
+            self._scale_index = step.scale
             width_px, height_px = step.size_px
             self._scale = self._bars.add_task(
-                f"{width_px} x {height_px}", total=step.scale_steps, told=""
+                f"{width_px} x {height_px}", total=step.scale_steps, text=""
             )
-        self._bars.update(self._scale, advance=1, told=told(step, self._console.width))
+        self._bars.update(self._scale, advance=1, text=describe(step, self._console.width))
 
     def saved(self, result: Result, path: Path | None) -> None:
-        """Say how large the picture is, and print its path; None is standard output."""
+        """Print the picture's size and its path; None stands for standard output."""
         height_px, width_px = result.pixels.shape[-2:]
         size = f"{width_px} x {height_px} pixels"
         end = "" if path is None else ":"
@@ -139,7 +139,7 @@ class Bars(Display):
             typer.echo(os.fsencode(path))
 
     def message(self, text: str) -> None:
-        """Write the sentence above the bars."""
+        """Print the message above the bars."""
         self._bars.console.print(text, highlight=False, markup=False)
 
 
@@ -150,8 +150,8 @@ def make_display(*, quiet: bool = False, json_lines: bool = False) -> Display:
     return Display() if quiet else Bars()
 
 
-def told(step: Step, width: int = _ROOM_FOR_TERMS) -> str:
-    """Tell the time left and, as far as ``width`` columns have room, the losses."""
+def describe(step: Step, width: int = _ROOM_FOR_TERMS) -> str:
+    """Write the time left and, if ``width`` columns have room, the losses."""
     left = f"{clock(step.time_left_s)} left"
     if width < _ROOM_FOR_LOSS:
         return left
@@ -170,7 +170,7 @@ def _short(value: float) -> str:
 
 
 def clock(time_s: float) -> str:
-    """Tell a span of time in words."""
+    """Write a duration in words."""
     minutes, seconds = divmod(round(time_s), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

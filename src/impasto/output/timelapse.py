@@ -1,4 +1,4 @@
-"""A run as an animation: frames kept at even distances, however long it lasts."""
+"""A time-lapse: an animation of the painting, with evenly spaced frames."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LONGEST_PX = 512
 
 
 class Timelapse:
-    """Keeps every n-th step's picture, with n doubled whenever there are too many."""
+    """Keeps the picture of every n-th step; n is doubled when there are too many frames."""
 
     def __init__(self) -> None:
         self._frames: list[Image] = []
         self._every = 1
 
     def add(self, step: Step) -> None:
-        """Keep the picture of ``step``, if its turn has come."""
+        """Keep the picture of ``step``, if it is an n-th one."""
         if (step.step - 1) % self._every:
             return
         self._frames.append(_small(step.image()))

@@ -1,4 +1,4 @@
-"""``impasto presets``: the ways to paint that have names, and what each changes."""
+"""``impasto presets``: list the presets, and what each changes."""
 
 from __future__ import annotations
 

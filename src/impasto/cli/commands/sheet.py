@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from impasto.job.job import Job
 
-# More than this is a batch, and no sheet to look at.
+# More pictures than this are a job for batch.
 _MOST_PICTURES = 400
 
 
@@ -161,21 +161,21 @@ def _cells(
         job = api.make_job(
             "style_transfer", sources[content], [sources[style]], **{**options, **changes}
         )
-        told = [f"{name}={value}" for name, value in changes.items()]
-        label = "\n".join([f"{Path(content).stem} x {Path(style).stem}", *told])
+        changed = [f"{name}={value}" for name, value in changes.items()]
+        label = "\n".join([f"{Path(content).stem} x {Path(style).stem}", *changed])
         cells.append(_Cell(job, label))
     return cells
 
 
 def _paint(cells: Sequence[_Cell], cell_px: int, display: Any) -> Iterator[Image]:
-    """Paint one after another; what one has loaded and measured serves the next."""
+    """Paint one cell after another; a cache keeps what the next one needs too."""
     from impasto import api
     from impasto.engine.cache import Cache
 
     reuse = Cache()
-    for place, cell in enumerate(cells, start=1):
-        display.message(f"{place} of {len(cells)}: {cell.label}".replace("\n", ", "))
+    for number, cell in enumerate(cells, start=1):
+        display.message(f"{number} of {len(cells)}: {cell.label}".replace("\n", ", "))
         picture = api.paint(cell.job, display.step, progress=display.progress, reuse=reuse).image
-        # What the sheet shows is all that need stay in memory.
+        # Only what the sheet shows stays in memory.
         picture.thumbnail((cell_px, cell_px))
         yield picture

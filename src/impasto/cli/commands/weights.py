@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Annotated
 
 import typer
 
-from impasto.output.progress import make_display
+from impasto.cli import interrupts
+from impasto.output.progress import make_display, print_json
 
+JsonLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each network.")]
 NetworkName = Annotated[str, typer.Argument(metavar="NETWORK", help="vgg16 or vgg19.")]
 
 
@@ -20,37 +23,49 @@ def register(app: typer.Typer) -> None:
     app.add_typer(own, name="weights")
 
 
-def list_weights() -> None:
+def list_weights(json_lines: JsonLines = False) -> None:
     """List the networks: where their weights come from and whether they are here."""
     from impasto import weights
 
-    for listed in weights.listing():
-        state = f"in {listed.cached}" if listed.present else "not fetched"
+    for network in weights.listing():
+        if json_lines:
+            print_json("weights", **{**dataclasses.asdict(network), "cached": str(network.cached)})
+            continue
+        state = f"in {network.cached}" if network.present else "not fetched"
         typer.echo(
-            f"{listed.name}  {listed.parameters / 1e6:.1f} million parameters, "
-            f"{listed.size_bytes / 1e6:.0f} MB, {state}\n"
-            f"       from {listed.source} ({listed.download_bytes / 1e6:.0f} MB); {listed.licence}"
+            f"{network.name}  {network.parameters / 1e6:.1f} million parameters, "
+            f"{network.size_bytes / 1e6:.0f} MB, {state}\n"
+            f"       from {network.source} ({network.download_bytes / 1e6:.0f} MB); "
+            f"{network.licence}"
         )
 
 
 def fetch_weights(
     name: NetworkName = "vgg16",
-    force: Annotated[bool, typer.Option("--force", help="Fetch anew.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Fetch them again.")] = False,
+    json_lines: JsonLines = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
     """Put a network's weights into the cache, checked."""
     from impasto import weights
 
-    with make_display(quiet=quiet) as display:
+    interrupts.raise_stops()
+    with make_display(quiet=quiet, json_lines=json_lines) as display:
         path = weights.fetch(name, force=force, progress=display.progress)
-    typer.echo(path)
+    if json_lines:
+        print_json("weights", name=name, cached=str(path))
+    else:
+        typer.echo(path)
 
 
-def verify_weights(name: NetworkName = "vgg16") -> None:
-    """Hash a network's cached weights anew and say how they are."""
+def verify_weights(name: NetworkName = "vgg16", json_lines: JsonLines = False) -> None:
+    """Hash a network's cached weights again, and compare with the hash in the code."""
     from impasto import weights
 
     state = weights.verify(name)
-    typer.echo(f"{name}: {state}")
+    if json_lines:
+        print_json("weights", name=name, state=state)
+    else:
+        typer.echo(f"{name}: {state}")
     if state != "good":
         raise typer.Exit(1)

@@ -8,7 +8,10 @@ import typer
 
 from impasto.output.progress import make_display
 
-NetworkName = Annotated[str, typer.Argument(metavar="NETWORK", help="vgg16 or vgg19.")]
+NetworkName = Annotated[
+    str,
+    typer.Argument(metavar="NETWORK", help="vgg16 or vgg19; alexnet or dists, which only measure."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -28,9 +31,13 @@ def list_weights() -> None:
         state = f"in {listed.cached}" if listed.present else "not fetched"
         typer.echo(
             f"{listed.name}  {listed.parameters / 1e6:.1f} million parameters, "
-            f"{listed.size_bytes / 1e6:.0f} MB, {state}\n"
-            f"       from {listed.source} ({listed.download_bytes / 1e6:.0f} MB); {listed.licence}"
+            f"{_size(listed.size_bytes)}, {state}\n"
+            f"       from {listed.source} ({_size(listed.download_bytes)}); {listed.licence}"
         )
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.0f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"
 
 
 def fetch_weights(

@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from impasto import api, images, metrics, models, weights
+from impasto import api, images, metrics
 from impasto.compute.host import keep_pages
 from impasto.config.presets import PRESETS
 from impasto.engine import inputs
@@ -38,6 +38,7 @@ KNOWN = (
     ("golden_gate", "the_scream"),
     ("tubingen", "shipwreck"),
 )
+NUMBERS = [number.name for number in dataclasses.fields(metrics.Metrics) if number.metadata]
 # Beside the presets: the default at other strengths.
 STRENGTHS = (0.3, 0.8)
 
@@ -89,20 +90,19 @@ class Painter:
 
     def __init__(self) -> None:
         self._reuse = Cache()
-        self._heads = weights.load_heads()
-        self._judge = models.load("vgg16")
+        self._networks = metrics.load_networks()
 
     def paint(self, page: Page, job: Job, path: Path) -> dict[str, Any]:
         """Paint ``job``, write it to ``path`` and its figures beside it."""
         result = api.paint(job, reuse=self._reuse)
         result.save(path)
         content, style = (images.load(str(file)).pixels for file in (page.content, page.style))
-        found = metrics.measure(result.pixels, content, style, self._judge, self._heads)
+        measured = metrics.measure(result.pixels, content, style, self._networks)
         row = {
             "pair": page.name,
             "iterations": len(result.history),
             "time_s": round(result.time_s, 1),
-            **{name: round(value, 4) for name, value in dataclasses.asdict(found).items()},
+            **{name: round(getattr(measured, name), 4) for name in NUMBERS},
         }
         path.with_suffix(".json").write_text(json.dumps(row))
         return row
@@ -174,11 +174,10 @@ def print_table(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         by_variant.setdefault(row["variant"], []).append(row)
     ours = {row["pair"]: row for row in by_variant.get("default", [])}
-    names = [field.name for field in dataclasses.fields(metrics.Metrics)]
-    print(f"| variant | pairs | time | {' | '.join(names)} | beats the default on both |")
-    print("|---" * (len(names) + 4) + "|")
+    print(f"| variant | pairs | time | {' | '.join(NUMBERS)} | beats the default on both |")
+    print("|---" * (len(NUMBERS) + 4) + "|")
     for variant, own in by_variant.items():
-        means = [sum(row[name] for row in own) / len(own) for name in ("time_s", *names)]
+        means = [sum(row[name] for row in own) / len(own) for name in ("time_s", *NUMBERS)]
         beaten = [row["pair"] for row in own if row["pair"] in ours and beats(row, ours)]
         cells = [f"{means[0]:.1f} s", *(f"{mean:.3f}" for mean in means[1:])]
         print(f"| {variant} | {len(own)} | {' | '.join(cells)} | {', '.join(beaten) or '-'} |")

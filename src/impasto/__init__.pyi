@@ -4,6 +4,7 @@ from . import models as models
 from . import weights as weights
 from .api import content as content
 from .api import make_job as make_job
+from .api import measure as measure
 from .api import style as style
 from .api import style_transfer as style_transfer
 from .config.settings import Runtime as Runtime
@@ -31,6 +32,7 @@ from .job.options import JobOptions as JobOptions
 from .job.recipe import Recipe as Recipe
 from .job.result import Result as Result
 from .job.result import Step as Step
+from .metrics.results import Metrics as Metrics
 from .models.vgg import VGGFeatures as VGGFeatures
 from .notebook.main import main as main
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from impasto import images, metrics
 from impasto.config.settings import Mode, Runtime, Settings, make_runtime, make_settings
 from impasto.config.validation import british, unknown_option
 from impasto.engine.cache import Cache
@@ -14,6 +15,7 @@ from impasto.engine.painting import iterate
 from impasto.errors import Diverged, SettingsError
 from impasto.job.job import ImageSource, Job
 from impasto.job.result import Result, Step
+from impasto.metrics.results import Metrics
 from impasto.weights.download import Progress
 
 if TYPE_CHECKING:
@@ -103,6 +105,40 @@ def style(
     """
     job = make_job("style", None, style_images, settings=settings, **options)
     return _paint_kept(job, on_step, checkpoint)
+
+
+def measure(
+    result_image: ImageSource | Result,
+    content_image: ImageSource,
+    style_image: ImageSource,
+    *,
+    weights: str | Path | None = None,
+    offline: bool = False,
+    progress: Progress | None = None,
+) -> Metrics:
+    """Measure how near a picture is to its photograph and to its painting.
+
+    Args:
+        result_image: a Result, or a picture in any form that style_transfer takes.
+        content_image: the photograph.
+        style_image: the painting.
+        weights: VGG-16's weights file; else the cache, else fetched.
+        offline: never download.
+        progress: told how downloads go on.
+
+    Returns:
+        The numbers; those whose network cannot be fetched are None, and ``missing`` says why.
+
+    Raises:
+        ImageError: a picture is absent or damaged.
+        WeightsError: ``weights`` is absent or damaged.
+    """
+    source = result_image.pixels if isinstance(result_image, Result) else result_image
+    result, photograph, painting = (
+        images.load(one).pixels for one in (source, content_image, style_image)
+    )
+    networks = metrics.load_networks(weights_file=weights, offline=offline, progress=progress)
+    return metrics.measure(result, photograph, painting, networks)
 
 
 def make_job(

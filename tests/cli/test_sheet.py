@@ -75,10 +75,39 @@ def test_presets_as_json_are_the_settings_that_they_make(impasto):
         assert make_settings(**row["changes"]) == make_settings(preset=row["name"])
 
 
-def test_measuring_without_the_heads_names_the_way_to_them(impasto, folder):
-    outcome = impasto(
-        *("measure", "other.png", "--content", "photograph.png", "--style", "painting.png"),
-        "--offline",
-    )
+MEASURE = ("measure", "other.png", "--content", "photograph.png", "--style", "painting.png")
+
+
+def test_measuring_offline_with_an_empty_cache_prints_what_needs_no_network(impasto):
+    outcome = impasto(*MEASURE, "--offline")
+    assert outcome.code == 0
+    printed = [line.split()[1] for line in outcome.out.splitlines()]
+    assert printed == [
+        *("content_ssim", "style_random", "colour", "palette", "palette_srgb"),
+        *("foreign_chroma", "border"),
+    ]
+    assert all(line.endswith(".") for line in outcome.out.splitlines())
+    missing = outcome.err.splitlines()
+    for network in ("vgg16", "alexnet"):
+        assert sum(f"(impasto weights fetch {network})" in line for line in missing) == 1
+    assert all(line.startswith("not measured: ") for line in missing)
+
+
+def test_a_given_weights_file_is_not_advised_again(impasto, weights_file):
+    outcome = impasto(*MEASURE, "--offline", "--weights", str(weights_file), "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    row = json.loads(outcome.out)
+    assert row["style_layers"] > 0
+    assert row["content_lpips"] is None
+    reasons = {tuple(one["numbers"]): one["reason"] for one in row["missing"]}
+    assert "impasto weights fetch vgg16 --force" in reasons["content_lpips",]
+    assert "impasto weights fetch alexnet" in reasons["content_alexnet", "style_alexnet"]
+    assert "impasto weights fetch dists" in reasons["dists_structure", "dists_texture"]
+    assert not any("--weights FILE" in reason for reason in reasons.values())
+
+
+def test_a_damaged_weights_file_is_refused_when_measuring(impasto, folder):
+    (folder / "bad.safetensors").write_bytes(b"no weights at all")
+    outcome = impasto(*MEASURE, "--offline", "--weights", "bad.safetensors")
     assert (outcome.code, outcome.out) == (2, "")
-    assert "impasto weights fetch vgg16" in outcome.err
+    assert "not a readable weights file" in outcome.err

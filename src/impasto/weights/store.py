@@ -1,8 +1,8 @@
 """Where a network's weights come from: a file of the user's, the cache, or a download.
 
 VGG-16 and VGG-19 as torchvision publishes them, trained on ImageNet, of which only the
-convolutions are kept. What is downloaded is checked against a hash written here, read
-without running any code from it, and cached as safetensors.
+convolutions are kept; and the networks that only measure pictures. What is downloaded is checked
+against a hash written here, read without running any code from it, and cached as safetensors.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from impasto import files
 from impasto.errors import SettingsError, WeightsError
 from impasto.weights import download, formats
 from impasto.weights.download import Progress
-from impasto.weights.registry import HEADS_FILE, HEADS_SHA256, SOURCES, Source
+from impasto.weights.registry import HEADS_FILE, HEADS_SHA256, MEASURING, SOURCES, Source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,7 +63,7 @@ def load(
     """Load the convolutions of a network.
 
     Args:
-        name: ``vgg16`` or ``vgg19``.
+        name: ``vgg16`` or ``vgg19``; ``alexnet`` or ``dists``, which only measure pictures.
         file: a weights file (safetensors, or ``.pth`` as torchvision's) of a network that
             takes RGB normalised as torchvision does, or BGR of 0..255 less the mean as Caffe's
             do, which is converted; else the one that the environment variable
@@ -110,7 +110,13 @@ def load_heads(*, offline: bool = False, progress: Progress | None = None) -> di
     path = cache_folder() / HEADS_FILE
     data = _read(path)
     if data is None or hashlib.sha256(data).hexdigest() != HEADS_SHA256:
-        fetch("vgg16", offline=offline, progress=progress, force=True)
+        if _is_offline(offline=offline):
+            raise WeightsError(
+                f"cannot fetch the heads of LPIPS: downloads are off, and {str(path)!r} is "
+                f"{'absent' if data is None else 'damaged'}; fetch them on a machine with network "
+                "(impasto weights fetch vgg16 --force) and copy that file here"
+            )
+        fetch("vgg16", progress=progress, force=True)
         data = _read(path)
     if data is None or hashlib.sha256(data).hexdigest() != HEADS_SHA256:
         raise _missing("vgg16", f"{HEADS_FILE} could not be kept beside it")
@@ -129,7 +135,7 @@ def fetch(
     Of several processes that fetch at once, one downloads and the others wait for it.
 
     Args:
-        name: ``vgg16`` or ``vgg19``.
+        name: ``vgg16`` or ``vgg19``; ``alexnet`` or ``dists``, which only measure pictures.
         offline: never download; IMPASTO_OFFLINE=1 says the same.
         progress: told how the download goes on.
         force: fetch anew, whatever is there.
@@ -146,7 +152,7 @@ def fetch(
     report = progress or _silent
     if not force and verify(name) == "good":
         return path
-    if offline or os.environ.get("IMPASTO_OFFLINE", "").lower() not in ("", "0", "false", "no"):
+    if _is_offline(offline=offline):
         raise _missing(name, "downloads are off")
     with _alone(path, report):
         # Another process may have fetched them while this one waited.
@@ -265,6 +271,10 @@ def _given(name: str, file: str | Path | None) -> Path | None:
     return Path(chosen).expanduser() if chosen else None
 
 
+def _is_offline(*, offline: bool) -> bool:
+    return offline or os.environ.get("IMPASTO_OFFLINE", "").lower() not in ("", "0", "false", "no")
+
+
 def _read(path: Path) -> bytes | None:
     try:
         return files.read_regular(path)
@@ -302,8 +312,14 @@ def _alone(path: Path, report: Progress) -> Iterator[None]:
 
 
 def _missing(name: str, cause: str) -> WeightsError:
-    """Name the three ways to the weights."""
+    """Name the ways to the weights; a file can be given on the command line for VGG alone."""
     path = _cached(name)
+    if name in MEASURING:
+        return WeightsError(
+            f"cannot fetch the weights of {name}: {cause} ({str(path)!r} is {verify(name)}); "
+            f"fetch them on a machine with network (impasto weights fetch {name}) and copy that "
+            "file here"
+        )
     return WeightsError(
         f"cannot fetch the weights of {name}: {cause} ({str(path)!r} is {verify(name)}); either "
         f"fetch them on a machine with network (impasto weights fetch {name}) and copy that file "

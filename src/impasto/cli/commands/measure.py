@@ -4,18 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-_TOLD = {
-    "content_lpips": "perceptual distance to the photograph (0: the same)",
-    "content_ssim": "structural similarity to the photograph (1: the same)",
-    "style_layers": "distance to the painting's style on other layers (0: the same)",
-    "style_random": "distance to the painting's style on random filters (0: the same)",
-    "colour": "distance to the painting's colours, in OKLab (0: the same)",
-    "border": "contrast at the border, beside the photograph's (1: no frame)",
-}
+if TYPE_CHECKING:
+    from impasto.metrics import Metrics
 
 
 def register(app: typer.Typer) -> None:
@@ -36,18 +30,27 @@ def measure_picture(
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
     json_lines: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
-    """Measure RESULT beside its photograph and its painting: aids for the eye, not truth."""
-    from impasto import images, metrics, models, weights
+    """Measure RESULT beside its photograph and its painting: aids for the eye, not truth.
+
+    Networks that cannot be fetched leave out their numbers; which and why is printed.
+    """
+    from impasto import api
     from impasto.output.progress import make_display
 
-    painted, photograph, painting = (images.load(path).pixels for path in (result, content, style))
     with make_display(quiet=json_lines) as display:
-        heads = weights.load_heads(offline=offline, progress=display.progress)
-        vgg = models.load("vgg16", weights=weights_file, offline=offline, progress=display.progress)
-    found = metrics.measure(painted, photograph, painting, vgg, heads)
-    values = dataclasses.asdict(found)
+        metrics = api.measure(
+            result, content, style, weights=weights_file, offline=offline, progress=display.progress
+        )
     if json_lines:
-        typer.echo(json.dumps({"event": "measures", **values}))
-        return
-    for name, value in values.items():
-        typer.echo(f"{value:8.4f}  {name:14} {_TOLD[name]}")
+        typer.echo(json.dumps({"event": "measures", **dataclasses.asdict(metrics)}))
+    else:
+        _print(metrics)
+
+
+def _print(metrics: Metrics) -> None:
+    for number in dataclasses.fields(metrics):
+        value = getattr(metrics, number.name)
+        if "sentence" in number.metadata and value is not None:
+            typer.echo(f"{value:8.4f}  {number.name:15}  {number.metadata['sentence']}")
+    for missing in metrics.missing:
+        typer.echo(f"not measured: {', '.join(missing.numbers)}: {missing.reason}", err=True)

@@ -6,8 +6,9 @@ import os
 import secrets
 import socket
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import typer
@@ -18,8 +19,15 @@ from impasto.cli import interrupts
 from impasto.cli.options import with_options
 from impasto.config.settings import Runtime, parse_bytes
 from impasto.config.validation import Options, check
-from impasto.errors import MissingPackageError, OutputError
+from impasto.errors import MissingPackageError, OutputError, SettingsError
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from impasto.studio.security import Rules
+
+# Options of the studio that hold for comparing, too.
+_WITHOUT_PAINTING = {"host", "port", "public_url", "proxies", "compare", "compare_seed"}
 _TOKEN_VARIABLE = "IMPASTO_STUDIO_TOKEN"  # noqa: S105 - its name, not its value
 
 
@@ -67,6 +75,14 @@ class Serving(Options):
         description="With --public-url: the proxy's own addresses; forwarded headers from others "
         "are ignored.",
     )
+    compare: Path | None = Field(
+        default=None,
+        description="Instead of painting: choose blindly between pictures in this folder's "
+        "subfolders, one for each method. Choices are kept there in choices.json.",
+    )
+    compare_seed: int = Field(
+        default=0, description="With --compare: seed of the order and of the sides."
+    )
 
     @field_validator("upload_quota", mode="before")
     @classmethod
@@ -80,7 +96,7 @@ def register(app: typer.Typer) -> None:
     @app.command("studio")
     @with_options({"The studio": Serving, "Where and how": Runtime})
     def studio(**options: Any) -> None:
-        """Paint in the browser, watch it happen, and steer it."""
+        """Paint in the browser, watch it happen, and steer it; or compare finished pictures."""
         own = {name: options.pop(name) for name in Serving.model_fields if name in options}
         serve(check(Serving, own), options)
 
@@ -95,42 +111,35 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
     Raises:
         MissingPackageError: the extra ``studio`` is not installed.
         OutputError: the folder or the port cannot be used.
-        SettingsError: an option of Runtime, or a public URL, that cannot be.
+        SettingsError: an option of Runtime, a public URL, or a folder to compare that cannot be.
     """
     try:
         import segno  # noqa: F401 - used once the studio is open
         import uvicorn
 
-        from impasto.studio import address, connections, routes, security
-        from impasto.studio.service import Limits, StudioService
-        from impasto.studio.storage import Store
+        from impasto.studio import address, connections, security
+
+        build = _studio if serving.compare is None else _comparison
+        make_app, close = build(serving, runtime)
     except ImportError as error:
         raise MissingPackageError(
             f"the studio needs a package that is not installed ({error.name}): install it with "
             "pip install '.[studio]' in impasto's own folder"
         ) from None
-    chosen = check(Runtime, runtime).model_dump(exclude_unset=True)
-    runtimes = [
-        check(Runtime, {**chosen, "device": device}).model_dump(exclude_unset=True)
-        for device in serving.painters or (chosen.get("device", "auto"),)
-    ]
     public = None if serving.public_url is None else address.parse_public_url(serving.public_url)
     listening = _listen(serving)
     port = listening.getsockname()[1]
     token = os.environ.get(_TOKEN_VARIABLE) or secrets.token_urlsafe(24)
     # Pictures and paintings are nobody else's on this machine; worker processes inherit this.
     os.umask(0o077)
-    store = Store(serving.folder or files.cache_folder() / "studio")
-    limits = Limits(serving.queue_limit, serving.upload_quota, 3600 * serving.confirm_hours)
-    app = routes.make_app(
-        lambda: StudioService(store, runtimes, limits),
-        security.Rules(serving.host, port, token, public, serving.proxies if public else ()),
+    app = make_app(
+        security.Rules(serving.host, port, token, public, serving.proxies if public else ())
     )
     connections.PatientProtocol.most_connections = connections.raise_file_limit()
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: Any) -> None:
-            app.state.service.events.close()
+            close(app)
             super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
@@ -151,6 +160,47 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
     if public is not None or not address.is_loopback(serving.host):
         address.draw_qr_code(opened)
     Server(config).run(sockets=[listening])
+
+
+def _studio(
+    serving: Serving, runtime: dict[str, Any]
+) -> tuple[Callable[[Rules], FastAPI], Callable[[FastAPI], None]]:
+    """Return what makes the application that paints, and what ends its streams of events."""
+    from impasto.studio import routes
+    from impasto.studio.service import Limits, StudioService
+    from impasto.studio.storage import Store
+
+    if "compare_seed" in serving.model_fields_set:
+        raise SettingsError("--compare-seed: expected --compare FOLDER beside it; add or leave out")
+    chosen = check(Runtime, runtime).model_dump(exclude_unset=True)
+    runtimes = [
+        check(Runtime, {**chosen, "device": device}).model_dump(exclude_unset=True)
+        for device in serving.painters or (chosen.get("device", "auto"),)
+    ]
+    limits = Limits(serving.queue_limit, serving.upload_quota, 3600 * serving.confirm_hours)
+
+    def make(rules: Rules) -> FastAPI:
+        store = Store(serving.folder or files.cache_folder() / "studio")
+        return routes.make_app(lambda: StudioService(store, runtimes, limits), rules)
+
+    return make, lambda app: app.state.service.events.close()
+
+
+def _comparison(
+    serving: Serving, runtime: dict[str, Any]
+) -> tuple[Callable[[Rules], FastAPI], Callable[[FastAPI], None]]:
+    """Return what makes the application that compares, which has no streams to end."""
+    from impasto.studio import compare
+    from impasto.studio.comparison import Comparison
+
+    painting = [*sorted(serving.model_fields_set - _WITHOUT_PAINTING), *runtime]
+    if painting:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in painting)
+        raise SettingsError(f"--compare: expected no option of painting beside it, got {flags}")
+    comparison = Comparison(files.path_of(str(serving.compare)), serving.compare_seed)
+    for one in comparison.left_out:
+        typer.echo(f"not compared: {one.file}: {one.reason}", err=True)
+    return lambda rules: compare.make_app(comparison, rules), lambda app: None
 
 
 def _listen(serving: Serving) -> socket.socket:

@@ -11,7 +11,10 @@ from impasto.cli import interrupts
 from impasto.output.progress import make_display, print_json
 
 JsonLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each network.")]
-NetworkName = Annotated[str, typer.Argument(metavar="NETWORK", help="vgg16 or vgg19.")]
+NetworkName = Annotated[
+    str,
+    typer.Argument(metavar="NETWORK", help="vgg16 or vgg19; alexnet or dists, which only measure."),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -34,10 +37,13 @@ def list_weights(json_lines: JsonLines = False) -> None:
         state = f"in {network.cached}" if network.present else "not fetched"
         typer.echo(
             f"{network.name}  {network.parameters / 1e6:.1f} million parameters, "
-            f"{network.size_bytes / 1e6:.0f} MB, {state}\n"
-            f"       from {network.source} ({network.download_bytes / 1e6:.0f} MB); "
-            f"{network.licence}"
+            f"{_size(network.size_bytes)}, {state}\n"
+            f"       from {network.source} ({_size(network.download_bytes)}); {network.licence}"
         )
+
+
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:.0f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.0f} kB"
 
 
 def fetch_weights(

@@ -1,5 +1,6 @@
 """The measures: known answers, and each moves the right way."""
 
+import dataclasses
 import math
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from impasto import metrics
-from impasto.metrics import border_index, colour_distance, random_style_distance, ssim
+from impasto.metrics import Networks, border_index, colour_distance, random_style_distance, ssim
 
 
 @pytest.fixture
@@ -28,12 +29,18 @@ def noisy(image, amount):
 
 
 def test_a_picture_is_as_near_to_itself_as_can_be(smooth, small_network, heads):
-    net = small_network(dtype=torch.float32)
-    found = metrics.measure(smooth, smooth, smooth, net, heads)
-    assert found.content_ssim == pytest.approx(1, abs=1e-5)
-    assert found.border == 1
-    for name in ("content_lpips", "style_layers", "style_random", "colour"):
-        assert getattr(found, name) == pytest.approx(0, abs=1e-3)
+    networks = Networks(vgg=small_network(dtype=torch.float32), heads=heads)
+    measured = dataclasses.asdict(metrics.measure(smooth, smooth, smooth, networks))
+    assert [one["numbers"] for one in measured.pop("missing")] == [
+        ("content_alexnet", "style_alexnet"),
+        ("dists_structure", "dists_texture"),
+    ]
+    measured = {name: value for name, value in measured.items() if value is not None}
+    ones = {name: measured.pop(name) for name in ("content_ssim", "border")}
+    assert ones == pytest.approx({"content_ssim": 1, "border": 1}, abs=1e-5)
+    # A palette's own 99th percentile of chroma leaves a hundredth of it beyond.
+    assert len(measured) == 14
+    assert measured == pytest.approx(dict.fromkeys(measured, 0), abs=1e-3)
 
 
 def test_lpips_is_the_weighed_distance_of_unit_features(
@@ -51,9 +58,39 @@ def test_lpips_is_the_weighed_distance_of_unit_features(
 
 def test_every_content_distance_grows_with_noise(smooth, small_network, heads):
     net = small_network(dtype=torch.float32)
-    found = [metrics.measure(noisy(smooth, a), smooth, smooth, net, heads) for a in (0.02, 0.2)]
-    assert found[0].content_lpips < found[1].content_lpips
-    assert found[0].content_ssim > found[1].content_ssim
+    networks = Networks(vgg=net, heads=heads)
+    little, much = (
+        metrics.measure(noisy(smooth, amount), smooth, smooth, networks) for amount in (0.02, 0.2)
+    )
+    assert little.content_lpips < much.content_lpips
+    assert little.content_ssim > much.content_ssim
+
+
+def test_without_networks_the_numbers_that_need_none_are_measured(smooth):
+    measured = metrics.measure(
+        noisy(smooth, 0.1), smooth, smooth, Networks(reasons={"vgg": "gone"})
+    )
+    names = {"content_ssim", "style_random", "border", "colour", "palette", "palette_srgb"}
+    numbers = {name for name, value in dataclasses.asdict(measured).items() if value is not None}
+    assert numbers == names | {"foreign_chroma", "missing"}
+    assert "gone" in [missing.reason for missing in measured.missing]
+
+
+def test_a_number_that_a_small_picture_cannot_have_is_missing_with_the_size_that_it_needs(
+    picture, small_network
+):
+    tiny = picture(20, 24, dtype=torch.float32)
+    measured = metrics.measure(tiny, tiny, tiny, Networks(vgg=small_network(dtype=torch.float32)))
+    assert measured.style_half == pytest.approx(0, abs=1e-3)
+    assert measured.style_quarter is None
+    (reason,) = [one.reason for one in measured.missing if one.numbers == ("style_quarter",)]
+    assert reason.startswith("expected pictures of at least 32 pixels a side, got 20 ")
+
+
+def test_every_number_has_a_sentence():
+    numbers = [f for f in dataclasses.fields(metrics.Metrics) if f.name != "missing"]
+    assert len({number.metadata["sentence"] for number in numbers}) == len(numbers) == 20
+    assert all(number.metadata["sentence"].endswith(".") for number in numbers)
 
 
 def test_ssim_of_constant_pictures_is_luminance_alone():

@@ -30,7 +30,7 @@ def features(image: Tensor, network: VGGFeatures) -> list[Tensor]:
         network: VGG-16 with zero padding, in float32.
     """
     found, maps = [image], image
-    for layer in network.layers_to(LAYERS):
+    for layer in network.spec.upto(LAYERS):
         if layer.kind == "conv":
             maps = network.convolutions.convolve(maps, layer.name, rectified=True)
         elif layer.kind == "pool":

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from impasto import images, models, weights
-from impasto.config.networks import smallest_side_px
+from impasto.config.networks import network_spec
 from impasto.errors import WeightsError
 from impasto.images import colour
 from impasto.metrics import (
@@ -249,7 +249,7 @@ def _plain(pictures: _Pictures, _: Any) -> tuple[float, ...]:
     )
 
 
-_STYLE_PX = smallest_side_px(list(style.STYLE_LAYERS), "vgg16")
+_STYLE_PX = network_spec("vgg16").smallest_side_px(style.STYLE_LAYERS)
 _TASKS = (
     _Task(("content_lpips",), ("vgg", "heads"), _LPIPS_PX, _content_lpips),
     _Task(("content_alexnet", "style_alexnet"), ("alexnet",), alexnet.SMALLEST_PX, _alexnet),

@@ -137,16 +137,17 @@ def test_a_batch_that_is_done_paints_nothing_again(batch, impasto, monkeypatch):
 
 
 def test_an_option_that_came_later_is_read_as_before_it_existed(batch, monkeypatch):
+    former = as_before(Settings)
     identities = [task.identity for task in tasks_in(batch)]
     written = json.loads((FORMER / "adam.json").read_text())
     del written["settings"]["margin"]
     assert recipe.parse(json.dumps(written), "adam.json").settings.margin == 0.04
     for module in (recipe, tasks):
-        monkeypatch.setattr(module, "as_before", lambda model: {"margin": 0.25})
+        monkeypatch.setattr(module, "as_before", lambda model: {**former, "margin": 0.25})
     assert recipe.parse(json.dumps(written), "adam.json").settings.margin == 0.25
     # It is no part of a task's identity while it changes nothing.
     assert [task.identity for task in tasks_in(batch)] == identities
-    monkeypatch.setattr(tasks, "as_before", lambda model: {"margin": 0.04})
+    monkeypatch.setattr(tasks, "as_before", lambda model: {**former, "margin": 0.04})
     assert [task.identity for task in tasks_in(batch)] != identities
     assert len({task.identity for task in tasks_in(batch, margin="0.1")}) == 2
 

@@ -42,6 +42,7 @@ class JobOptions(TypedDict, total=False):
     style_scale: Sequence[float] | None
     colour: Literal["free", "keep", "match"]
     color: Literal["free", "keep", "match"]
+    palette: float | None
     region: Sequence[str | Region] | None
     margin: float
     normalisation: Literal["position", "paper"]

@@ -1,12 +1,15 @@
 """The shape of the package: public names, what loads when, and examples that run."""
 
+import ast
 import doctest
 import importlib
 import inspect
 import pkgutil
 import subprocess
 import sys
+from collections import defaultdict
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 from typer.main import get_command
@@ -147,3 +150,15 @@ def test_there_are_examples_in_docstrings():
     finder = doctest.DocTestFinder()
     modules = [importlib.import_module(name) for name in MODULES]
     assert any(test.examples for module in modules for test in finder.find(module))
+
+
+def test_no_class_name_stands_twice():
+    package = Path(impasto.__file__).parent
+    places = defaultdict(list)
+    for path in sorted(package.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                # A leading underscore does not tell two things apart.
+                places[node.name.lstrip("_")].append(f"{path.relative_to(package)}:{node.lineno}")
+    assert len(places) > 100
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}

@@ -19,7 +19,6 @@ from impasto.config.settings import MODES, Mode, Runtime, Settings, make_setting
 from impasto.config.validation import british, check, unknown_option
 from impasto.config.words import words_of
 from impasto.errors import ImpastoError, SettingsError, one_line, short_repr
-from impasto.images import decode
 from impasto.images.limits import MAX_PIXELS, too_large
 from impasto.job.job import JobSpec, PictureReference, RegionReference
 from impasto.output.options import OutputOptions
@@ -293,6 +292,8 @@ def _checked_sha256(kind: str, path: Path) -> str:
         ImageError: it is no picture.
     """
     if kind != "weights":
+        from impasto.images import decode
+
         with files.open_regular(path) as file:
             label = f"{kind}: {_shown(path)}"
             width_px, height_px = decode.read_size(file, label)

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from impasto.batching.tasks import Advance, Event, Outcome, Task
-from impasto.batching.worker import Painter, devices
+from impasto.batching.worker import TaskPainter, devices
 from impasto.compute.host import physical_cores
 
 _MOST_DEATHS = 3
@@ -164,7 +164,7 @@ def serve(pipe: Connection, threads: int, place: int, memory_share: float) -> No
     # The terminal tells all its processes of Ctrl-C; the parent decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    painter = Painter(threads, place=place, memory_share=memory_share)
+    painter = TaskPainter(threads, place=place, memory_share=memory_share)
     # A parent that is killed closes its end.
     with suppress(EOFError, OSError):
         pipe.send(devices())

@@ -17,7 +17,7 @@ _STOPPED = "stopped: what is done is kept; start the same batch again to go on"
 
 
 @dataclass
-class Progress:
+class BatchProgress:
     """How far a batch has come.
 
     Attributes:
@@ -75,13 +75,13 @@ class Show:
     def __exit__(self, *raised: object) -> None:
         """Leave nothing behind."""
 
-    def began(self, progress: Progress, journal: Path) -> None:
+    def began(self, progress: BatchProgress, journal: Path) -> None:
         """Show nothing."""
 
-    def advanced(self, advance: Advance, progress: Progress) -> None:
+    def advanced(self, advance: Advance, progress: BatchProgress) -> None:
         """Show nothing."""
 
-    def ended(self, outcome: Outcome, progress: Progress) -> None:
+    def ended(self, outcome: Outcome, progress: BatchProgress) -> None:
         """Say what has failed."""
         if outcome.state == "failed":
             self.complain(f"{outcome.task.place}: {outcome.message}")
@@ -89,7 +89,7 @@ class Show:
     def drawn(self, sheet: Path) -> None:
         """Show nothing."""
 
-    def finished(self, progress: Progress, time_s: float) -> None:
+    def finished(self, progress: BatchProgress, time_s: float) -> None:
         """Show nothing."""
 
     def stopped(self) -> None:
@@ -103,20 +103,20 @@ class Show:
         typer.echo(f"impasto: {message}", err=True)
 
 
-class Json(Show):
+class JsonShow(Show):
     """Prints one JSON object a line: what becomes of jobs, the sheet, and a summary."""
 
-    def began(self, progress: Progress, journal: Path) -> None:
+    def began(self, progress: BatchProgress, journal: Path) -> None:
         """Print how much there is to do."""
         print_json("batch", jobs=progress.jobs, done=progress.done, journal=str(journal))
 
-    def advanced(self, advance: Advance, progress: Progress) -> None:
+    def advanced(self, advance: Advance, progress: BatchProgress) -> None:
         """Print how far a job is."""
         task = advance.task
         state = "progress" if advance.progress else "begun"
         self._print(state, task.identity, task.output, progress, share=round(advance.progress, 4))
 
-    def ended(self, outcome: Outcome, progress: Progress) -> None:
+    def ended(self, outcome: Outcome, progress: BatchProgress) -> None:
         """Print what has become of a job."""
         facts: dict[str, Any] = {"time_s": round(outcome.time_s, 3)}
         if outcome.size_px:
@@ -130,7 +130,7 @@ class Json(Show):
         """Print where the contact sheet is."""
         print_json("sheet", path=str(sheet))
 
-    def finished(self, progress: Progress, time_s: float) -> None:
+    def finished(self, progress: BatchProgress, time_s: float) -> None:
         """Print the summary."""
         print_json(
             "summary",
@@ -153,7 +153,7 @@ class Json(Show):
         print_json("message", text=message)
 
     @staticmethod
-    def _print(state: str, job: str, output: Path, progress: Progress, **facts: Any) -> None:
+    def _print(state: str, job: str, output: Path, progress: BatchProgress, **facts: Any) -> None:
         left_s = progress.time_left_s
         print_json(
             state,
@@ -168,7 +168,7 @@ class Json(Show):
         )
 
 
-class Bars(Show):
+class BarsShow(Show):
     """Draws bars on standard error: one for the batch, one for each job under way."""
 
     def __init__(self) -> None:
@@ -193,7 +193,7 @@ class Bars(Show):
         if self._bars.live.is_started:
             self._bars.stop()
 
-    def began(self, progress: Progress, journal: Path) -> None:
+    def began(self, progress: BatchProgress, journal: Path) -> None:
         """Draw the bar of the batch."""
         if progress.done:
             self._say(f"{progress.done} of {progress.jobs} jobs are done already")
@@ -201,7 +201,7 @@ class Bars(Show):
             self._bars.start()
             self._all = self._bars.add_task("batch", total=1.0, told="starting")
 
-    def advanced(self, advance: Advance, progress: Progress) -> None:
+    def advanced(self, advance: Advance, progress: BatchProgress) -> None:
         """Move the bar of a job and that of the batch."""
         identity = advance.task.identity
         if identity not in self._jobs:
@@ -209,7 +209,7 @@ class Bars(Show):
         self._bars.update(self._jobs[identity], completed=advance.progress)
         self._move(progress)
 
-    def ended(self, outcome: Outcome, progress: Progress) -> None:
+    def ended(self, outcome: Outcome, progress: BatchProgress) -> None:
         """Take a job's bar away."""
         bar = self._jobs.pop(outcome.task.identity, None)
         if bar is not None:
@@ -221,7 +221,7 @@ class Bars(Show):
         """Say where the contact sheet is."""
         self._say(f"contact sheet: {sheet}")
 
-    def finished(self, progress: Progress, time_s: float) -> None:
+    def finished(self, progress: BatchProgress, time_s: float) -> None:
         """Say what came of it."""
         failed = f", {progress.failed} failed" if progress.failed else ""
         self._say(f"{progress.done} of {progress.jobs} done{failed}, in {clock(time_s)}")
@@ -238,7 +238,7 @@ class Bars(Show):
         """Write an error above the bars."""
         self._say(f"impasto: {message}")
 
-    def _move(self, progress: Progress) -> None:
+    def _move(self, progress: BatchProgress) -> None:
         left_s = progress.time_left_s
         failed = f", {progress.failed} failed" if progress.failed else ""
         left = "" if left_s is None else f", {clock(left_s)} left"
@@ -252,5 +252,5 @@ class Bars(Show):
 def make_show(*, quiet: bool = False, json_lines: bool = False) -> Show:
     """Choose what to show."""
     if json_lines:
-        return Json()
-    return Show() if quiet else Bars()
+        return JsonShow()
+    return Show() if quiet else BarsShow()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.batching.tasks import Advance, Event, Outcome, Task
-from impasto.batching.worker import Painter
+from impasto.batching.worker import TaskPainter
 from impasto.compute.host import physical_cores
 from impasto.errors import MissingPackageError, SettingsError
 from impasto.job.job import PictureReference
@@ -23,7 +23,7 @@ _MOST_SHIPPED = 64
 _POLL_S = 0.2
 _ANSWERS_WITHIN_S = 10.0
 
-_painter: Painter | None = None
+_painter: TaskPainter | None = None
 
 
 class RayCluster:
@@ -203,7 +203,7 @@ def paint(task: Task, threads: int, names: list[str], *pictures: bytes) -> Outco
     global _painter
     if _painter is None:
         cores = physical_cores() or os.cpu_count() or 1
-        _painter = Painter(threads, memory_share=min(1.0, threads / cores))
+        _painter = TaskPainter(threads, memory_share=min(1.0, threads / cores))
     return _painter.paint(task, shipped=dict(zip(names, pictures, strict=True)))
 
 

@@ -9,7 +9,7 @@ from impasto.batching.build import in_order
 from impasto.batching.dependencies import Dependencies
 from impasto.batching.executor import Executor
 from impasto.batching.journal import Journal
-from impasto.batching.progress import Progress, Show
+from impasto.batching.progress import BatchProgress, Show
 from impasto.batching.tasks import Advance, Outcome, Task
 from impasto.errors import OutputError
 from impasto.output import writer
@@ -20,7 +20,7 @@ def run(
     journal: Journal,
     show: Show,
     make_executor: Callable[[int], Executor],
-) -> Progress:
+) -> BatchProgress:
     """Paint those of ``tasks`` that have no picture yet.
 
     Args:
@@ -37,7 +37,7 @@ def run(
         OutputError: the journal cannot be written.
     """
     missing = in_order([task for task in tasks if not journal.is_done(task)])
-    progress = Progress(len(tasks), len(tasks) - len(missing))
+    progress = BatchProgress(len(tasks), len(tasks) - len(missing))
     progress.plan(missing)
     show.began(progress, journal.path)
     if not missing:
@@ -46,21 +46,21 @@ def run(
     try:
         for task in missing:
             executor.check(task)
-        batch = _Batch(journal, show, progress, executor, Dependencies(missing))
+        batch = _BatchRun(journal, show, progress, executor, Dependencies(missing))
         batch.run()
     finally:
         executor.cancel()
     return progress
 
 
-class _Batch:
+class _BatchRun:
     """Tasks being painted: each is submitted once the pictures that it needs are there."""
 
     def __init__(
         self,
         journal: Journal,
         show: Show,
-        progress: Progress,
+        progress: BatchProgress,
         executor: Executor,
         dependencies: Dependencies,
     ) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _TOLD_EVERY_S = 0.2
 
 
-class Painter:
+class TaskPainter:
     """Paints tasks in this process, which is its own: made once, before torch is loaded.
 
     Args:

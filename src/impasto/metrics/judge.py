@@ -165,7 +165,7 @@ _Compute = Callable[[_Pictures, Any], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
-class _Task:
+class _Judgement:
     """Some numbers, what they need, and how they come about.
 
     Attributes:
@@ -251,20 +251,20 @@ def _plain(pictures: _Pictures, _: Any) -> tuple[float, ...]:
 
 _STYLE_PX = network_spec("vgg16").smallest_side_px(style.STYLE_LAYERS)
 _TASKS = (
-    _Task(("content_lpips",), ("vgg", "heads"), _LPIPS_PX, _content_lpips),
-    _Task(("content_alexnet", "style_alexnet"), ("alexnet",), alexnet.SMALLEST_PX, _alexnet),
-    _Task(("dists_structure", "dists_texture"), ("vgg", "dists"), dists.SMALLEST_PX, _dists),
-    _Task(("style_layers",), ("vgg",), _STYLE_PX, _style_at(1)),
-    _Task(("style_half",), ("vgg",), 2 * _STYLE_PX, _style_at(2)),
-    _Task(("style_quarter",), ("vgg",), 4 * _STYLE_PX, _style_at(4)),
-    _Task(("colour", "palette", "palette_srgb", "foreign_chroma"), (), 1, _colours),
-    _Task(("coverage_result", "coverage_style", "evenness"), ("vgg",), _STYLE_PX, _neighbours),
-    _Task(("ghosts", "flat_texture"), ("vgg",), _STYLE_PX, _ghosts),
-    _Task(("content_ssim", "style_random", "border"), (), 7, _plain),
+    _Judgement(("content_lpips",), ("vgg", "heads"), _LPIPS_PX, _content_lpips),
+    _Judgement(("content_alexnet", "style_alexnet"), ("alexnet",), alexnet.SMALLEST_PX, _alexnet),
+    _Judgement(("dists_structure", "dists_texture"), ("vgg", "dists"), dists.SMALLEST_PX, _dists),
+    _Judgement(("style_layers",), ("vgg",), _STYLE_PX, _style_at(1)),
+    _Judgement(("style_half",), ("vgg",), 2 * _STYLE_PX, _style_at(2)),
+    _Judgement(("style_quarter",), ("vgg",), 4 * _STYLE_PX, _style_at(4)),
+    _Judgement(("colour", "palette", "palette_srgb", "foreign_chroma"), (), 1, _colours),
+    _Judgement(("coverage_result", "coverage_style", "evenness"), ("vgg",), _STYLE_PX, _neighbours),
+    _Judgement(("ghosts", "flat_texture"), ("vgg",), _STYLE_PX, _ghosts),
+    _Judgement(("content_ssim", "style_random", "border"), (), 7, _plain),
 )
 
 
-def _reason(task: _Task, pictures: _Pictures, networks: Networks) -> str:
+def _reason(task: _Judgement, pictures: _Pictures, networks: Networks) -> str:
     """Say why a task cannot be done; nothing where it can."""
     for name in task.needs:
         if getattr(networks, name) is None:

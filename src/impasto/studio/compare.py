@@ -22,7 +22,7 @@ _WEB = Path(__file__).parent / "web"
 _NEVER = {"cache-control": "no-store"}
 
 
-class Progress(BaseModel):
+class ComparisonProgress(BaseModel):
     """How far the choosing is."""
 
     trial: int | None = Field(description="The trial to be answered; null at the end.")
@@ -82,8 +82,8 @@ def make_app(comparison: Comparison, rules: Rules) -> FastAPI:
 
 
 def _add_routes(app: FastAPI, comparison: Comparison) -> None:
-    def progress() -> Progress:
-        return Progress(
+    def progress() -> ComparisonProgress:
+        return ComparisonProgress(
             trial=comparison.current, answered=comparison.answered, total=len(comparison.trials)
         )
 
@@ -96,7 +96,7 @@ def _add_routes(app: FastAPI, comparison: Comparison) -> None:
         return FileResponse(_WEB / "compare.html", headers=_NEVER)
 
     @app.get("/api/progress", responses=documented())
-    async def read_progress() -> Progress:
+    async def read_progress() -> ComparisonProgress:
         """Say which trial comes next."""
         return progress()
 
@@ -114,7 +114,7 @@ def _add_routes(app: FastAPI, comparison: Comparison) -> None:
         return FileResponse(entry.path, media_type=entry.media_type, headers=_NEVER)
 
     @app.post("/api/trials/{number}", responses=documented(404, 409, 422))
-    async def choose(number: int, answer: Chosen) -> Progress:
+    async def choose(number: int, answer: Chosen) -> ComparisonProgress:
         """Answer the trial that comes next; the answer is kept in the folder."""
         check(number)
         if number != comparison.current:

@@ -39,7 +39,7 @@ _MOST_CHOICES_BYTES = 2**26
 
 
 @dataclass(frozen=True)
-class Entry:
+class MethodPicture:
     """One picture of one method; ``inputs`` names its photograph and paintings by hash."""
 
     method: str
@@ -61,10 +61,10 @@ class Trial:
     """Two pictures of one pair, one on each side."""
 
     pair: str
-    left: Entry
-    right: Entry
+    left: MethodPicture
+    right: MethodPicture
 
-    def entry(self, side: Side) -> Entry:
+    def entry(self, side: Side) -> MethodPicture:
         """Return the picture on a side."""
         return self.left if side == "left" else self.right
 
@@ -195,8 +195,8 @@ class Comparison:
         return sorted(ranked, key=lambda one: (-one.strength, one.method))
 
 
-def _read_folder(folder: Path) -> tuple[list[Entry], list[LeftOut]]:
-    entries: list[Entry] = []
+def _read_folder(folder: Path) -> tuple[list[MethodPicture], list[LeftOut]]:
+    entries: list[MethodPicture] = []
     left_out: list[LeftOut] = []
     try:
         methods = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -220,7 +220,7 @@ def _read_folder(folder: Path) -> tuple[list[Entry], list[LeftOut]]:
     return entries, left_out
 
 
-def _read_entry(method: str, path: Path) -> Entry:
+def _read_entry(method: str, path: Path) -> MethodPicture:
     label = repr(_label(method, path))
     try:
         if path.stat().st_size > _MOST_FILE_BYTES:
@@ -237,10 +237,12 @@ def _read_entry(method: str, path: Path) -> Entry:
         hashes = recipe.parse(texts["Recipe"], label).inputs
         content = hashes.content.sha256 if hashes.content else ""
         inputs = "+".join([content, *(style.sha256 for style in hashes.styles)])
-    return Entry(method, path, media_types[0], inputs)
+    return MethodPicture(method, path, media_types[0], inputs)
 
 
-def _groups(entries: list[Entry], left_out: list[LeftOut]) -> dict[str, list[Entry]]:
+def _groups(
+    entries: list[MethodPicture], left_out: list[LeftOut]
+) -> dict[str, list[MethodPicture]]:
     """Gather the pictures of each pair, one a method; single ones are left out.
 
     A picture without a recipe joins those of its file name, if all of these show one pair.
@@ -249,7 +251,7 @@ def _groups(entries: list[Entry], left_out: list[LeftOut]) -> dict[str, list[Ent
     for entry in entries:
         if entry.inputs is not None:
             inputs_by_stem[entry.path.stem].add(entry.inputs)
-    groups: dict[str, dict[str, Entry]] = defaultdict(dict)
+    groups: dict[str, dict[str, MethodPicture]] = defaultdict(dict)
     for entry in entries:
         named = inputs_by_stem[entry.path.stem]
         key = entry.inputs or (next(iter(named)) if len(named) == 1 else entry.path.stem)
@@ -265,7 +267,7 @@ def _groups(entries: list[Entry], left_out: list[LeftOut]) -> dict[str, list[Ent
     return {key: list(group.values()) for key, group in groups.items() if len(group) > 1}
 
 
-def _trials(groups: dict[str, list[Entry]], seed: int) -> Iterator[Trial]:
+def _trials(groups: dict[str, list[MethodPicture]], seed: int) -> Iterator[Trial]:
     generator = random.Random(seed)  # noqa: S311 - an order, not a secret
     trials = []
     for pair, group in sorted(groups.items()):

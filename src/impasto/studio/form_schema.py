@@ -35,7 +35,7 @@ class Option(BaseModel):
     steerable: bool = Field(default=False, description="May change while it is painted.")
 
 
-class Preset(BaseModel):
+class FormPreset(BaseModel):
     """A way to paint: settings to begin from."""
 
     name: str
@@ -45,7 +45,7 @@ class Preset(BaseModel):
 class Form(BaseModel):
     """Everything that can be chosen."""
 
-    presets: list[Preset]
+    presets: list[FormPreset]
     options: list[Option]
 
 
@@ -58,7 +58,7 @@ def make_form() -> Form:
     fields = Settings.model_fields.items()
     options = [_option(name, field) for name, field in fields if name not in _NAMES_FILES]
     options.sort(key=lambda option: _UP_FRONT.index(option.name) if option.up_front else 99)
-    presets = [Preset(name=name, told=preset.told) for name, preset in PRESETS.items()]
+    presets = [FormPreset(name=name, told=preset.told) for name, preset in PRESETS.items()]
     return Form(presets=presets, options=options)
 
 

@@ -62,7 +62,7 @@ class Keep(Question):
 
 
 @dataclass(frozen=True)
-class State:
+class WorkerState:
     """What the painter is doing: ``loading``, ``ready`` or ``broken``; ``message`` in words."""
 
     state: str
@@ -81,7 +81,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Progress:
+class PaintingProgress:
     """Where the painting stands; ``losses`` by term; ``notes`` since the Progress before."""
 
     work: str

@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 from impasto import __version__
 from impasto.studio.form_schema import Form, make_form
 from impasto.studio.http_errors import ANSWERS, documented
-from impasto.studio.schemas import Order, Picture, PictureId, Plan, Work, WorkId
+from impasto.studio.schemas import Order, PictureId, Plan, StudioPicture, Work, WorkId
 from impasto.studio.security import MOST_UPLOAD_BYTES, Guard, Rules
 from impasto.studio.service import StudioService
 from impasto.studio.storage import clean_name
@@ -34,7 +34,7 @@ _NEVER = {"cache-control": "no-store"}
 Client = Annotated[str | None, Cookie(alias=_CLIENT_COOKIE, include_in_schema=False)]
 
 
-class Painter(BaseModel):
+class PainterStatus(BaseModel):
     """What a painter is doing."""
 
     state: str
@@ -45,7 +45,7 @@ class Status(BaseModel):
     """How the studio is."""
 
     version: str
-    painters: list[Painter]
+    painters: list[PainterStatus]
     waiting: int = Field(description="Works that wait for a painter.")
     most_upload_bytes: int = MOST_UPLOAD_BYTES
     uploaded_bytes: int = Field(description="What the uploaded pictures take.")
@@ -104,7 +104,9 @@ def _api() -> APIRouter:
             waiting=service.waiting,
             uploaded_bytes=service.uploads.used_bytes,
             upload_quota_bytes=service.uploads.quota_bytes,
-            painters=[Painter(state=one.state, message=one.message) for one in service.painters],
+            painters=[
+                PainterStatus(state=one.state, message=one.message) for one in service.painters
+            ],
         )
 
     @api.get("/form", responses=documented())
@@ -137,13 +139,13 @@ def _add_pictures(api: APIRouter) -> None:
     async def pictures(
         request: Request,
         uploaded: Annotated[bool, Query(description="Those that were uploaded, instead.")] = False,
-    ) -> list[Picture]:
+    ) -> list[StudioPicture]:
         """List the photographs and paintings that come with impasto, or those uploaded."""
         uploads = _uploads(request)
         return uploads.uploaded() if uploaded else uploads.bundled()
 
     @api.post("/pictures", status_code=201, responses=documented(400, 413, 415, 422, 507))
-    async def upload(request: Request, file: UploadFile) -> Picture:
+    async def upload(request: Request, file: UploadFile) -> StudioPicture:
         """Upload a picture; the same file again is the same picture."""
         uploads = _uploads(request)
         path = uploads.incoming()
@@ -156,7 +158,7 @@ def _add_pictures(api: APIRouter) -> None:
             path.unlink(missing_ok=True)
 
     @api.get("/pictures/{picture_id}", responses=documented(404, 422))
-    async def picture(request: Request, picture_id: PictureId) -> Picture:
+    async def picture(request: Request, picture_id: PictureId) -> StudioPicture:
         """Tell of a picture."""
         return _uploads(request).picture(picture_id)
 

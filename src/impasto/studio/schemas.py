@@ -20,11 +20,11 @@ PictureId = Annotated[
     str, Field(pattern=r"^([0-9a-f]{64}|(content|style)\.[a-z0-9_-]{1,64})$", max_length=80)
 ]
 WorkId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-State = Literal["waiting", "painting", "paused", "finished", "cancelled", "failed"]
-UNDER_WAY: tuple[State, ...] = ("waiting", "painting", "paused")
+WorkState = Literal["waiting", "painting", "paused", "finished", "cancelled", "failed"]
+UNDER_WAY: tuple[WorkState, ...] = ("waiting", "painting", "paused")
 
 
-class Region(Options):
+class OrderRegion(Options):
     """A part of the picture with a style of its own."""
 
     mask: PictureId = Field(description="A picture of the photograph's shape: white inside.")
@@ -42,7 +42,7 @@ class Order(Options):
     start: PictureId | None = Field(
         default=None, description="A picture to start from; settings.start names other starts."
     )
-    regions: tuple[Region, ...] = Field(default=(), max_length=MOST_REGIONS)
+    regions: tuple[OrderRegion, ...] = Field(default=(), max_length=MOST_REGIONS)
     preset: str | None = Field(default=None, description="Settings to begin from.")
     settings: Settings = Settings()
     parent: WorkId | None = Field(default=None, description="The work that this one goes on from.")
@@ -75,7 +75,7 @@ class Order(Options):
         return make_settings(preset=self.preset, **chosen).model_dump(exclude_unset=True)
 
 
-class Picture(BaseModel):
+class StudioPicture(BaseModel):
     """A picture that can be painted from."""
 
     id: PictureId
@@ -113,7 +113,7 @@ class Plan(BaseModel):
     )
 
 
-class Change(BaseModel):
+class SteeringChange(BaseModel):
     """Settings that were changed while it was painted."""
 
     step: int
@@ -126,7 +126,7 @@ class Work(BaseModel):
     model_config = ConfigDict(validate_assignment=True)
 
     id: WorkId
-    state: State = "waiting"
+    state: WorkState = "waiting"
     order: Order
     created_s: float = Field(description="When it was ordered, in seconds since 1970.")
     title: str
@@ -141,7 +141,7 @@ class Work(BaseModel):
     height_px: int | None = None
     has_picture: bool = Field(default=False, description="Whether its files can be had.")
     message: str | None = Field(default=None, description="What went wrong, or is worth knowing.")
-    changes: list[Change] = []
+    changes: list[SteeringChange] = []
     replay: str | None = Field(default=None, description="The command that paints it again.")
 
     @property

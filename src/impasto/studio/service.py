@@ -20,13 +20,13 @@ from impasto.studio.protocol import (
     Ended,
     Keep,
     Paint,
+    PaintingProgress,
     Preview,
-    Progress,
-    State,
     Steer,
+    WorkerState,
 )
 from impasto.studio.queue import FairQueue
-from impasto.studio.schemas import Change, Order, Plan, Record, Work
+from impasto.studio.schemas import Order, Plan, Record, SteeringChange, Work
 from impasto.studio.storage import Store
 from impasto.studio.uploads import Uploads
 from impasto.studio.worker_handle import WorkerHandle
@@ -83,7 +83,7 @@ class StudioService:
         self._store.close()
 
     @property
-    def painters(self) -> list[State]:
+    def painters(self) -> list[WorkerState]:
         """What each painter is doing."""
         return [handle.state for handle in self._handles]
 
@@ -226,7 +226,7 @@ class StudioService:
         if handle is None:
             raise HttpError(409, f"expected a work being painted, got one that is {record.state}")
         step = await handle.ask(Steer(0, work_id, settings))
-        record.changes.append(Change(step=step, settings=settings))
+        record.changes.append(SteeringChange(step=step, settings=settings))
         self._keep(record)
         return record.public()
 
@@ -348,16 +348,16 @@ class StudioService:
             handle.work = None
             if record is not None:
                 self._finish(record, message)
-        elif isinstance(message, Progress) and record is not None:
+        elif isinstance(message, PaintingProgress) and record is not None:
             self._progress(record, message)
         elif isinstance(message, Preview) and record is not None:
             self._show(record, message)
-        if message is None or isinstance(message, State):
+        if message is None or isinstance(message, WorkerState):
             states = [{"state": state.state, "message": state.message} for state in self.painters]
             self.events.tell("painters", "", states)
         self._hand_out()
 
-    def _progress(self, record: Record, told: Progress) -> None:
+    def _progress(self, record: Record, told: PaintingProgress) -> None:
         record.step, record.steps, record.progress = told.step, told.steps, told.progress
         record.width_px, record.height_px = told.size_px
         record.time_s, record.time_left_s, record.losses = (

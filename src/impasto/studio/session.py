@@ -16,7 +16,7 @@ from impasto.engine.painting import Painting
 from impasto.errors import SettingsError
 from impasto.images.encode import flatten
 from impasto.job.result import Result, Step
-from impasto.studio.protocol import End, Ended, Paint, Preview, Progress
+from impasto.studio.protocol import End, Ended, Paint, PaintingProgress, Preview
 
 # Progress is told at most this often, and pictures take at most this share of the time.
 _TELL_EVERY_S = 0.12
@@ -100,7 +100,7 @@ class PaintingSession:
         if now_s - self._told_s >= _TELL_EVERY_S or step.step == step.steps:
             self._told_s = now_s
             self._say(
-                Progress(
+                PaintingProgress(
                     self.order.work,
                     step=step.step,
                     steps=step.steps,

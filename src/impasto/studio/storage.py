@@ -25,7 +25,7 @@ from impasto import files
 from impasto.errors import ImageError, OutputError
 from impasto.images import samples
 from impasto.job.job import PictureReference
-from impasto.studio.schemas import Picture, Record
+from impasto.studio.schemas import Record, StudioPicture
 
 _LONGEST_NAME = 120
 
@@ -72,7 +72,7 @@ class Store:
 
     # --- pictures ---
 
-    def bundled(self) -> list[Picture]:
+    def bundled(self) -> list[StudioPicture]:
         """List the pictures that come with impasto."""
         return [
             self._bundled(kind, name)
@@ -80,17 +80,19 @@ class Store:
             for name in samples.names(kind)
         ]
 
-    def picture(self, picture_id: str) -> Picture | None:
+    def picture(self, picture_id: str) -> StudioPicture | None:
         """Return what is known of a picture; None if there is none."""
         kind, dot, name = picture_id.partition(".")
         if dot:
             with suppress(ImageError):
                 return self._bundled(kind, f"{name}.jpg")
             return None
-        found: Picture | None = _read(Picture, self._pictures / picture_id / "about.json")
+        found: StudioPicture | None = _read(
+            StudioPicture, self._pictures / picture_id / "about.json"
+        )
         return found
 
-    def picture_file(self, picture: Picture) -> PictureReference:
+    def picture_file(self, picture: StudioPicture) -> PictureReference:
         """Return where a picture lies."""
         if picture.kind == "own":
             path = self._pictures / picture.id / "picture"
@@ -98,15 +100,17 @@ class Store:
             path = samples.path(picture.kind, picture.name)
         return PictureReference(path, picture.sha256, picture.name)
 
-    def small_picture(self, picture: Picture) -> Path:
+    def small_picture(self, picture: StudioPicture) -> Path:
         """Return where its small copy lies."""
         if picture.kind == "own":
             return self._pictures / picture.id / "small.jpg"
         return samples.path(picture.kind, picture.name)
 
-    def keep_picture(self, sha256: str, file: Path, small: Path, seen: dict[str, Any]) -> Picture:
+    def keep_picture(
+        self, sha256: str, file: Path, small: Path, seen: dict[str, Any]
+    ) -> StudioPicture:
         """Take in a picture that was looked at, with its small copy."""
-        picture = Picture(id=sha256, sha256=sha256, **seen)
+        picture = StudioPicture(id=sha256, sha256=sha256, **seen)
         folder = self._pictures / sha256
         folder.mkdir(exist_ok=True)
         file.replace(folder / "picture")
@@ -114,9 +118,9 @@ class Store:
         files.replace(folder / "about.json", picture.model_dump_json().encode())
         return picture
 
-    def uploaded(self) -> list[Picture]:
+    def uploaded(self) -> list[StudioPicture]:
         """List the pictures that were uploaded, by name; one that cannot be read is left alone."""
-        read = (_read(Picture, folder / "about.json") for folder in self._pictures.iterdir())
+        read = (_read(StudioPicture, folder / "about.json") for folder in self._pictures.iterdir())
         return sorted((picture for picture in read if picture), key=lambda picture: picture.name)
 
     def uploaded_bytes(self) -> int:
@@ -127,10 +131,10 @@ class Store:
         """Remove an uploaded picture."""
         shutil.rmtree(self._pictures / picture_id, ignore_errors=True)
 
-    def _bundled(self, kind: Any, name: str) -> Picture:
+    def _bundled(self, kind: Any, name: str) -> StudioPicture:
         path = samples.path(kind, name)
         width_px, height_px = _size_px(path)
-        return Picture(
+        return StudioPicture(
             id=f"{kind}.{name.removesuffix('.jpg')}",
             name=name,
             sha256=_sha256(path),

@@ -12,7 +12,7 @@ from typing import Any
 
 from impasto.job.job import PictureReference
 from impasto.studio.http_errors import HttpError
-from impasto.studio.schemas import Picture
+from impasto.studio.schemas import StudioPicture
 from impasto.studio.storage import Store
 
 MOST_PIXELS = 100_000_000
@@ -32,11 +32,11 @@ class Uploads:
         self._store, self.quota_bytes = store, quota_bytes
         self._readers = asyncio.Semaphore(_MOST_READERS)
 
-    def bundled(self) -> list[Picture]:
+    def bundled(self) -> list[StudioPicture]:
         """List the pictures that come with impasto."""
         return self._store.bundled()
 
-    def uploaded(self) -> list[Picture]:
+    def uploaded(self) -> list[StudioPicture]:
         """List the pictures that were uploaded."""
         return self._store.uploaded()
 
@@ -72,7 +72,7 @@ class Uploads:
         """Tell whether there is such a picture."""
         return self._store.picture(picture_id) is not None
 
-    def picture(self, picture_id: str) -> Picture:
+    def picture(self, picture_id: str) -> StudioPicture:
         """Return what is known of a picture.
 
         Raises:
@@ -91,7 +91,7 @@ class Uploads:
         """Return a picture's own file."""
         return self._store.picture_file(self.picture(picture_id))
 
-    async def take_in(self, file: Path, name: str) -> Picture:
+    async def take_in(self, file: Path, name: str) -> StudioPicture:
         """Look at an uploaded file, and keep it if it is a picture.
 
         Raises:

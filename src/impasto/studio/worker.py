@@ -36,8 +36,8 @@ from impasto.studio.protocol import (
     Keep,
     Paint,
     Question,
-    State,
     Steer,
+    WorkerState,
 )
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ def main(connection: Connection, runtime: dict[str, Any]) -> None:
     with contextlib.suppress(OSError):
         os.nice(_NICENESS)
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        _Painter(connection, runtime).work()
+        _StudioWorker(connection, runtime).work()
 
 
-class _Painter:
+class _StudioWorker:
     def __init__(self, connection: Connection, runtime: dict[str, Any]) -> None:
         from impasto.engine.cache import Cache
 
@@ -79,14 +79,14 @@ class _Painter:
         self._pictures: OrderedDict[Path, Picture] = OrderedDict()
 
     def work(self) -> None:
-        self._say(State("loading", "getting ready"))
+        self._say(WorkerState("loading", "getting ready"))
         try:
             device = self._warm_up()
         except ImpastoError as error:
             _tell_terminal(str(error))
-            self._say(State("broken", _PRIVATE))
+            self._say(WorkerState("broken", _PRIVATE))
         else:
-            self._say(State("ready", device=device))
+            self._say(WorkerState("ready", device=device))
         while True:
             message = self._connection.recv()
             if isinstance(message, Paint):
@@ -111,13 +111,13 @@ class _Painter:
         job = api.make_job("style_transfer", grey, [grey], **options)
         api.paint(job, progress=self._fetching, reuse=self._reuse)
         # The first plan that a visitor asks for would wait for this otherwise.
-        self._say(State("loading", "measuring how fast this machine paints"))
+        self._say(WorkerState("loading", "measuring how fast this machine paints"))
         estimate(job)
         return str(choose_device(job.runtime.device))
 
     def _fetching(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
         share = f" ({100 * done_bytes // total_bytes} %)" if total_bytes else ""
-        self._say(State("loading", f"fetching the network's weights{share}"))
+        self._say(WorkerState("loading", f"fetching the network's weights{share}"))
 
     def _paint(self, order: Paint) -> None:
         from impasto.studio.session import PaintingSession

@@ -14,7 +14,7 @@ from typing import Any
 
 from impasto.studio import worker
 from impasto.studio.http_errors import HttpError
-from impasto.studio.protocol import Answer, Question, State
+from impasto.studio.protocol import Answer, Question, WorkerState
 
 _PATIENCE_S, _LOADING_PATIENCE_S = 30.0, 300.0
 _MOST_QUESTIONS = 32
@@ -40,7 +40,7 @@ class WorkerHandle:
         self._open: dict[int, asyncio.Future[Any]] = {}
         self._failed_starts = 0
         self._closing = False
-        self.state = State("loading", "starting")
+        self.state = WorkerState("loading", "starting")
         self.work: str | None = None
         self._start()
 
@@ -113,7 +113,7 @@ class WorkerHandle:
                 else:
                     waiting.set_exception(HttpError(message.status, message.error))
             return
-        if isinstance(message, State):
+        if isinstance(message, WorkerState):
             self.state = message
             if message.state == "ready":
                 self._failed_starts = 0
@@ -128,9 +128,11 @@ class WorkerHandle:
             if not waiting.done():
                 waiting.set_exception(HttpError(503, "the painter ended; try again soon"))
         self._failed_starts += self.state.state == "loading"
-        self.state = State("loading", "starting again")
+        self.state = WorkerState("loading", "starting again")
         if self._failed_starts >= _MOST_STARTS:
-            self.state = State("broken", "the painter does not start; see the studio's terminal")
+            self.state = WorkerState(
+                "broken", "the painter does not start; see the studio's terminal"
+            )
         else:
             self._loop.call_later(_PAUSE_S, self._start_again)
         self._hear(self, None)

@@ -30,7 +30,7 @@ JOURNAL, SHEET = "journal.jsonl", "contact-sheet.jpg"
 _CELL_PX = 256
 
 
-class Batch(Options):
+class BatchOptions(Options):
     """Where a batch's pictures go, who paints them, and what is shown on the way."""
 
     output: Path | None = Field(
@@ -88,7 +88,12 @@ def register(app: typer.Typer) -> None:
 
 
 @with_options(
-    {"Batch": Batch, "Each file": OutputOptions, "Each picture": Settings, "Where and how": Runtime}
+    {
+        "Batch": BatchOptions,
+        "Each file": OutputOptions,
+        "Each picture": Settings,
+        "Where and how": Runtime,
+    }
 )
 def paint_many(
     jobs: Annotated[
@@ -115,7 +120,8 @@ def paint_many(
     What is done is recorded: start the same batch again, and only what is missing is painted.
     """
     batch = check(
-        Batch, {name: options.pop(name) for name in Batch.model_fields if name in options}
+        BatchOptions,
+        {name: options.pop(name) for name in BatchOptions.model_fields if name in options},
     )
     if preset is not None:
         options["preset"] = preset
@@ -178,7 +184,7 @@ def _entries(
     )
 
 
-def _folder(batch: Batch, jobs: str | None) -> Path | None:
+def _folder(batch: BatchOptions, jobs: str | None) -> Path | None:
     """Return the folder for the pictures, made if it is absent; None for the jobs' own places."""
     if batch.output is None:
         if jobs is None:
@@ -214,7 +220,7 @@ def _check_own(tasks: Sequence[Task], own_files: Sequence[Path]) -> None:
                 )
 
 
-def _executor(batch: Batch, options: dict[str, Any], tasks: int) -> Executor:
+def _executor(batch: BatchOptions, options: dict[str, Any], tasks: int) -> Executor:
     threads = check(Runtime, {k: v for k, v in options.items() if k == "threads"}).threads
     if batch.cluster is None:
         return LocalProcesses(batch.workers, threads, tasks=tasks)

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import sys
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -68,6 +70,33 @@ def test_a_node_and_the_driver_are_killed_and_each_job_is_done_once_as_on_one_ma
         (folder / name).unlink()
     assert run_process("batch", file, "--quiet", "--no-sheet").code == 0
     assert [(folder / name).read_bytes() for name in names] == pictures
+
+
+@pytest.fixture
+def short_folder():
+    """A folder for Ray's sockets, whose paths may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp") as name:
+        yield Path(name)
+
+
+def test_local_starts_its_own_ray_whatever_an_earlier_one_left_behind(
+    run_process, folder, jobs_file, short_folder, monkeypatch
+):
+    monkeypatch.setenv("RAY_TMPDIR", str(short_folder))
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    # Ray removes this file when it ends, unless its processes are killed.
+    (short_folder / "ray").mkdir()
+    for place in (short_folder, short_folder / "ray"):
+        (place / "ray_current_cluster").write_text("127.0.0.1:9")
+    file = jobs_file({}, {"output": "1.png", "start": "0.png"}, {"output": "2.png", "seed": 1})
+    done = run_process("batch", file, "--cluster", "local", "--quiet", "--no-sheet")
+    assert (done.code, done.err) == (0, "")
+    assert all((folder / f"{number}.png").exists() for number in range(3))
+    pictures = [(folder / f"{number}.png").read_bytes() for number in range(3)]
+    for number in range(3):
+        (folder / f"{number}.png").unlink()
+    assert run_process("batch", file, "--quiet", "--no-sheet").code == 0
+    assert [(folder / f"{number}.png").read_bytes() for number in range(3)] == pictures
 
 
 def test_without_ray_the_command_says_what_to_install(impasto, folder, jobs_file, monkeypatch):

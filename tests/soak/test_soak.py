@@ -1,5 +1,6 @@
 """A few of the paintings and kills that the scripts beside this file make many of."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,3 +20,17 @@ def test_random_settings_paint_soundly(words, monkeypatch):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "'painted': 12" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_batch_outlives_one_of_its_two_nodes():
+    if not shutil.which("unshare") or subprocess.run(["unshare", "-n", "true"]).returncode:
+        pytest.skip("a network of its own needs unshare, and the right to use it")
+    done = subprocess.run(
+        [sys.executable, str(HERE / "nodes.py"), "--jobs", "6"],
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "6 of 6 jobs done after a node was killed" in done.stdout

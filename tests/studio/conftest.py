@@ -19,7 +19,7 @@ import requests
 from PIL import Image
 
 # Patience, not speed: a loaded machine is slow, and a studio that hangs never answers.
-PATIENCE_S = 90
+PATIENCE_S = 180
 PAGE_PATIENCE_MS = 30_000
 
 
@@ -38,6 +38,7 @@ class Studio:
     process: subprocess.Popen
     printed: str
     folder: Path
+    is_ready: bool = False
     session: requests.Session = field(default_factory=requests.Session)
 
     @property
@@ -72,8 +73,17 @@ class Studio:
     def upload(self, data, name="photograph.png"):
         return self.post("/api/pictures", files={"file": (name, data)})
 
+    def wait_until_ready(self):
+        """Wait for the worker process, which takes its time on a loaded machine."""
+        end_s = time.monotonic() + PATIENCE_S
+        while not self.is_ready and time.monotonic() < end_s:
+            (painter,) = self.get("/api/status").json()["painters"]
+            self.is_ready = painter["state"] == "ready"
+            time.sleep(0.1)
+
     def order(self, *, pictures=None, settings=(), **fields):
         """Order a painting that takes a moment, unless told otherwise."""
+        self.wait_until_ready()
         if pictures is None:
             pictures = {"content": "content.dancing", "styles": ["style.picasso"]}
         chosen = {"size": 48, "coarsest": 48, "iterations": 4, **dict(settings)}

@@ -76,6 +76,7 @@ def test_orders_of_months_are_refused(studio, iterations):
 
 def test_a_long_painting_must_be_confirmed(open_studio, open_page):
     studio = open_studio("--confirm-hours=0.0001")
+    studio.wait_until_ready()
     order = {"content": "content.dancing", "styles": ["style.picasso"]}
     settings = SETTINGS | {"iterations": 20_000}
     plan = studio.post("/api/plan", json=order | {"settings": settings}).json()

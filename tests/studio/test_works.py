@@ -78,6 +78,7 @@ def test_the_replay_command_paints_the_same_picture(studio, weights_file, tmp_pa
 
 def test_a_plan_tells_sizes_time_and_memory(studio):
     order = {"content": "content.dancing", "styles": ["style.picasso"], "settings": {"size": 256}}
+    studio.wait_until_ready()
     plan = studio.post("/api/plan", json=order).json()
     assert [max(size["width_px"], size["height_px"]) for size in plan["sizes"]] == [128, 181, 256]
     assert plan["time_s"] > 0

@@ -16,7 +16,8 @@ from impasto.studio import worker
 from impasto.studio.http_errors import HttpError
 from impasto.studio.protocol import Answer, Question, WorkerState
 
-_PATIENCE_S, _LOADING_PATIENCE_S = 30.0, 300.0
+# Both less than the minute that a reverse proxy usually waits.
+_PATIENCE_S, _LOADING_PATIENCE_S = 30.0, 50.0
 _MOST_QUESTIONS = 32
 _PAUSE_S = 0.5
 # A painter that ends so often before it is ready has no prospects.

@@ -14,7 +14,8 @@ export async function ask(method, path, body) {
   } catch {
     throw new Error("The studio does not answer. Is it still running?");
   }
-  const content = answer.status === 204 ? null : await answer.json();
+  // A proxy in between answers for a studio that does not, and not in JSON.
+  const content = answer.status === 204 ? null : await answer.json().catch(() => ({ error: answer.statusText }));
   if (!answer.ok) throw Object.assign(new Error(content.error), { status: answer.status });
   return content;
 }

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
+from impasto.config.settings import Settings
 from impasto.errors import OutputError, SettingsError
-from impasto.job.job import Job
-from impasto.job.recipe import Decisions, Input, InputHashes, Recipe, Versions
+from impasto.job.hashes import InputHashes, PictureHash
+from impasto.job.recipe import Decisions, Recipe, Versions
 from impasto.studio.comparison import CHOICES_FILE, Comparison
 
 
@@ -18,13 +19,13 @@ def recipe_text(content, style):
     """The recipe of a painting of two pictures with these hashes' first digit."""
     return Recipe(
         mode="style_transfer",
-        settings=Job("style_transfer").settings,
+        settings=Settings(),
         weights_sha256=None,
         versions=Versions(impasto="0", torch="0", python="0"),
         decisions=Decisions(precision="fp32", device="cpu", threads=1),
         inputs=InputHashes(
-            content=Input(name="c.png", sha256=content * 64),
-            styles=(Input(name="s.png", sha256=style * 64),),
+            content=PictureHash(name="c.png", sha256=content * 64),
+            styles=(PictureHash(name="s.png", sha256=style * 64),),
         ),
     ).text()
 

@@ -29,15 +29,15 @@ def features(image: Tensor, network: VGGFeatures) -> list[Tensor]:
         image: (1, 3, H, W), sRGB in [0, 1], float32.
         network: VGG-16 with zero padding, in float32.
     """
-    found, maps = [image], image
+    collected, maps = [image], image
     for layer in network.spec.upto(LAYERS):
         if layer.kind == "conv":
             maps = network.convolutions.convolve(maps, layer.name, rectified=True)
         elif layer.kind == "pool":
             maps = _l2_pool(maps)
         elif layer.name in LAYERS:
-            found.append(maps)
-    return found
+            collected.append(maps)
+    return collected
 
 
 def structure_distance(

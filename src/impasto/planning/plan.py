@@ -120,8 +120,8 @@ def plan_scale(
         raise OutOfMemoryError(
             f"{workload.indivisible}: expected {workload.width_px} x {workload.height_px} pixels "
             "to fit into memory whole, because sums over parts of a picture do not add up; they "
-            f"take {plan.peak_bytes / 2**30:.1f} GiB, and {(memory_bytes or 0) / 2**30:.1f} GiB are "
-            "allowed; ask for a smaller size, allow more memory, or do without it"
+            f"take {plan.peak_bytes / 2**30:.1f} GiB, and {(memory_bytes or 0) / 2**30:.1f} GiB "
+            "are allowed; ask for a smaller size, allow more memory, or do without it"
         )
     return plan
 

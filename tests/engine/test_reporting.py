@@ -22,7 +22,7 @@ def test_a_weight_that_cannot_work_is_refused_and_the_largest_works(name, job_of
 
 def test_a_painting_that_has_not_moved_says_so(job_of, paint, monkeypatch):
     # Without a gradient every step looks at the image that the last one looked at.
-    monkeypatch.setattr("impasto.optim.lbfgs.Lbfgs.propose", lambda self, image, gradient: image)
+    monkeypatch.setattr("impasto.optim.lbfgs.Lbfgs.step", lambda self, image, gradient: image)
     steps, result = paint(job_of())
     shown, kept = notes_of(steps, result)
     assert len(shown) == len(kept) == 1

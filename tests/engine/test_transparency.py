@@ -146,11 +146,13 @@ def test_a_style_with_nothing_to_see_is_refused(job_of):
 def test_a_photograph_with_nothing_to_see_and_a_style_of_one_colour_are_noted(job_of):
     nothing = torch.zeros(1, 4, 48, 40)
     plain = torch.full((1, 3, 40, 40), 0.4)
-    job = dataclasses.replace(job_of(), content_image=nothing, style_images=(plain, plain))
-    found = [note for note in inputs.read(job).notes if "enlarged" not in note]
-    assert len(found) == 2
-    assert "wholly transparent, and so is the result" in found[0]
-    assert "has one colour alone" in found[1]
+    for palette, told in ((0.0, "has one colour alone"), (1.0, "has nearly one colour")):
+        job = job_of(palette=palette)
+        job = dataclasses.replace(job, content_image=nothing, style_images=(plain, plain))
+        found = sorted(note for note in inputs.read(job).notes if "enlarged" not in note)
+        assert len(found) == 2
+        assert told in found[0] + found[1]
+        assert "wholly transparent, and so is the result" in found[0] + found[1]
 
 
 def test_opaque_pictures_are_not_touched(job_of):

@@ -99,6 +99,8 @@ def read(job: Job) -> Inputs:
     palettes = Palettes(content, styles, areas, smallest_px)
     pyramid_settings = _unpainted(settings) if settings.strength == 0 else settings
     scales = pyramid.scales(height_px, width_px, pyramid_settings, smallest_px=smallest_px)
+    plain = palettes.plain(scales[-1], settings)
+    one_colour = () if plain else (*styles, *(area.style for area in areas))
     return Inputs(
         settings=settings,
         content=content,
@@ -112,10 +114,10 @@ def read(job: Job) -> Inputs:
         notes=(
             *_notes_on_cropping(uncropped, content, settings),
             *_notes(content, height_px, width_px),
-            *_notes_on_emptiness(content, (*styles, *(area.style for area in areas))),
+            *_notes_on_emptiness(content, one_colour),
             *_notes_on_scale(styles, settings, max(height_px, width_px)),
             *_notes_on_rounding(asked_px, (height_px, width_px), smallest_px),
-            *_notes_on_colour(palettes.plain(scales[-1], settings)),
+            *_notes_on_colour(plain),
         ),
     )
 

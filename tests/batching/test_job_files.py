@@ -288,8 +288,8 @@ def test_a_folder_without_pictures_is_refused(folder):
     (folder / "empty").mkdir()
     with pytest.raises(SettingsError, match="has no pictures"):
         job_files.pair([folder / "empty"], [], [{}])
-    (folder / "empty" / "IMG_1.HEIC").touch()
-    with pytest.raises(SettingsError, match=r"has no pictures: .*not read: IMG_1.HEIC"):
+    (folder / "empty" / "IMG_1.CR2").touch()
+    with pytest.raises(SettingsError, match=r"has no pictures: .*not read: IMG_1.CR2"):
         job_files.pair([folder / "empty"], [], [{}])
 
 
@@ -299,11 +299,11 @@ def test_what_is_passed_over_in_a_folder_is_named(folder):
     shutil.copy(folder / "photograph.png", contents / "a.png")
     assert job_files.passed_over(contents) is None
     for number in range(6):
-        (contents / f"IMG_{number}.HEIC").touch()
+        (contents / f"IMG_{number}.CR2").touch()
     (contents / "2024").mkdir()
     (contents / ".hidden").touch()
     told = job_files.passed_over(contents)
-    assert "2024/, IMG_0.HEIC, IMG_1.HEIC, IMG_2.HEIC, IMG_3.HEIC and 2 more" in told
+    assert "2024/, IMG_0.CR2, IMG_1.CR2, IMG_2.CR2, IMG_3.CR2 and 2 more" in told
     assert ".hidden" not in told
     assert job_files.passed_over(contents / "a.png") is None
 
@@ -406,3 +406,23 @@ def test_large_pictures_come_first_and_equal_styles_side_by_side(tasks_of):
     ordered = [task.output.stem for task in in_order(tasks_of("a.jsonl", text="\n".join(jobs)))]
     assert ordered[0] == "2"
     assert abs(ordered.index("0") - ordered.index("3")) == 1
+
+
+def test_a_folder_of_every_kind_of_picture(folder, monkeypatch):
+    from importlib.util import find_spec
+
+    import impasto.batching.job_files as module
+
+    (folder / "all").mkdir()
+    names = ["a.heic", "b.jp2", "c.ppm", "d.tga", "e.PNG"]
+    for name in names:
+        (folder / "all" / name).touch()
+    for is_installed in (True, False):
+        monkeypatch.setattr(
+            module,
+            "find_spec",
+            lambda name, is_installed=is_installed: find_spec("json") if is_installed else None,
+        )
+        entries = job_files.pair([folder / "all"], [folder / "painting.png"], [{}])
+        listed = [Path(entry.words["content"]).name for entry in entries]
+        assert listed == (names if is_installed else names[1:])

@@ -26,6 +26,7 @@ WORDS = {
     "strength": ("0.25", 0.25),
     "style_scale": ("0.5,2", (0.5, 2.0)),
     "colour": ("match", "match"),
+    "palette": ("0.5", 0.5),
     "statistic": ("moments", "mean+covariance"),
     "alpha": ("0", 0.0),
     "beta": ("1e3", 1000.0),

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,12 @@ from impasto import files
 from impasto.errors import SettingsError, one_line, short_repr
 
 _MOST_NAMED = 5
-PICTURE_ENDINGS = (".avif", ".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_ENDINGS = (
+    *(".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"),
+    *(".ppm", ".tga", ".tif", ".tiff", ".webp"),
+)
+# Read only where the extra heic is installed.
+_HEIC_ENDINGS = (".heic", ".heif")
 
 
 @dataclass(frozen=True)
@@ -250,7 +256,7 @@ def passed_over(folder: Path) -> str | None:
     more = f" and {len(others) - _MOST_NAMED} more" if len(others) > _MOST_NAMED else ""
     return (
         f"{one_line(repr(str(folder)))}: not read: {names}{more}; pictures end in "
-        f"{', '.join(PICTURE_ENDINGS)}, and subfolders must be named themselves"
+        f"{', '.join(_picture_endings())}, and subfolders must be named themselves"
     )
 
 
@@ -261,9 +267,10 @@ def _pictures(path: Path) -> list[Path]:
     pictures = [entry for entry in _entries_of(path) if _is_picture(entry)]
     if not pictures:
         others = passed_over(path)
+        more = f" ({others})" if others else ""
         raise SettingsError(
             f"{one_line(repr(str(path)))} has no pictures: expected files that end in "
-            f"{', '.join(PICTURE_ENDINGS)}; give another folder{f' ({others})' if others else ''}"
+            f"{', '.join(_picture_endings())}; give another folder{more}"
         )
     return pictures
 
@@ -278,8 +285,13 @@ def _entries_of(folder: Path) -> list[Path]:
         ) from None
 
 
+def _picture_endings() -> tuple[str, ...]:
+    """List the endings of the picture files that can be read here."""
+    return _ENDINGS if find_spec("pillow_heif") is None else (*_ENDINGS, *_HEIC_ENDINGS)
+
+
 def _is_picture(entry: Path) -> bool:
-    return entry.suffix.lower() in PICTURE_ENDINGS and entry.is_file()
+    return entry.suffix.lower() in _picture_endings() and entry.is_file()
 
 
 def _names(pictures: Sequence[Path]) -> dict[Path, str]:

@@ -71,7 +71,10 @@ def refuse(impasto, folder):
         ("no such/folder.png", "there is no folder"),
         ("folder.png", "is a folder: expected a picture file"),
         ("empty.jpg", "is empty: expected a picture"),
-        ("text.jpg", "is a text: expected AVIF, BMP, GIF, JPEG, PNG, TIFF or WEBP"),
+        (
+            "text.jpg",
+            "is a text: expected AVIF, BMP, GIF, JPEG, JPEG2000, PNG, PPM, TIFF, WEBP or TGA",
+        ),
         ("cut.jpg", "is damaged or cut short: expected a whole picture"),
         ("cut.png", "is damaged or cut short: expected a whole picture"),
         ("dot.png", "is too small: expected at least 16 pixels a side for relu5_1, got 1 x 1"),
@@ -166,7 +169,7 @@ def test_unusable_options(refuse, quick, words, message):
         ("transfer photograph.png", "Missing argument 'STYLE'"),
         ("transfer", "Missing argument 'CONTENT'"),
         ("paint photograph.png", "No such command 'paint'"),
-        ("weights fetch vgg11", "no network 'vgg11': expected one of vgg16, vgg19"),
+        ("weights fetch vgg11", "network 'vgg11': expected one of vgg16, vgg19, alexnet, dists"),
     ],
 )
 def test_words_that_contradict_the_command(refuse, quick, words, message):

@@ -117,7 +117,7 @@ def test_a_recipe_keeps_it(job_of, paint, size):
 @pytest.mark.parametrize("size", ["original", (48, 32)])
 def test_it_is_planned_as_it_is_painted(job_of, size):
     job = job_of(size=size, iterations=1)
-    planned = [row.scale for row in estimate(job)]
+    planned = [row.scale for row in estimate(job).scales]
     assert planned == list(inputs.read(job).scales)
 
 

@@ -84,7 +84,7 @@ def test_it_paints_what_the_mode_itself_would_paint(quick):
 
 
 def test_a_picture_as_content_path_is_where_the_other_modes_start(quick):
-    quick["num_steps"] = 0
+    quick |= {"num_steps": 0, "palette": 0}
     for mode in ("content", "style"):
         result = main("other.png", "painting.png", mode, **quick)
         other = images.load("other.png").pixels
@@ -93,7 +93,7 @@ def test_a_picture_as_content_path_is_where_the_other_modes_start(quick):
 
 
 def test_noise_is_taken_literally_in_style_transfer(quick):
-    quick["num_steps"] = 0
+    quick |= {"num_steps": 0, "palette": 0}
     noise = images.to_image(inputs.noise(32, 26, seed=0))
     result = main("noise", "painting.png", start="content", **quick)
     assert np.array_equal(painted(result), np.asarray(noise))

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from impasto import images
+
 TRANSFER = ("transfer", "photograph.png", "painting.png")
 
 
@@ -117,4 +119,5 @@ def test_a_batch_keeps_its_own_files_apart_by_identity(impasto, jobs_file):
     Path("journal.png").hardlink_to("photograph.png")
     outcome = impasto("batch", name, "--journal", "journal.png")
     assert outcome.code == 2
-    assert "is the batch's own file" in outcome.err
+    assert "'journal.png' is no journal of a batch" in outcome.err
+    assert images.load("photograph.png").width_px == 96

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -54,8 +55,7 @@ def rescued(outcome_err):
 
 
 def remove(place):
-    (place / "out.png").unlink()
-    place.rmdir()
+    shutil.rmtree(place)
 
 
 def replace_by_folder(place):

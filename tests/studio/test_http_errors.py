@@ -3,8 +3,10 @@
 import gzip
 import struct
 import zlib
+from contextlib import suppress
 
 import pytest
+import requests
 
 GOOD = {"content": "content.dancing", "styles": ["style.picasso"]}
 
@@ -101,7 +103,10 @@ def test_other_types_of_body_are_415(studio):
 
 
 def test_a_long_order_is_413(studio):
-    assert studio.post("/api/works", json=GOOD | {"preset": "x" * 2**19}).status_code == 413
+    # The answer comes before the order has been read, so the connection may be reset in between.
+    with suppress(requests.exceptions.RequestException):
+        assert studio.post("/api/works", json=GOOD | {"preset": "x" * 2**19}).status_code == 413
+    assert studio.get("/api/status").ok
 
 
 def test_a_full_queue_is_429(open_studio):

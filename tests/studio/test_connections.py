@@ -1,11 +1,12 @@
 """Slow clients, over real sockets: each is closed in time, and others are served meanwhile."""
 
+import http.client
 import os
 import re
 import shutil
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -95,20 +96,24 @@ def test_a_body_that_comes_slowly_but_steadily_is_taken(studio, picture_bytes):
 
 
 def test_a_client_that_sends_requests_now_and_then_is_served(studio):
-    request = (
-        f"GET /api/status HTTP/1.1\r\nHost: 127.0.0.1:{studio.address.rpartition(':')[2]}\r\n"
-        f"Authorization: Bearer {studio.token}\r\n\r\n"
-    )
-    with connect(studio) as client:
+    port = int(studio.address.rpartition(":")[2])
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as client:
+        client.connect()
+        sockets = {client.sock}
         for _ in range(5):
-            client.sendall(request.encode())
-            assert b"200 OK" in client.recv(65536)
+            client.request("GET", "/api/status", headers=studio.bearer)
+            with client.getresponse() as answer:
+                assert (answer.status, bool(answer.read())) == (200, True)
+            sockets.add(client.sock)
             time.sleep(3.0)
+        # One connection all along: it was never closed.
+        assert len(sockets) == 1
 
 
 @pytest.mark.skipif(not shutil.which("prlimit"), reason="the limit of files is set by prlimit")
 def test_half_sent_requests_do_not_stop_a_studio_of_few_files(open_studio):
     studio = open_studio(within=("prlimit", "--nofile=256:256"))
+    studio.wait_until_ready()
     with ExitStack() as stack:
         for number in range(280):
             client = stack.enter_context(connect(studio))

@@ -241,6 +241,8 @@ def test_the_program_of_the_page_about_the_studio_runs(
         assert program.count(told) == 1
         program = program.replace(told, tried)
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("IMPASTO_STUDIO_TOKEN", studio.token)
+    studio.wait_until_ready()
     (tmp_path / "photograph.jpg").write_bytes(picture_bytes(form="JPEG"))
     exec(compile(program, "docs/studio.md", "exec"), {})
     with Image.open(tmp_path / "repainted.png") as painted:

@@ -124,7 +124,7 @@ def measure(
         style_image: the painting.
         weights: VGG-16's weights file; else the cache, else fetched.
         offline: never download.
-        progress: told how downloads go on.
+        progress: called while weights are downloaded.
 
     Returns:
         The numbers; those whose network cannot be fetched are None, and ``missing`` says why.
@@ -200,16 +200,16 @@ def paint(
 ) -> Result:
     """Run ``job`` to its end, calling ``on_step`` with each Step.
 
-    Whatever ends it early, the state is kept. A KeyboardInterrupt gets the attribute ``result``:
+    If it ends early, a checkpoint is written. A KeyboardInterrupt gets the attribute ``result``:
     the Result as the painting stood, or None before the first step.
 
     Args:
         job: what to paint.
         on_step: called with each Step.
-        progress: told of the fetching of weights, should they be absent.
-        reuse: what the jobs before left for this one.
-        resume: where to go on from.
-        keeper: keeps the state on the way.
+        progress: called while weights are downloaded.
+        reuse: a cache of networks and style statistics from earlier jobs.
+        resume: the checkpoint to go on from.
+        keeper: writes checkpoints while painting.
 
     Raises:
         ImpastoError: as ``iterate`` does.

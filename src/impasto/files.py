@@ -128,10 +128,10 @@ def fitting_name(name: str, *, prefix: str = "", suffix: str = "", folder: Path)
         return whole
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
     room = most_bytes - len(os.fsencode(f"{prefix}-{digest}{suffix}"))
-    kept = name
-    while kept and len(os.fsencode(kept)) > room:
-        kept = kept[:-1]
-    return f"{prefix}{kept}-{digest}{suffix}"
+    shortened = name
+    while shortened and len(os.fsencode(shortened)) > room:
+        shortened = shortened[:-1]
+    return f"{prefix}{shortened}-{digest}{suffix}"
 
 
 def _most_bytes_of_a_name(folder: Path) -> int:

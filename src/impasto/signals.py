@@ -1,4 +1,4 @@
-"""Moments that must not be cut in two: what interrupts them waits until they are over."""
+"""Interrupts that wait until a block that must not be cut short is over."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _depth = 0
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Do all of the block, and only then raise what :func:`interrupt` was called with."""
+    """Run the whole block, and only then raise what :func:`interrupt` was called with."""
     global _depth
     _depth += 1
     try:
@@ -25,7 +25,7 @@ def deferred() -> Iterator[None]:
 
 
 def interrupt(exception: BaseException) -> None:
-    """Raise ``exception`` now, or at the end of the moment: what a signal's handler does."""
+    """Raise ``exception`` now, or at the end of the deferred block; for signal handlers."""
     if _depth:
         _waiting.append(exception)
     else:

@@ -63,7 +63,7 @@ def test_presets_are_listed_with_what_differs_and_their_source(impasto):
     outcome = impasto("presets")
     assert outcome.code == 0
     for name, preset in PRESETS.items():
-        assert f"{name}: {preset.told}" in outcome.out
+        assert f"{name}: {preset.summary}" in outcome.out
         assert preset.source in outcome.out
     assert "--pooling average" in outcome.out
 

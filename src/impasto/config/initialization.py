@@ -16,7 +16,7 @@ def parse_start(text: str) -> dict[str, float] | None:
         Shares by name, without those of 0; None if the text is the path of a picture.
 
     Raises:
-        SettingsError: a blend with a name given twice, or with weights that no blend can have.
+        SettingsError: a blend with a name twice, or with weights that no blend can have.
 
     Example:
         >>> parse_start("content=3,noise=1")

@@ -23,15 +23,15 @@ _NOTEBOOK_CONTENT = {"conv2_2": 2 / 128, "conv3_1": 2 / 256}
 
 @dataclass(frozen=True)
 class Preset:
-    """A way to paint.
+    """Settings to begin from.
 
     Attributes:
-        told: what it is, in a few words.
+        summary: what it is, in a few words.
         source: where it comes from.
         changes: fields of Settings that differ from the defaults.
     """
 
-    told: str
+    summary: str
     source: str
     changes: dict[str, Any] = field(default_factory=dict)
 
@@ -39,12 +39,12 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "default": Preset("what docs/look.md chose", "this project"),
     "fast": Preset(
-        "fewer sizes and iterations, to see soon how a pair will look",
+        "fewer sizes and iterations, for a quick look at a pair",
         "this project",
         {"iterations": 70, "size_ratio": 2.0},
     ),
     "best": Preset(
-        "more iterations and a longer memory, for the picture that is kept",
+        "more iterations and a longer L-BFGS history, for the final picture",
         "this project",
         {"iterations": 600, "history": 40},
     ),

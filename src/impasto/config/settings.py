@@ -1,4 +1,4 @@
-"""Every option, once: ``Settings`` decides the picture, ``Runtime`` where and how it is painted.
+"""All options, each defined once: ``Settings`` decides the picture, ``Runtime`` how it is computed.
 
 Both are flat, so that a flag, a JSON key, a keyword argument and a form field are the same
 word. Command, Python, notebook and browser read names, bounds and help from here.
@@ -132,8 +132,8 @@ class Settings(Options):
         min_length=1,
         description="What painting starts from: matched (the content picture in the style's "
         "colours), content, style, noise, a blend such as content=0.7,noise=0.3, or a picture's "
-        "path. By default the photograph, the more matched the greater the strength, for "
-        "style_transfer, and noise for content and style.",
+        "path. In style_transfer mode the default is the photograph, with colours that are moved "
+        "towards the style's as strength grows; in the other modes it is noise.",
     )
     network: NetworkName = Field(
         default="vgg16",
@@ -365,7 +365,7 @@ class Settings(Options):
 
     @property
     def weights(self) -> tuple[float, float]:
-        """Alpha and beta as given, or the formula's own, 1 and 50000."""
+        """Alpha and beta; 1 and 50000 where they are not set."""
         return (
             FORMULA_WEIGHTS[0] if self.alpha is None else self.alpha,
             FORMULA_WEIGHTS[1] if self.beta is None else self.beta,
@@ -426,14 +426,14 @@ def parse_bytes(value: object) -> int:
     words = re.fullmatch(
         r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*(?:([kmgt])(i?)b?|b)?\s*", str(value), re.I
     )
-    found = 0
+    size_bytes = 0
     if words and not isinstance(value, bool):
         number, prefix, binary = words.groups()
         base = 1024 if binary else 1000
-        found = int(float(number) * base ** (" kmgt".index(prefix.lower()) if prefix else 0))
-    if not found:
+        size_bytes = int(float(number) * base ** (" kmgt".index(prefix.lower()) if prefix else 0))
+    if not size_bytes:
         raise ValueError(f"expected a size such as 6GiB or 800MB, got {value!r}; write 6GiB")
-    return found
+    return size_bytes
 
 
 def _check_relative(weights: list[float]) -> None:
@@ -466,24 +466,24 @@ def make_settings(settings: Settings | None = None, **options: Any) -> Settings:
     preset = options.pop("preset", None)
     if preset is not None and preset not in PRESETS:
         raise SettingsError(f"no preset {preset!r}: expected one of {', '.join(PRESETS)}")
-    given = settings.model_dump(exclude_unset=True) if settings else {}
-    begun = overlay(PRESETS[preset or "default"].changes, given)
-    return check(Settings, overlay(begun, options))
+    base = settings.model_dump(exclude_unset=True) if settings else {}
+    base = overlay(PRESETS[preset or "default"].changes, base)
+    return check(Settings, overlay(base, options))
 
 
 def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
-    """Lay some options over others.
+    """Return ``below`` with the options of ``above`` in place of its own.
 
-    Strength covers alpha and beta, and they cover it. The photograph's colours cover a palette.
+    Strength replaces alpha and beta, and they replace it. ``colour="keep"`` replaces a palette.
     """
-    covered = set()
+    replaced = set()
     if above.get("strength") is not None:
-        covered = {"alpha", "beta"}
+        replaced = {"alpha", "beta"}
     elif any(above.get(name) is not None for name in ("alpha", "beta")):
-        covered = {"strength"}
+        replaced = {"strength"}
     if above.get("colour") == "keep":
-        covered.add("palette")
-    return {**{name: value for name, value in below.items() if name not in covered}, **above}
+        replaced.add("palette")
+    return {**{name: value for name, value in below.items() if name not in replaced}, **above}
 
 
 def make_runtime(**options: Any) -> Runtime:

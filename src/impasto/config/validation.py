@@ -1,4 +1,4 @@
-"""What every group of options shares: how it is checked, and what a wrong one is told."""
+"""How options are checked, and what the error says about a wrong one."""
 
 import difflib
 from collections.abc import Iterable, Mapping

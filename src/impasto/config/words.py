@@ -22,7 +22,7 @@ def vary(words: Sequence[str]) -> list[dict[str, Any]]:
     Values of an option that is itself a list are separated by semicolons.
 
     Raises:
-        SettingsError: a word that is not NAME=VALUE,VALUE, or a name given twice.
+        SettingsError: a word that is not NAME=VALUE,VALUE, or a name that is there twice.
 
     Example:
         >>> vary(["seed=1,2", "style_layers=relu1_1;relu1_1,relu2_1"])[1]
@@ -56,7 +56,7 @@ def assignments(words: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
     Raises:
         SettingsError: a word that is not NAME=VALUE.
     """
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for word in words:
         flag, equals, value = word.partition("=")
         name = flag.strip().replace("-", "_")
@@ -64,20 +64,20 @@ def assignments(words: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
             raise SettingsError(
                 f"expected NAME=VALUE, got {one_line(repr(word))}; such as size=2048"
             )
-        given[name] = value
-    return {name: _split(model, name, value) for name, value in british(given).items()}
+        values[name] = value
+    return {name: _split(model, name, value) for name, value in british(values).items()}
 
 
 def words_of(
-    model: type[BaseModel], given: Mapping[str, Any], *, also: Sequence[str] = ()
+    model: type[BaseModel], options: Mapping[str, Any], *, also: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Take from ``given`` the fields of ``model``, and those named ``also``.
+    """Return the ``options`` that are fields of ``model``, and those named ``also``.
 
-    A word for a field that holds several values is parted at its commas, as on the command line.
+    A string for a field with several values is split at its commas, as on the command line.
     """
     return {
         name: _split(model, name, value) if isinstance(value, str) else value
-        for name, value in given.items()
+        for name, value in options.items()
         if name in model.model_fields or name in also
     }
 

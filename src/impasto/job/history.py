@@ -12,8 +12,8 @@ from impasto.errors import MissingPackageError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# What a row says beside the loss terms: where the run stood.
-_PLACE = ("scale", "size_px", "step", "time_s")
+# The columns that are no loss terms: where the run was.
+_POSITION = ("scale", "size_px", "step", "time_s")
 
 
 class LossHistory(Sequence[dict[str, float]]):
@@ -28,11 +28,11 @@ class LossHistory(Sequence[dict[str, float]]):
         self._rows = list(rows)
 
     @overload
-    def __getitem__(self, place: int) -> dict[str, float]: ...
+    def __getitem__(self, index: int) -> dict[str, float]: ...
     @overload
-    def __getitem__(self, place: slice) -> LossHistory: ...
-    def __getitem__(self, place: int | slice) -> dict[str, float] | LossHistory:
-        return LossHistory(self._rows[place]) if isinstance(place, slice) else self._rows[place]
+    def __getitem__(self, index: slice) -> LossHistory: ...
+    def __getitem__(self, index: int | slice) -> dict[str, float] | LossHistory:
+        return LossHistory(self._rows[index]) if isinstance(index, slice) else self._rows[index]
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -48,20 +48,20 @@ class LossHistory(Sequence[dict[str, float]]):
     @property
     def terms(self) -> tuple[str, ...]:
         """Names of the loss terms, ``total`` last."""
-        names = {name: None for row in self._rows for name in row if name not in _PLACE}
+        names = {name: None for row in self._rows for name in row if name not in _POSITION}
         return (*(name for name in names if name != "total"), *({"total"} & names.keys()))
 
-    def losses(self, place: int = -1) -> dict[str, float]:
+    def losses(self, index: int = -1) -> dict[str, float]:
         """Return the loss terms of one step, by default the last; empty if there was none."""
-        row = self._rows[place] if self._rows else {}
-        return {name: value for name, value in row.items() if name not in _PLACE}
+        row = self._rows[index] if self._rows else {}
+        return {name: value for name, value in row.items() if name not in _POSITION}
 
     def columns(self) -> dict[str, list[float]]:
         """Return the same numbers by name: one list, as long as the run, for each column.
 
         Where a step had not that term, because layers changed while painting, it is nan.
         """
-        names = (*_PLACE, *self.terms) if self._rows else ()
+        names = (*_POSITION, *self.terms) if self._rows else ()
         return {name: [row.get(name, math.nan) for row in self._rows] for name in names}
 
     def plot(self, axes: Axes | None = None) -> Axes:

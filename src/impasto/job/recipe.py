@@ -172,8 +172,8 @@ def parse(text: str, label: str) -> Recipe:
         )
     if missing := missing_part(fault, text):
         raise ImageError(f"{label} cannot be painted again: {missing}")
-    place = ".".join(str(part) for part in fault["loc"])
-    raise _damaged(label, f"{place}: {fault['msg']}" if place else str(fault["msg"]))
+    field = ".".join(str(part) for part in fault["loc"])
+    raise _damaged(label, f"{field}: {fault['msg']}" if field else str(fault["msg"]))
 
 
 def missing_part(fault: Any, text: str) -> str | None:

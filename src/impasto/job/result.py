@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """Where the painting stands after one iteration.
+    """The state of a painting after one iteration.
 
     Attributes:
         scale: index of the size being painted, from 0.
@@ -33,7 +33,7 @@ class Step:
         losses: value of each weighted term, and their sum as ``total``.
         time_s: seconds spent on painting so far.
         progress: share of the whole job's work that is done, in [0, 1].
-        notes: what the user should be told, since the step before.
+        notes: messages to the user since the step before.
         image: makes the picture as it stands, at this size (lazy: costs a conversion).
         result: makes the Result that painting would have if it ended here, enlarged to the
             size asked for.
@@ -68,7 +68,7 @@ class Result:
         settings: what it was painted with in the end.
         mode: ``style_transfer``, ``content`` or ``style``.
         time_s: how long painting took, in seconds.
-        notes: what the user was told on the way.
+        notes: messages to the user.
         metadata: what goes into the file beside pixels and recipe.
         alpha: opacity in [0, 1], (1, 1, H, W), if the content picture had any.
         recipe: how to paint it again.
@@ -107,7 +107,7 @@ class Result:
             path: the file; an earlier one stays whole until the new one has replaced it.
             bits: 8 or, in PNG and TIFF, 16 a sample, rounded from the floats.
             dpi: the print size, in pixels per inch.
-            recipe: tell in the file how it was made; GIF and BMP cannot.
+            recipe: write into the file how it was made; GIF and BMP cannot hold that.
 
         Raises:
             SettingsError: other bits.

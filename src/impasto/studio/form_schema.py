@@ -58,7 +58,7 @@ def make_form() -> Form:
     fields = Settings.model_fields.items()
     options = [_option(name, field) for name, field in fields if name not in _NAMES_FILES]
     options.sort(key=lambda option: _UP_FRONT.index(option.name) if option.up_front else 99)
-    presets = [FormPreset(name=name, told=preset.told) for name, preset in PRESETS.items()]
+    presets = [FormPreset(name=name, told=preset.summary) for name, preset in PRESETS.items()]
     return Form(presets=presets, options=options)
 
 

@@ -28,14 +28,14 @@ def show_presets(
                     {
                         "event": "preset",
                         "name": name,
-                        "told": preset.told,
+                        "told": preset.summary,
                         "source": preset.source,
                         "changes": preset.changes,
                     }
                 )
             )
             continue
-        typer.echo(f"{name}: {preset.told}")
+        typer.echo(f"{name}: {preset.summary}")
         for option, value in preset.changes.items():
             typer.echo(f"    --{option.replace('_', '-')} {_word(value)}")
         typer.echo(f"    from: {preset.source}\n")

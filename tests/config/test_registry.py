@@ -33,11 +33,11 @@ def test_the_type_checker_s_literals_are_the_built_in_names():
     import ast
     from pathlib import Path
 
-    from impasto.config import settings
+    from impasto.config import values
 
     listed = {
         node.targets[0].id: ast.literal_eval(node.value.slice)
-        for node in ast.walk(ast.parse(Path(settings.__file__).read_text(encoding="utf-8")))
+        for node in ast.walk(ast.parse(Path(values.__file__).read_text(encoding="utf-8")))
         if isinstance(node, ast.Assign)
         and isinstance(node.value, ast.Subscript)
         and getattr(node.value.value, "id", "") == "Literal"

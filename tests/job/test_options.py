@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import pytest
 
-from impasto.config import settings
+from impasto.config import values
 from impasto.config.settings import Runtime, Settings
 from impasto.config.validation import AMERICAN
 from impasto.job import job, options
@@ -18,8 +18,8 @@ REGION = "a region"
 HINTS = get_type_hints(
     options.JobOptions,
     localns={
-        **{name: getattr(settings, name) for name in ("NetworkName", "StatisticName")},
-        "OptimiserName": settings.OptimiserName,
+        **{name: getattr(values, name) for name in ("NetworkName", "StatisticName")},
+        "OptimiserName": values.OptimiserName,
         "os": os,
         "ImageSource": Literal[PICTURE],
         "Region": Literal[REGION],

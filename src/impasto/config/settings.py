@@ -6,85 +6,30 @@ Precedence: default < preset < explicit.
 """
 
 import os
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BeforeValidator,
-    Field,
-    TypeAdapter,
-    ValidationError,
-    ValidationInfo,
-    WrapValidator,
-    field_validator,
-    model_validator,
-)
-from pydantic_core import PydanticKnownError
+from pydantic import Field, field_validator, model_validator
 
 from impasto.config.affects import affects
 from impasto.config.initialization import parse_start
-from impasto.config.networks import check_layer, parse_layer_weights
 from impasto.config.presets import PRESETS
-from impasto.config.registry import NETWORKS, OPTIMISERS, STATISTICS, NameIn
 from impasto.config.validation import Options, british, check
+from impasto.config.values import (
+    LayerWeights,
+    NetworkName,
+    OptimiserName,
+    Size,
+    StatisticName,
+    check_known,
+    check_relative,
+    parse_bytes,
+)
 from impasto.errors import SettingsError
 from impasto.files import path_of
 
 Mode = Literal["style_transfer", "content", "style"]
 MODES: tuple[Mode, ...] = ("style_transfer", "content", "style")
-
-if TYPE_CHECKING:
-    # What comes with impasto; packages may add to each of these.
-    NetworkName = Literal["vgg16", "vgg19"]
-    StatisticName = Literal["gram", "mean+covariance", "moments", "gram+mean+std"]
-    OptimiserName = Literal["lbfgs", "adam"]
-else:
-    NetworkName = Annotated[str, NameIn(NETWORKS)]
-    StatisticName = Annotated[str, NameIn(STATISTICS)]
-    OptimiserName = Annotated[str, NameIn(OPTIMISERS)]
-
-
-def _read_layers(value: object, info: ValidationInfo) -> dict[str, float]:
-    # What a range names depends on the network, which stands before the layers.
-    return parse_layer_weights(value, info.data.get("network", "vgg16"))
-
-
-LayerWeights = Annotated[dict[str, float], BeforeValidator(_read_layers)]
-
-LEAST_SIDE_PX, MOST_SIDE_PX = 16, 65536
-_Side = Annotated[int, Field(ge=LEAST_SIDE_PX, le=MOST_SIDE_PX)]
-_SIDE: TypeAdapter[int] = TypeAdapter(_Side)
-_SIDES = re.compile(r"\s*(\d+)\s*[x\u00d7]\s*(\d+)\s*", re.I)
-
-
-def _read_size(value: Any, _: object) -> Any:
-    """Read the longest side, ``original``, or width and height as a pair or ``96x64``."""
-    if isinstance(value, str):
-        if value.strip().lower() == "original":
-            return "original"
-        if both := _SIDES.fullmatch(value):
-            value = both.groups()
-    sides = value if isinstance(value, (tuple, list)) else [value]
-    if isinstance(value, (tuple, list)) and len(value) != 2:
-        raise ValueError(f"expected a width and a height, got {value!r}; such as 96x64")
-    try:
-        read = [_SIDE.validate_python(side) for side in sides]
-    except ValidationError as error:
-        (fault,) = error.errors()
-        if not isinstance(value, int) and fault["type"].startswith("int_"):
-            raise ValueError(
-                "expected a whole number of pixels, both sides such as 96x64, or original, got "
-                f"{value!r}"
-            ) from None
-        raise PydanticKnownError(fault["type"], fault.get("ctx")) from None  # type: ignore[arg-type]
-    return (read[0], read[1]) if len(read) == 2 else read[0]
-
-
-Size = Annotated[
-    _Side | Literal["original"] | tuple[_Side, _Side],
-    WrapValidator(_read_size),
-]
 
 # Measured on four pairs of photograph and painting (docs/look.md): weights that fall with
 # depth give strokes without grit; equal ones give larger motifs and rougher flats.
@@ -321,7 +266,7 @@ class Settings(Options):
     def _check_weights(cls, weights: dict[str, float]) -> dict[str, float]:
         if not weights:
             raise ValueError("expected at least one layer, got none; name one, such as relu4_2")
-        _check_relative(list(weights.values()))
+        check_relative(list(weights.values()))
         return weights
 
     @field_validator("start")
@@ -335,7 +280,7 @@ class Settings(Options):
     @classmethod
     def _check_style_weights(cls, weights: tuple[float, ...] | None) -> tuple[float, ...] | None:
         if weights is not None:
-            _check_relative(list(weights))
+            check_relative(list(weights))
         return weights
 
     @model_validator(mode="after")
@@ -374,7 +319,7 @@ class Settings(Options):
     @model_validator(mode="after")
     def _check_layers(self) -> "Settings":
         for option in ("content_layers", "style_layers"):
-            _check_known(option, getattr(self, option), self.network)
+            check_known(option, getattr(self, option), self.network)
         return self
 
 
@@ -419,37 +364,6 @@ class Runtime(Options):
     @classmethod
     def _path_as_text(cls, weights: object) -> object:
         return str(path_of(weights)) if isinstance(weights, (str, os.PathLike)) else weights
-
-
-def parse_bytes(value: object) -> int:
-    """Read a number of bytes, or one with a unit such as MB or GiB."""
-    words = re.fullmatch(
-        r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*(?:([kmgt])(i?)b?|b)?\s*", str(value), re.I
-    )
-    size_bytes = 0
-    if words and not isinstance(value, bool):
-        number, prefix, binary = words.groups()
-        base = 1024 if binary else 1000
-        size_bytes = int(float(number) * base ** (" kmgt".index(prefix.lower()) if prefix else 0))
-    if not size_bytes:
-        raise ValueError(f"expected a size such as 6GiB or 800MB, got {value!r}; write 6GiB")
-    return size_bytes
-
-
-def _check_relative(weights: list[float]) -> None:
-    if any(not weight >= 0 for weight in weights) or sum(weights) == 0:
-        raise ValueError(
-            f"expected weights of at least 0 that are not all 0, got {weights}; "
-            "leave out what should not count"
-        )
-
-
-def _check_known(option: str, layers: dict[str, float], network: str) -> None:
-    try:
-        for name in layers:
-            check_layer(name, network)
-    except SettingsError as error:
-        raise SettingsError(f"{option}: {error}") from None
 
 
 def make_settings(settings: Settings | None = None, **options: Any) -> Settings:

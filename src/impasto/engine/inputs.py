@@ -11,7 +11,8 @@ from torch import Tensor
 from impasto import files, images
 from impasto.config.initialization import STARTS, parse_start
 from impasto.config.networks import network_spec
-from impasto.config.settings import LEAST_SIDE_PX, MOST_SIDE_PX, Settings
+from impasto.config.settings import Settings
+from impasto.config.values import LEAST_SIDE_PX, MOST_SIDE_PX
 from impasto.engine import pyramid, regions
 from impasto.engine.defaults import MODE_TERMS, Terms, complete
 from impasto.engine.palettes import Palettes

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypedDict
 if TYPE_CHECKING:
     import os
 
-    from impasto.config.settings import NetworkName, OptimiserName, StatisticName
+    from impasto.config.values import NetworkName, OptimiserName, StatisticName
     from impasto.job.job import ImageSource, Region
 
 Layers = str | Sequence[str] | Mapping[str, float]

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from impasto import api
-from impasto.config.settings import MODES, Mode, Settings, Size
+from impasto.config.settings import MODES, Mode, Settings
+from impasto.config.values import Size
 from impasto.errors import (
     Diverged,
     ImageError,

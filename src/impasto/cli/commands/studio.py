@@ -17,8 +17,9 @@ from pydantic import Field, field_validator
 from impasto import files
 from impasto.cli import interrupts
 from impasto.cli.options import with_options
-from impasto.config.settings import Runtime, parse_bytes
+from impasto.config.settings import Runtime
 from impasto.config.validation import Options, check
+from impasto.config.values import parse_bytes
 from impasto.errors import MissingPackageError, OutputError, SettingsError
 
 if TYPE_CHECKING:

@@ -82,6 +82,7 @@ def short_folder():
 def test_local_starts_its_own_ray_whatever_an_earlier_one_left_behind(
     run_process, folder, jobs_file, short_folder, monkeypatch
 ):
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("RAY_TMPDIR", str(short_folder))
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     # Ray removes this file when it ends, unless its processes are killed.

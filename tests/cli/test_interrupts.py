@@ -4,9 +4,13 @@ import json
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
+from safetensors.torch import load_file
+
+from impasto.weights import formats
 
 TRANSFER = ("transfer", "photograph.png", "painting.png", "-o", "out.png")
 LONG = (*TRANSFER, "--json", "--save-every", "1000000")
@@ -129,8 +133,14 @@ def test_a_run_that_diverges_keeps_its_best_picture(impasto, quick):
     assert size_of("out.png") == (48, 36)
 
 
-def test_a_loss_that_is_not_finite_at_the_start_leaves_no_picture(impasto, folder, quick):
-    outcome = impasto(*TRANSFER, *quick, "--beta", "1e300")
+def test_a_loss_that_is_not_finite_at_the_start_leaves_no_picture(
+    impasto, folder, quick, weights_file
+):
+    # Weights so large that Gram matrices leave the range of float32.
+    tensors = load_file(weights_file)
+    tensors["conv2_1.weight"] *= 1e25
+    Path("huge.safetensors").write_bytes(formats.encode(tensors))
+    outcome = impasto(*TRANSFER, *quick, "--weights", "huge.safetensors", "--beta", "1e5")
     assert (outcome.code, outcome.out) == (1, "")
     (line,) = outcome.err.splitlines()
     assert line.startswith("impasto: expected a finite loss at the start")

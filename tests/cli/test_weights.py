@@ -58,7 +58,7 @@ def test_fetch_names_the_three_ways_where_downloads_are_off(impasto, folder):
 
 def test_json_lines(impasto, folder):
     listed = [json.loads(line) for line in impasto("weights", "list", "--json").out.splitlines()]
-    assert [line["name"] for line in listed] == ["vgg16", "vgg19"]
+    assert [line["name"] for line in listed] == ["vgg16", "vgg19", "alexnet", "dists"]
     assert not any(line["present"] for line in listed)
     outcome = impasto("weights", "verify", "--json")
     assert outcome.code == 1

@@ -115,7 +115,8 @@ def test_an_estimate_leaves_the_threads_alone(job_of, monkeypatch, tmp_path):
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
     seen = []
     monkeypatch.setattr(
-        "impasto.planning.throughput.rates", lambda *_: seen.append(torch.get_num_threads())
+        "impasto.planning.throughput.measured",
+        lambda *_, **__: seen.append(torch.get_num_threads()),
     )
     with pytest.raises(AttributeError):
         estimate(job_of())

@@ -177,7 +177,7 @@ def seeds(target):
         image = torch.zeros(1, 3, 4, 5)
         best = Iterate(image + 1, {"total": 1.0})
         remembered = {"0.s": torch.zeros(60), "0.rho": torch.tensor(1.0)}
-        rows = ({"step": 1, "total": 2.0},)
+        rows = ({"scale": 0, "size_px": 5, "step": 1, "time_s": 0.5, "total": 2.0},)
         for state in (
             State(image, best, 1, 1.0, 0, remembered),
             State(image, None, 0, 0.0, 0, {}),

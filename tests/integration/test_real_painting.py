@@ -93,7 +93,8 @@ def test_content_mode_rebuilds_the_picture_from_noise():
 
 
 def test_style_mode_paints_the_style_from_noise_at_another_shape(vgg):
-    result = impasto.style(PAINTING, aspect="2:1", **OPTIONS)
+    # A palette trades a little of what the network sees for the colours.
+    result = impasto.style(PAINTING, aspect="2:1", palette=0, **OPTIONS)
     assert result.image.size == (112, 56)
     noise = inputs.noise(56, 112, seed=0)
     painting = pixels(PAINTING)

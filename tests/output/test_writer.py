@@ -132,7 +132,8 @@ def test_a_picture_on_the_way_that_cannot_be_written_does_not_end_the_painting(
                           first=FULL.format(others=False))  # fmt: skip
     assert outcome.code == 1
     events = [json.loads(line)["event"] for line in outcome.out.splitlines()]
-    assert events == ["step", "step", "message", "step", "step", "message"]
+    # The first message is about the checkpoint, the second about the picture on the way.
+    assert events == ["step", "message", "step", "message", "step", "step", "message"]
     assert images.load(rescued(outcome.err)).width_px == 48
 
 

@@ -120,4 +120,4 @@ def test_plans_are_answered_while_the_speed_is_measured(open_studio, tmp_path):
         time.sleep(0.02)
     assert "measuring how fast this machine paints" in seen
     assert studio.post("/api/plan", json=order).json()["time_s"] > 0
-    assert (tmp_path / "cache" / "calibration.json").exists()
+    assert (tmp_path / "cache" / "throughput.json").exists()

@@ -30,6 +30,35 @@ def test_a_grid_of_photographs_styles_and_values(sheet, folder):
     assert len(colours) > 20
 
 
+def test_seeds_give_variants_that_differ_and_can_be_painted_again(sheet, impasto, quick, folder):
+    from impasto import images
+
+    # Where noise counts for nothing beside the photograph, seeds differ by little.
+    words = ("--strength", "1", "--seed", "5", "--json")
+    outcome = sheet("photograph.png", "--style", "painting.png", "--seeds", "2", *words)
+    assert outcome.code == 0
+    assert "seed=5, start=matched=0.7,noise=0.3" in outcome.out
+    assert json.loads(outcome.out.splitlines()[-1])["paintings"] == 2
+    again = {}
+    for seed in ("5", "6"):
+        start = ("--start", "matched=0.7,noise=0.3", "--size", "48", "--strength", "1")
+        name = f"{seed}.png"
+        impasto("transfer", "photograph.png", "painting.png", *quick, *start, "--seed", seed,
+                "-o", name)  # fmt: skip
+        again[seed] = images.load(name).pixels
+    assert (again["5"] - again["6"]).abs().max() > 0.05
+    drawn = images.load("sheet.png").pixels
+    for picture in again.values():
+        assert _stands_on(drawn, picture)
+
+
+def _stands_on(sheet, picture):
+    """Whether a picture stands on a sheet, pixel by pixel."""
+    height, width = picture.shape[-2:]
+    windows = sheet.unfold(2, height, 1).unfold(3, width, 1)
+    return bool((windows - picture[:, :, None, None]).abs().amax((0, 1, 4, 5)).min() < 1 / 255)
+
+
 def test_without_anything_varied_a_row_holds_the_styles(sheet, folder):
     words = ("photograph.png", "--style", "painting.png", "--style", "other.png", "-q")
     outcome = sheet(*words)
@@ -48,6 +77,9 @@ def test_without_anything_varied_a_row_holds_the_styles(sheet, folder):
         ("--vary preset=none", "no preset 'none'"),
         ("--vary preset=default --strength 0.5 --alpha 1", "expected strength, or alpha and beta"),
         ("--vary seed=" + ",".join(map(str, range(401))), "expected at most 400 pictures"),
+        ("--seeds 2 --vary seed=1", "seeds: expected none beside --vary seed=..."),
+        ("--seeds 2 --start other.png", "seeds: expected a start that noise can be mixed into"),
+        ("--seeds 1", "seeds: expected a number greater than or equal to 2"),
         ("--style absent.png", "no file 'absent.png'"),
     ],
 )

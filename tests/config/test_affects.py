@@ -80,7 +80,7 @@ def test_what_changes_the_schedule_or_smoothness_alone_is_compared_with_the_same
         {"normalisation": "paper"},
         {"optimiser": "adam"},
         {"aspect": "1:2"},
-        {"style_layers": dict.fromkeys(Settings().style_layers, 2.0)},
+        {"style_layers": dict.fromkeys(Settings().layers_of_style, 2.0)},
     ],
 )
 def test_what_leaves_a_styles_statistics_as_they_are(change):

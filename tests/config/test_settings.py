@@ -82,7 +82,8 @@ def test_the_schema_carries_bounds_choices_and_defaults():
 def test_the_paper_s_layers_are_the_default():
     chosen = Settings()
     assert list(chosen.content_layers) == ["relu4_2"]
-    assert list(chosen.style_layers) == ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+    paper = ["relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1"]
+    assert list(Settings(motifs=1).layers_of_style) == paper
     assert make_settings() == chosen
 
 
@@ -94,16 +95,16 @@ def test_options_are_frozen(model):
 
 
 def test_two_settings_do_not_share_their_layers():
-    Settings().style_layers["pool5"] = 9.0
-    assert "pool5" not in Settings().style_layers
-    assert "pool5" not in options.DEFAULT_STYLE_LAYERS
+    for name in ("content_layers", "layers_of_style"):
+        getattr(Settings(), name)["pool5"] = 9.0
+        assert "pool5" not in getattr(Settings(), name)
 
 
 def test_every_field_can_be_changed_and_comes_back_from_json():
-    # Strength stands in the place of two others.
-    assert CHANGED.keys() == Settings.model_fields.keys() - {"strength"}
+    # Strength stands in the place of two others, motifs in that of style_layers.
+    assert CHANGED.keys() == Settings.model_fields.keys() - {"strength", "motifs"}
     changed = make_settings(**CHANGED)
-    assert changed.model_dump() == {**CHANGED, "strength": None}
+    assert changed.model_dump() == {**CHANGED, "strength": None, "motifs": None}
     assert Settings.model_validate_json(changed.model_dump_json()) == changed
     assert make_settings(**json.loads(changed.model_dump_json())) == changed
 

@@ -13,6 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from impasto.config.affects import affects
 from impasto.config.initialization import parse_start
+from impasto.config.motifs import motif_layers
 from impasto.config.presets import PRESETS
 from impasto.config.validation import Options, british, check
 from impasto.config.values import (
@@ -31,15 +32,6 @@ from impasto.files import path_of
 Mode = Literal["style_transfer", "content", "style"]
 MODES: tuple[Mode, ...] = ("style_transfer", "content", "style")
 
-# Measured on four pairs of photograph and painting (docs/look.md): weights that fall with
-# depth give strokes without grit; equal ones give larger motifs and rougher flats.
-DEFAULT_STYLE_LAYERS = {
-    "relu1_1": 16.0,
-    "relu2_1": 8.0,
-    "relu3_1": 4.0,
-    "relu4_1": 2.0,
-    "relu5_1": 1.0,
-}
 # What alpha and beta are to each other where they are not measured: liked at 512 pixels.
 FORMULA_WEIGHTS = (1.0, 5e4)
 # Above this, gradients times weights leave the range of float32.
@@ -107,10 +99,20 @@ class Settings(Options):
         json_schema_extra=affects("content_target", "weights", steerable=True),
         description="Layers that hold the content: NAME or NAME=WEIGHT; FIRST..LAST names a range.",
     )
-    style_layers: LayerWeights = Field(
-        default=DEFAULT_STYLE_LAYERS,
+    style_layers: LayerWeights | None = Field(
+        default=None,
         json_schema_extra=affects("style_target", "weights", steerable=True),
-        description="Layers that hold the style: NAME or NAME=WEIGHT; FIRST..LAST names a range.",
+        description="Layers that hold the style: NAME or NAME=WEIGHT; FIRST..LAST names a range. "
+        "In place of motifs, which choose them by default.",
+    )
+    motifs: float | None = Field(
+        default=None,
+        json_schema_extra=affects("style_target", "weights", steerable=True, as_before=None),
+        ge=0,
+        le=1,
+        description="How much of the painting's objects comes along beside its strokes: at 0 only "
+        "strokes and colours, at 1 its eyes, stars and houses too. By default 0.25, in style mode "
+        "1.",
     )
     statistic: StatisticName = Field(
         default="gram",
@@ -263,7 +265,9 @@ class Settings(Options):
 
     @field_validator("content_layers", "style_layers")
     @classmethod
-    def _check_weights(cls, weights: dict[str, float]) -> dict[str, float]:
+    def _check_weights(cls, weights: dict[str, float] | None) -> dict[str, float] | None:
+        if weights is None:
+            return None
         if not weights:
             raise ValueError("expected at least one layer, got none; name one, such as relu4_2")
         check_relative(list(weights.values()))
@@ -308,6 +312,27 @@ class Settings(Options):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_motifs(self) -> "Settings":
+        if self.motifs is None:
+            return self
+        layers = motif_layers(self.motifs)
+        # Settings whose open options have been filled in have both, and they agree.
+        if self.style_layers not in (None, layers):
+            raise ValueError(
+                f"expected motifs, or style_layers, got motifs {self.motifs:g} beside them; "
+                "leave one out"
+            )
+        check_known("motifs", layers, self.network)
+        return self
+
+    @property
+    def layers_of_style(self) -> dict[str, float]:
+        """The style layers and their weights: those that are named, or those of motifs."""
+        if self.style_layers is not None:
+            return self.style_layers
+        return motif_layers(1.0 if self.motifs is None else self.motifs)
+
     @property
     def weights(self) -> tuple[float, float]:
         """Alpha and beta; 1 and 50000 where they are not set."""
@@ -319,7 +344,7 @@ class Settings(Options):
     @model_validator(mode="after")
     def _check_layers(self) -> "Settings":
         for option in ("content_layers", "style_layers"):
-            check_known(option, getattr(self, option), self.network)
+            check_known(option, getattr(self, option) or {}, self.network)
         return self
 
 
@@ -388,13 +413,18 @@ def make_settings(settings: Settings | None = None, **options: Any) -> Settings:
 def overlay(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Return ``below`` with the options of ``above`` in place of its own.
 
-    Strength replaces alpha and beta, and they replace it. ``colour="keep"`` replaces a palette.
+    Strength replaces alpha and beta, and they replace it; so do motifs and style layers.
+    ``colour="keep"`` replaces a palette.
     """
     replaced = set()
     if above.get("strength") is not None:
         replaced = {"alpha", "beta"}
     elif any(above.get(name) is not None for name in ("alpha", "beta")):
         replaced = {"strength"}
+    if above.get("motifs") is not None:
+        replaced.add("style_layers")
+    elif above.get("style_layers") is not None:
+        replaced.add("motifs")
     if above.get("colour") == "keep":
         replaced.add("palette")
     return {**{name: value for name, value in below.items() if name not in replaced}, **above}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from impasto.config.initialization import parse_start
+from impasto.config.motifs import motif_layers
 from impasto.config.networks import network_spec
 from impasto.config.settings import Mode, Settings
 from impasto.errors import SettingsError
@@ -39,6 +41,10 @@ _SMOOTHNESS_WITH_STYLE = 8500.0
 _DEFAULT_STRENGTH = 0.5
 
 
+# Chosen by looking and by the judge (docs/look.md). A texture is made of motifs.
+_DEFAULT_MOTIFS, _MOTIFS_OF_TEXTURES = 0.25, 1.0
+
+
 # The strength from which the painting starts and ends wholly in the style's colours.
 _WHOLLY_MATCHED = 0.5
 
@@ -58,7 +64,7 @@ def complete(job: Job, settings: Settings) -> Settings:
         SettingsError: options that contradict each other, the mode or the number of pictures.
     """
     terms = MODE_TERMS[job.mode]
-    left_open: dict[str, str | float] = {}
+    left_open: dict[str, str | float | dict[str, float]] = {}
     strength = settings.strength
     if strength is None:
         by_strength = terms.both and settings.normalisation == "position"
@@ -72,6 +78,11 @@ def complete(job: Job, settings: Settings) -> Settings:
         block = network_spec(settings.network).deepest(settings.content_layers).block
         smoothness = _SMOOTHNESS_WITH_STYLE if terms.style else _SMOOTHNESS_BY_BLOCK[block]
         left_open["total_variation"] = smoothness
+    if terms.style and settings.style_layers is None:
+        motifs = settings.motifs
+        if motifs is None:
+            motifs = _DEFAULT_MOTIFS if terms.both else _MOTIFS_OF_TEXTURES
+        left_open |= {"motifs": motifs, "style_layers": motif_layers(motifs)}
     if settings.palette is None:
         left_open["palette"] = float(terms.style and settings.colour != "keep")
     settings = settings.model_copy(update=left_open)
@@ -102,6 +113,11 @@ def _check_terms(mode: Mode, settings: Settings) -> None:
         raise SettingsError(
             f"palette: expected none in {mode} mode, where there is no painting, got "
             f"{settings.palette:g}; leave it out"
+        )
+    if settings.motifs is not None and not terms.style:
+        raise SettingsError(
+            f"motifs: expected none in {mode} mode, where there is no painting, got "
+            f"{settings.motifs:g}; leave it out"
         )
     if settings.strength is None and not any(weights.values()):
         raise SettingsError(
@@ -139,6 +155,28 @@ def _check_counts(job: Job, settings: Settings) -> None:
 def matched_share(strength: float) -> float:
     """Return the share of the style's colours at a strength above 0; the rest is the content's."""
     return min(1.0, max(strength, WEAKEST_PAINTED) / _WHOLLY_MATCHED)
+
+
+def with_noise(job: Job, share: float) -> str:
+    """Return the start of ``job`` with noise in it, so that seeds give different paintings.
+
+    Args:
+        job: in any mode.
+        share: of noise in a start without any, in (0, 1).
+
+    Raises:
+        SettingsError: it starts from the user's own picture.
+    """
+    start = str(complete(job, job.settings).start)
+    shares = None if job.start_image is not None else parse_start(start)
+    if shares is None:
+        raise SettingsError(
+            "seeds: expected a start that noise can be mixed into, got a picture; leave out start"
+        )
+    if "noise" in shares:
+        return start
+    parts = {name: part * (1 - share) for name, part in shares.items()} | {"noise": share}
+    return ",".join(f"{name}={part:.6g}" for name, part in parts.items())
 
 
 def _default_start(terms: Terms, strength: float) -> str:

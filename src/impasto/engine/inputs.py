@@ -240,7 +240,7 @@ def _start_source(job: Job) -> ImageSource:
 def _layers(terms: Terms, settings: Settings) -> list[str]:
     return [
         *(settings.content_layers if terms.content else ()),
-        *(settings.style_layers if terms.style else ()),
+        *(settings.layers_of_style if terms.style else ()),
     ]
 
 

@@ -104,7 +104,7 @@ def shortage(given: Inputs, plan: ComputePlan) -> list[str]:
 def _demand(given: Inputs, plan: ComputePlan, scale: Scale) -> ScaleWorkload:
     settings = strength.balanced(given.settings)
     content = list(settings.content_layers) if given.content and settings.alpha else []
-    style = list(settings.style_layers) if given.styles and settings.beta else []
+    style = list(settings.layers_of_style) if given.styles and settings.beta else []
     ratios = pyramid.style_scales(len(given.styles), settings) if style else ()
     shown = [*zip(given.styles, ratios, strict=False), *((area.style, 1.0) for area in given.areas)]
     return ScaleWorkload(

@@ -32,7 +32,8 @@ class JobOptions(TypedDict, total=False):
     padding: Literal["replicate", "zeros"]
     seamless: bool
     content_layers: Layers
-    style_layers: Layers
+    style_layers: Layers | None
+    motifs: float | None
     statistic: StatisticName
     strength: float | None
     alpha: float | None

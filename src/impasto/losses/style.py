@@ -165,7 +165,7 @@ def make_statistic(settings: Settings) -> Statistic:
         MissingPackageError: the package that declares it does not bring it.
     """
     make: type[Statistic] = STATISTICS.load(settings.statistic)
-    return make(tuple(settings.style_layers))
+    return make(tuple(settings.layers_of_style))
 
 
 def mean_and_covariance(moments: Tensor) -> tuple[Tensor, Tensor]:

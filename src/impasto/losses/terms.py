@@ -175,7 +175,7 @@ class Style(Stateless):
 
     def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
         _, self._beta = settings.weights
-        self._shares = _shares(settings.style_layers) if self._beta else {}
+        self._shares = _shares(settings.layers_of_style) if self._beta else {}
         self._network = network
         self._statistic = make_statistic(settings)
         self.additive = self._statistic.additive or not self._beta

@@ -235,7 +235,7 @@ def _timed(settings: Settings) -> Settings:
 
 
 def _layers(settings: Settings) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([*settings.content_layers, *settings.style_layers]))
+    return tuple(dict.fromkeys([*settings.content_layers, *settings.layers_of_style]))
 
 
 def _path() -> Path:

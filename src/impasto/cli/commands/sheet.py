@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 # More pictures than this are a job for batch.
 _MOST_PICTURES = 400
+# Of variants that differ by their seed.
+_NOISE = 0.3
 
 
 class Sheet(Options):
@@ -37,6 +39,13 @@ class Sheet(Options):
     )
     cell: int = Field(
         default=256, ge=24, le=2048, description="Most sides of a picture on the sheet, in pixels."
+    )
+    seeds: int | None = Field(
+        default=None,
+        ge=2,
+        le=_MOST_PICTURES,
+        description="Paint so many variants of each picture, from seed on. The start gets 30 % of "
+        "noise if it has none: without noise all variants would be alike.",
     )
     json_lines: bool = Field(
         default=False,
@@ -102,14 +111,16 @@ def paint_sheet(
     cells = _cells(
         contents,
         styles,
-        _combinations(vary or []),
+        _combinations(vary or [], sheet.seeds),
         {"preset": preset, "size": sheet.cell, **options},
+        sheet.seeds or 1,
     )
     for cell in cells:
         # All that can be wrong is said before the first is painted.
         check_apart([sheet.output], input_files(cell.job))
         inputs.read(cell.job)
-    columns = len(cells) // (len(contents) * len(styles)) if vary else len(styles)
+    several = vary or sheet.seeds
+    columns = len(cells) // (len(contents) * len(styles)) if several else len(styles)
     with make_display(quiet=sheet.quiet, json_lines=sheet.json_lines) as display:
         drawn = contact_sheet(
             [cell.label for cell in cells],
@@ -123,13 +134,16 @@ def paint_sheet(
             print_json("sheet", path=str(sheet.output), paintings=len(cells))
 
 
-def _combinations(words: Sequence[str]) -> list[dict[str, Any]]:
+def _combinations(words: Sequence[str], seeds: int | None) -> list[dict[str, Any]]:
     """Read which options vary, and over what, as every combination.
 
     Raises:
-        SettingsError: no NAME=VALUE,VALUE, an unknown name, or one given twice.
+        SettingsError: no NAME=VALUE,VALUE, an unknown name, one given twice, or a seed beside
+            ``seeds``.
     """
     combinations = vary_options(words)
+    if seeds is not None and "seed" in combinations[0]:
+        raise SettingsError("seeds: expected none beside --vary seed=..., got both; leave one out")
     for name in combinations[0]:
         if name != "preset" and name not in Settings.model_fields:
             raise SettingsError(f"vary: {unknown_option(name, [*Settings.model_fields, 'preset'])}")
@@ -141,30 +155,47 @@ def _cells(
     styles: Sequence[str],
     combinations: Sequence[dict[str, Any]],
     options: dict[str, Any],
+    seeds: int,
 ) -> list[_Cell]:
-    """Put together every combination, in the order of reading.
+    """Put together every combination, and its variants by seed, in the order of reading.
 
     Raises:
         SettingsError: a combination that contradicts itself, or too many of them.
     """
-    from impasto import api
-
-    count = len(contents) * len(styles) * len(combinations)
+    count = len(contents) * len(styles) * len(combinations) * seeds
     if count > _MOST_PICTURES:
         raise SettingsError(
             f"expected at most {_MOST_PICTURES} pictures on a sheet, got {count}; vary less"
         )
+    from impasto import api
+
     # Standard input can be read once.
     sources = {word: standard_input.picture(word) for word in (*contents, *styles)}
     cells = []
     for content, style, changes in itertools.product(contents, styles, combinations):
-        job = api.make_job(
-            "style_transfer", sources[content], [sources[style]], **{**options, **changes}
-        )
-        changed = [f"{name}={value}" for name, value in changes.items()]
-        label = "\n".join([f"{Path(content).stem} x {Path(style).stem}", *changed])
-        cells.append(_Cell(job, label))
+        pictures = (sources[content], [sources[style]])
+        for variant in _variants(pictures, {**options, **changes}, seeds):
+            job = api.make_job("style_transfer", *pictures, **{**options, **changes, **variant})
+            changed = [f"{name}={value}" for name, value in {**changes, **variant}.items()]
+            label = "\n".join([f"{Path(content).stem} x {Path(style).stem}", *changed])
+            cells.append(_Cell(job, label))
     return cells
+
+
+def _variants(pictures: Any, options: dict[str, Any], seeds: int) -> list[dict[str, Any]]:
+    """List what the variants of one painting change: seed and start, or nothing for a single one.
+
+    Raises:
+        SettingsError: they would all be alike.
+    """
+    from impasto import api
+    from impasto.engine.defaults import with_noise
+
+    if seeds == 1:
+        return [{}]
+    job = api.make_job("style_transfer", *pictures, **options)
+    start, first = with_noise(job, _NOISE), job.settings.seed
+    return [{"seed": seed, "start": start} for seed in range(first, first + seeds)]
 
 
 def _paint(cells: Sequence[_Cell], cell_px: int, display: Any) -> Iterator[Image]:

@@ -9,15 +9,19 @@ without them, for at 128 px a feature of relu3_1 sees a fifth of the picture.
 # give strokes without grit; equal ones give larger motifs and rougher flats.
 _STROKES = {"relu1_1": 16.0, "relu2_1": 8.0, "relu3_1": 4.0}
 _OBJECTS = {"relu4_1": 2.0, "relu5_1": 1.0}
-LAYERS = (*_STROKES, *_OBJECTS)
+# From here on relu4_1 counts fully.
+_ALL_OF_RELU4 = 0.6
 
 
 def motif_layers(motifs: float) -> dict[str, float]:
     """Return the style layers and their weights for ``motifs`` in [0, 1].
 
-    At 0 no layer is deeper than relu3_1, and none is computed. Up to 0.5 relu4_1 comes in, and
-    beyond it relu5_1. The ghosts of ``impasto measure`` then grow about evenly (docs/look.md).
+    At 0 no layer is deeper than relu3_1, and none is computed. Up to 0.6 relu4_1 comes in, and
+    beyond it relu5_1, so that the ghosts of ``impasto measure`` grow evenly (docs/look.md).
     """
-    shares = {"relu4_1": min(1.0, 2 * motifs) ** 2, "relu5_1": max(0.0, 2 * motifs - 1) ** 2}
+    shares = {
+        "relu4_1": min(1.0, motifs / _ALL_OF_RELU4) ** 2,
+        "relu5_1": (max(0.0, motifs - _ALL_OF_RELU4) / (1 - _ALL_OF_RELU4)) ** 2,
+    }
     objects = {name: _OBJECTS[name] * share for name, share in shares.items() if share}
     return _STROKES | objects

@@ -89,12 +89,12 @@ class Painter:
     """Paints and measures; what one picture has loaded serves the next."""
 
     def __init__(self) -> None:
-        self._reuse = Cache()
+        self._cache = Cache()
         self._networks = metrics.load_networks()
 
     def paint(self, page: Page, job: Job, path: Path) -> dict[str, Any]:
         """Paint ``job``, write it to ``path`` and its figures beside it."""
-        result = api.paint(job, reuse=self._reuse)
+        result = api.paint(job, cache=self._cache)
         result.save(path)
         content, style = (images.load(str(file)).pixels for file in (page.content, page.style))
         measured = metrics.measure(result.pixels, content, style, self._networks)

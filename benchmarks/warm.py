@@ -37,11 +37,11 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="where rows are written")
     given = parser.parse_args()
     options = {"device": given.device, "weights": given.weights, "offline": True}
-    reuse, rows = NetworkOnly(), []
+    cache, rows = NetworkOnly(), []
     for size_px in given.size:
-        painted("coffee", "glass", reuse, size=size_px, **options)
+        painted("coffee", "glass", cache, size=size_px, **options)
         runs = [
-            painted("chelsea", "nocturne", reuse, size=size_px, **options)
+            painted("chelsea", "nocturne", cache, size=size_px, **options)
             for _ in range(given.repeats)
         ]
         row, result = min(runs, key=lambda run: run[0]["time_s"])
@@ -59,19 +59,19 @@ def main() -> None:
 class NetworkOnly(Cache):
     """Remembers networks and nothing of the pictures."""
 
-    def get_or_compute(self, kind: str, made_from: Sequence[Any], make: Callable[[], Any]) -> Any:
+    def get_or_compute(self, kind: str, key: Sequence[Any], compute: Callable[[], Any]) -> Any:
         """Return the network made before, and anything else anew."""
-        return super().get_or_compute(kind, made_from, make) if kind in KEPT else make()
+        return super().get_or_compute(kind, key, compute) if kind in KEPT else compute()
 
 
-def painted(content: str, style: str, reuse: Cache, **options: Any) -> tuple[dict[str, Any], Any]:
+def painted(content: str, style: str, cache: Cache, **options: Any) -> tuple[dict[str, Any], Any]:
     """Paint a pair of the gallery's, and say how long it took."""
     job = make_job(
         "style_transfer", samples.path("content", content), samples.path("style", style), **options
     )
     steps_s: list[float] = []
     began_s = time.perf_counter()
-    result = paint(job, lambda _: steps_s.append(time.perf_counter() - began_s), reuse=reuse)
+    result = paint(job, lambda _: steps_s.append(time.perf_counter() - began_s), cache=cache)
     time_s = time.perf_counter() - began_s
     return {"time_s": time_s, "first_step_s": steps_s[0], "steps": len(steps_s)}, result
 

@@ -194,7 +194,7 @@ def paint(
     on_step: Callable[[Step], object] | None = None,
     *,
     progress: Progress | None = None,
-    reuse: Cache | None = None,
+    cache: Cache | None = None,
     resume: Checkpoint | None = None,
     keeper: Keeper | None = None,
 ) -> Result:
@@ -207,14 +207,14 @@ def paint(
         job: what to paint.
         on_step: called with each Step.
         progress: called while weights are downloaded.
-        reuse: a cache of networks and style statistics from earlier jobs.
+        cache: a cache of networks and style statistics from earlier jobs.
         resume: the checkpoint to go on from.
         keeper: writes checkpoints while painting.
 
     Raises:
         ImpastoError: as ``iterate`` does.
     """
-    painting = iterate(job, progress=progress, reuse=reuse, resume=resume)
+    painting = iterate(job, progress=progress, cache=cache, resume=resume)
     step: Step | None = None
     try:
         while True:

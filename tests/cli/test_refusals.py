@@ -299,7 +299,7 @@ def masks(folder):
     [
         ("white.png", "region: expected MASK:STYLE or MASK:STYLE:STYLE_MASK, got 'white.png'"),
         ("black.png:other.png", "expected some white, got black everywhere"),
-        ("square.png:other.png", "expected the aspect of what it lies on, 48 x 36, got 72 x 72"),
+        ("square.png:other.png", "expected the aspect of its picture, 48 x 36, got 72 x 72"),
         ("white.png:other.png:white.png", "the style mask of region 1"),
         ("absent.png:other.png", "no file 'absent.png'"),
     ],
@@ -316,4 +316,4 @@ def test_a_region_where_there_is_no_style(refuse, masks, quick):
 
 
 def test_a_seamless_photograph(refuse, quick):
-    assert "seamless: expected it in style mode alone" in refuse(*TRANSFER, *quick, "--seamless")
+    assert "seamless: expected it only in style mode" in refuse(*TRANSFER, *quick, "--seamless")

@@ -32,9 +32,9 @@ def made(monkeypatch):
 
 @pytest.fixture
 def paint(weights_file, picture):
-    """``paint(reuse, **options)``: two sizes, two iterations."""
+    """``paint(cache, **options)``: two sizes, two iterations."""
 
-    def call(reuse, *, style=2, content=1, **options):
+    def call(cache, *, style=2, content=1, **options):
         job = api.make_job(
             "style_transfer",
             picture(48, 40, seed=content, dtype=torch.float32),
@@ -52,14 +52,14 @@ def paint(weights_file, picture):
                 **options,
             },
         )
-        return api.paint(job, reuse=reuse)
+        return api.paint(job, cache=cache)
 
     return call
 
 
 def test_the_second_of_two_jobs_loads_and_measures_nothing_and_paints_the_same(paint, made):
-    reuse = Cache()
-    first, second, alone = paint(reuse), paint(reuse), paint(None)
+    cache = Cache()
+    first, second, alone = paint(cache), paint(cache), paint(None)
     assert made == ["load", "style_targets", "style_targets"] * 2
     assert torch.equal(first.pixels, second.pixels)
     assert torch.equal(first.pixels, alone.pixels)
@@ -80,10 +80,10 @@ def test_the_second_of_two_jobs_loads_and_measures_nothing_and_paints_the_same(p
     ],
 )
 def test_what_leaves_the_style_alone_lets_it_be_reused(paint, made, option):
-    reuse = Cache()
-    paint(reuse)
+    cache = Cache()
+    paint(cache)
     made.clear()
-    paint(reuse, **option)
+    paint(cache, **option)
     assert made == []
 
 
@@ -98,18 +98,18 @@ def test_what_leaves_the_style_alone_lets_it_be_reused(paint, made, option):
     ],
 )
 def test_another_style_is_measured(paint, made, option):
-    reuse = Cache()
-    paint(reuse)
+    cache = Cache()
+    paint(cache)
     made.clear()
-    paint(reuse, **option)
+    paint(cache, **option)
     assert made == ["style_targets", "style_targets"]
 
 
 def test_another_way_through_the_network_is_another_network(paint, made):
-    reuse = Cache()
-    paint(reuse)
+    cache = Cache()
+    paint(cache)
     made.clear()
-    paint(reuse, pooling="average")
+    paint(cache, pooling="average")
     assert made == ["load", "style_targets", "style_targets"]
 
 
@@ -128,21 +128,21 @@ def test_another_way_through_the_network_is_another_network(paint, made):
     ],
 )
 def test_whatever_differs_is_made_anew(one, other):
-    reuse, made = Cache(), []
+    cache, made = Cache(), []
     for place, made_from in enumerate((one, other, one)):
-        reuse.get_or_compute("style", [made_from], partial(made.append, place))
+        cache.get_or_compute("style", [made_from], partial(made.append, place))
     assert made == [0, 1]
 
 
 def test_the_longest_unused_is_forgotten():
-    reuse, calls = Cache(), []
+    cache, calls = Cache(), []
     for number in (0, 1, 0, 2, 0, 1):
-        reuse.get_or_compute("network", [number], partial(calls.append, number))
+        cache.get_or_compute("network", [number], partial(calls.append, number))
     assert calls == [0, 1, 2, 1]
 
 
 def test_what_fails_is_tried_again():
-    reuse = Cache()
+    cache = Cache()
     with pytest.raises(ZeroDivisionError):
-        reuse.get_or_compute("network", [], lambda: 1 / 0)
-    assert reuse.get_or_compute("network", [], lambda: 7) == 7
+        cache.get_or_compute("network", [], lambda: 1 / 0)
+    assert cache.get_or_compute("network", [], lambda: 7) == 7

@@ -84,9 +84,9 @@ def test_a_painting_interrupted_in_the_middle_of_a_step_is_kept_as_after_the_las
         for _ in range(4):
             next(painting)
         place, name = {
-            "evaluate": (painting._course._objective, "evaluate"),
-            "move": (painting._course._descent, "_move"),
-            "record": (painting._showing, "record"),
+            "evaluate": (painting._scale_loop._objective, "evaluate"),
+            "move": (painting._scale_loop._minimizer, "_move"),
+            "record": (painting._reporter, "record"),
         }[part]
         with monkeypatch.context() as patched:
             patched.setattr(place, name, interrupt)
@@ -256,7 +256,7 @@ def test_vectors_of_no_optimiser_are_refused(job_of, path, name, paint):
 def test_a_truncated_checkpoint_is_refused(job_of, path, length):
     kept_after(job_of(), 4, path)
     path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(CheckpointError, match="no checkpoint that can be read"):
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
         checkpoint.read(path)
 
 
@@ -269,7 +269,7 @@ def test_a_truncated_checkpoint_is_refused(job_of, path, length):
 )  # fmt: skip
 def test_what_is_no_checkpoint_is_refused(path, data):
     path.write_bytes(data)
-    with pytest.raises(CheckpointError, match="no checkpoint that can be read"):
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
         checkpoint.read(path)
 
 

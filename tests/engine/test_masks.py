@@ -154,7 +154,7 @@ def test_a_picked_label_stands_in_the_recipe_and_two_of_one_map_differ(job_of, p
 
     def painted(colour):
         job = job_of(strength=0.5, region=[Region(side, style, mask_colour=colour)])
-        return paint(job, reuse=cache)[1]
+        return paint(job, cache=cache)[1]
 
     left, right = painted("#ff0000"), painted("#00ff00")
     assert not torch.equal(left.pixels, right.pixels)

@@ -39,7 +39,7 @@ def test_without_motifs_nothing_deep_is_computed(job_of, paint, mode):
     work = {}
     for motifs in (0, 0.5, 1):
         job = job_of(mode, motifs=motifs)
-        work[motifs] = setup.demands(inputs.read(job), make_plan(job.runtime))[-1].layers
+        work[motifs] = setup.workloads(inputs.read(job), make_plan(job.runtime))[-1].layers
     assert [len(layers) for layers in work.values()] == (
         [4, 5, 6] if mode == "style_transfer" else [3, 4, 5]
     )

@@ -86,13 +86,13 @@ def test_what_is_painted_at_the_next_size_begins_in_these_colours(painted_in):
     painting = iterate(painted_in(RED, iterations=12))
     steps = [next(painting)]
     while steps[-1].scale == 0:
-        stage = painting._course.stage
+        stage = painting._scale_loop.snapshot
         steps.append(next(painting))
     # The first step only evaluates what it begins from.
-    begun = painting._course.stage.point.image
-    scale = stage.given.scales[1]
+    begun = painting._scale_loop.snapshot.point.image
+    scale = stage.inputs.scales[1]
     resized = canvas.resize_canvas(stage.point.image, scale)
-    expected = stage.given.palettes.recolour(resized, scale, stage.given.settings)
+    expected = stage.inputs.palettes.recolour(resized, scale, stage.inputs.settings)
     assert not expected.equal(resized)
     assert begun.equal(expected.contiguous())
 
@@ -103,14 +103,14 @@ def test_every_picture_that_leaves_is_recoloured(painted_in):
     shown = images.load(step.image()).pixels
     assert distance(shown, RED) < 0.015
     assert distance(step.result().pixels, RED) < 0.015
-    raw = painting._course.stage.point.image
-    assert distance(canvas.cropped(raw, painting._course.stage.scale), RED) > 0.03
+    raw = painting._scale_loop.snapshot.point.image
+    assert distance(canvas.cropped(raw, painting._scale_loop.snapshot.scale), RED) > 0.03
 
 
 def test_palette_0_is_as_the_network_leaves_it(painted_in):
     painting = iterate(painted_in(RED, palette=0))
     result = finish(painting)
-    stage = painting._course.stage
+    stage = painting._scale_loop.snapshot
     assert result.pixels.equal(canvas.cropped(stage.point.image, stage.scale).clamp(0, 1))
 
 
@@ -158,7 +158,7 @@ def test_a_diverged_painting_is_delivered_in_these_colours(painted_in):
     painting = iterate(painted_in(RED))
     for _ in range(2):
         next(painting)
-    result = painting._showing.result(painting._course.stage, 1.0)
+    result = painting._reporter.result(painting._scale_loop.snapshot, 1.0)
     assert distance(result.pixels, RED) < 0.015
 
 

@@ -66,7 +66,7 @@ def test_opacity_counts_as_grey():
 @pytest.mark.parametrize(
     ("mask", "told"),
     [
-        (columns(20, 20, 0, 9), r"expected the aspect of what it lies on, 30 x 20, got 20 x 20"),
+        (columns(20, 20, 0, 9), r"expected the aspect of its picture, 30 x 20, got 20 x 20"),
         (columns(20, 30, 0, 0), "expected some white, got black everywhere"),
         (2 * columns(20, 30, 0, 9), r"\[0, 1\]"),
         (-columns(20, 30, 0, 9), r"\[0, 1\]"),

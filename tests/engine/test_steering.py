@@ -9,7 +9,7 @@ import torch
 from impasto.config.settings import make_settings
 from impasto.engine import setup, strength
 from impasto.engine.painting import iterate
-from impasto.engine.steering import check_change, needs_targets, steerable
+from impasto.engine.steering import check_change, steerable, target_options
 from impasto.errors import SettingsError
 from impasto.job.recipe import Budget, Change, Decisions
 
@@ -68,10 +68,10 @@ def test_the_changed_objective_is_the_one_that_such_settings_have(job_of):
         "content:relu3_1", "content:relu4_2", "style:relu1_1", "style:relu2_1",
         "total_variation", "total",
     }  # fmt: skip
-    objective = steered._course._objective.evaluate
-    fresh = other._course._objective.evaluate
+    objective = steered._scale_loop._objective.evaluate
+    fresh = other._scale_loop._objective.evaluate
     image = torch.rand(
-        steered._course.stage.point.image.shape, generator=torch.Generator().manual_seed(5)
+        steered._scale_loop.snapshot.point.image.shape, generator=torch.Generator().manual_seed(5)
     )
     assert objective(image).values() == fresh(image).values()
     assert after.image().tobytes() == first.image().tobytes()
@@ -176,28 +176,28 @@ def test_what_strength_comes_to_is_measured_once_and_written_down(job_of, monkey
 def test_where_one_weight_takes_the_place_of_strength_the_other_stays(job_of):
     painting = iterate(job_of(strength=0.5))
     next(painting)
-    alpha = painting._course.stage.used.alpha
+    alpha = painting._scale_loop.snapshot.resolved.alpha
     painting.send({"beta": 7.0})
     assert (painting.settings.alpha, painting.settings.beta) == (alpha, 7.0)
     painting.send({"strength": 0.5})
-    assert (painting._course.stage.used.alpha, painting.settings.alpha) == (alpha, None)
+    assert (painting._scale_loop.snapshot.resolved.alpha, painting.settings.alpha) == (alpha, None)
 
 
 def test_targets_are_kept_where_only_weights_change(job_of):
     painting = iterate(job_of())
     next(painting)
-    before = painting._course._targets[1]
+    before = painting._scale_loop._targets[1]
     painting.send({"beta": 1.0, "style_layers": dict.fromkeys(painting.settings.style_layers, 1.0)})
-    assert painting._course._targets[1] is before
+    assert painting._scale_loop._targets[1] is before
     painting.send({"style_layers": {"relu1_1": 1.0}})
-    assert painting._course._targets[1] is not before
+    assert painting._scale_loop._targets[1] is not before
 
 
 def test_what_a_weight_of_zero_left_out_is_made_when_it_counts_again():
-    kept = needs_targets(make_settings(alpha=0))
-    assert kept != needs_targets(make_settings(alpha=1))
-    assert needs_targets(make_settings(alpha=1)) == needs_targets(make_settings(alpha=2))
-    assert needs_targets(make_settings()) != needs_targets(make_settings(pooling="average"))
+    kept = target_options(make_settings(alpha=0))
+    assert kept != target_options(make_settings(alpha=1))
+    assert target_options(make_settings(alpha=1)) == target_options(make_settings(alpha=2))
+    assert target_options(make_settings()) != target_options(make_settings(pooling="average"))
 
 
 def test_a_painting_can_be_closed(job_of):
@@ -212,7 +212,7 @@ def test_a_check_alone_changes_nothing(job_of):
     job = job_of()
     settings = check_change(job, job.settings, {"beta": 3})
     assert (settings.beta, job.settings.beta) == (3, 5e4)
-    assert setup.obeying(job.runtime, None) is job.runtime
+    assert setup.with_decisions(job.runtime, None) is job.runtime
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from impasto.engine import inputs
 from impasto.engine import strength as strength_module
 from impasto.engine.cache import Cache
 from impasto.engine.painting import iterate
-from impasto.engine.strength import GradientNorms, balanced, measure
+from impasto.engine.strength import GradientNorms, measure, resolve
 from impasto.errors import SettingsError
 from impasto.job import recipe
 
@@ -47,12 +47,12 @@ def measured(small_network, job):
 
 
 def test_the_balance_is_measured_once_for_a_pair(small_network, job, monkeypatch):
-    net, reuse = small_network(dtype=torch.float32, padding="replicate"), Cache()
-    one = measure(inputs.read(job(strength=0.2)), net, reuse)
+    net, cache = small_network(dtype=torch.float32, padding="replicate"), Cache()
+    one = measure(inputs.read(job(strength=0.2)), net, cache)
     monkeypatch.delattr(strength_module, "Objective")
-    assert measure(inputs.read(job(strength=0.8, size=36)), net, reuse) is one
+    assert measure(inputs.read(job(strength=0.8, size=36)), net, cache) is one
     with pytest.raises(NameError):
-        measure(inputs.read(job(style=3)), net, reuse)
+        measure(inputs.read(job(style=3)), net, cache)
 
 
 def test_more_strength_is_less_content_and_no_less_style():
@@ -88,7 +88,7 @@ def test_the_balance_follows_the_pictures_and_the_layers(measured):
 def test_strength_gives_way_to_the_formula_s_weights(job):
     given = inputs.read(job(alpha=2.0)).settings
     assert (given.strength, given.alpha, given.beta) == (None, 2.0, 5e4)
-    assert balanced(given) is given
+    assert resolve(given) is given
     paper = inputs.read(job(normalisation="paper")).settings
     assert (paper.strength, paper.alpha, paper.beta) == (None, 1.0, 5e4)
     assert inputs.read(job()).settings.strength == 0.5
@@ -133,7 +133,7 @@ def test_of_a_weak_style_the_photograph_s_colours_remain_in_the_start(job):
 
 def test_settings_that_balance_nothing_stay_as_they_are():
     settings = Settings(alpha=1.0, beta=2.0)
-    assert balanced(settings, GradientNorms(1.0, 1.0)) is settings
+    assert resolve(settings, GradientNorms(1.0, 1.0)) is settings
 
 
 def distance(job, result):

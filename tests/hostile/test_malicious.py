@@ -364,7 +364,7 @@ def test_no_checkpoint_runs_code(tmp_path, way):
         saved(tmp_path / "zipped", made, **ZIPPED),
         saved(tmp_path / "old", made, **LEGACY),
     ):
-        with pytest.raises(CheckpointError, match="no checkpoint that can be read"):
+        with pytest.raises(CheckpointError, match="not a readable checkpoint"):
             checkpoint.read(path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["old", "zipped"]
 

@@ -66,7 +66,7 @@ def test_a_recipe_with_what_is_unknown_is_refused_in_one_line():
 def test_a_checkpoint_is_read(optimiser):
     kept = checkpoint.read(FORMER / f"{optimiser}.impasto")
     assert kept.recipe.settings.optimiser == optimiser
-    assert (len(kept.rows), kept.state.steps, kept.place) == (3, 3, 0)
+    assert (len(kept.rows), kept.state.steps, kept.scale_index) == (3, 3, 0)
     assert kept.state.image.shape == (1, 3, 12, 16)
     assert kept.state.optimiser_state
 

@@ -355,9 +355,9 @@ def test_a_term_with_a_state_is_renewed_over_all_tiles_and_planned_with_its_memo
         "size": 300, "coarsest": 300, "iterations": 5, "optimiser": "adam",
         "style_layers": {"relu1_1": 1, "relu2_1": 1}, "content_layers": {"relu2_2": 1},
     }  # fmt: skip
-    without = setup.demands(inputs.read(job_of(**options)), make_plan(job_of().runtime))[-1]
+    without = setup.workloads(inputs.read(job_of(**options)), make_plan(job_of().runtime))[-1]
     monkeypatch.setattr(terms, "TERMS", [*terms.TERMS, Anchor])
-    demand = setup.demands(inputs.read(job_of(**options)), make_plan(job_of().runtime))[-1]
+    demand = setup.workloads(inputs.read(job_of(**options)), make_plan(job_of().runtime))[-1]
     pixels = demand.height_px * demand.width_px
     more = demand.peak_bytes(None, 20, True) - without.peak_bytes(None, 20, True)
     assert more == pytest.approx(12 * pixels, abs=1)

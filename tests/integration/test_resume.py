@@ -130,7 +130,7 @@ def test_a_damaged_checkpoint_is_refused(impasto, quick):
     outcome = impasto(*TRANSFER, *quick, "--resume")
     assert outcome.code == 2
     (line,) = outcome.err.splitlines()
-    assert "is no checkpoint that can be read" in line
+    assert "is not a readable checkpoint" in line
 
 
 def test_with_other_memory_it_goes_on_in_another_way(start_process, run_process, quick):

@@ -162,8 +162,8 @@ def test_a_painting_is_planned_without_being_painted(monkeypatch):
         memory="3GiB",
     )
     first, *_, last = estimate(job).scales
-    assert (first.way.tile_px, last.scale.longest_px) == (None, 4096)
-    assert last.way.tile_px is not None
+    assert (first.scale_plan.tile_px, last.scale.longest_px) == (None, 4096)
+    assert last.scale_plan.tile_px is not None
     assert first.step_s < last.step_s < last.time_s
 
 

@@ -37,7 +37,7 @@ class TaskPainter:
 
         freeze_modules()
         self._threads, self._place, self._memory_share = threads, place, memory_share
-        self._reuse = Cache()
+        self._cache = Cache()
         self._pictures: dict[str, Picture] = {}
 
     def paint(
@@ -65,7 +65,7 @@ class TaskPainter:
 
         began_s = time.perf_counter()
         try:
-            result = api.paint(self._job(task, shipped or {}), on_step, reuse=self._reuse)
+            result = api.paint(self._job(task, shipped or {}), on_step, cache=self._cache)
             return _outcome(task, result)
         except Diverged as error:
             best = Outcome(task, "failed") if error.result is None else _outcome(task, error.result)

@@ -1,4 +1,4 @@
-"""What one painting leaves for the next in the same process: networks, and styles' statistics."""
+"""A cache for several paintings in one process: networks, style statistics, gradient norms."""
 
 from __future__ import annotations
 
@@ -13,51 +13,51 @@ from torch import Tensor
 
 Value = TypeVar("Value")
 
-# How many of a kind are kept: a network is 120 MB and more, a style's statistics at one size 2 MB.
-_MOST = {"network": 2, "weights_sha256": 8, "style": 64, "balance": 64}
+# Entries of each kind: a network takes 120 MB and more, a style's statistics at one size 2 MB.
+_MOST = {"network": 2, "weights_sha256": 8, "style": 64, "gradient_norms": 64}
 
 
 class Cache:
-    """Remembers the latest of each kind, by everything that they were made from.
+    """A cache of the latest values of each kind; the key is everything a value depends on.
 
-    For one thread.
+    Not thread-safe.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[str, OrderedDict[Hashable, Any]] = {kind: OrderedDict() for kind in _MOST}
+        self._entries: dict[str, OrderedDict[Hashable, Any]] = {
+            kind: OrderedDict() for kind in _MOST
+        }
 
-    def get_or_compute(
-        self, kind: str, made_from: Sequence[Any], make: Callable[[], Value]
-    ) -> Value:
-        """Return what ``make`` returned for an equal ``made_from``, or call it now.
+    def get_or_compute(self, kind: str, key: Sequence[Any], compute: Callable[[], Value]) -> Value:
+        """Return the cached value for ``key``, or call ``compute`` and cache its result.
 
         Args:
-            kind: ``network``, ``weights_sha256``, ``style`` or ``balance``.
-            made_from: all that decides the outcome: numbers, words, tensors (by their values),
-                options, and sequences and mappings of these. Anything else counts as itself.
-            make: makes it; what it raises is not remembered.
+            kind: ``network``, ``weights_sha256``, ``style`` or ``gradient_norms``.
+            key: everything that the value depends on: numbers, strings, tensors (by value),
+                options, and sequences and mappings of these. Other objects compare by identity.
+            compute: computes the value; exceptions are not cached.
         """
-        kept, key = self._kept[kind], _key(made_from)
-        if key in kept:
-            kept.move_to_end(key)
+        entries, hashed = self._entries[kind], _hashable(key)
+        if hashed in entries:
+            entries.move_to_end(hashed)
         else:
-            kept[key] = make()
-            if len(kept) > _MOST[kind]:
-                kept.popitem(last=False)
-        found: Value = kept[key]
-        return found
+            entries[hashed] = compute()
+            if len(entries) > _MOST[kind]:
+                entries.popitem(last=False)
+        value: Value = entries[hashed]
+        return value
 
 
-def _key(value: Any) -> Hashable:
+def _hashable(value: Any) -> Hashable:
     """Turn a value into a key that equals another's only if the values are equal."""
     if isinstance(value, Tensor):
         return (tuple(value.shape), value.dtype, value.device, _digest(value))
     if isinstance(value, BaseModel):
         return value.model_dump_json()
     if isinstance(value, Mapping):
-        return tuple((name, _key(part)) for name, part in value.items())
+        return tuple((name, _hashable(part)) for name, part in value.items())
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
-        return tuple(_key(part) for part in value)
+        return tuple(_hashable(part) for part in value)
     return value  # type: ignore[no-any-return]
 
 

@@ -1,7 +1,7 @@
 """The canvas: the picture, and a margin around it that is painted and then cut off.
 
-Near a border the network sees padding instead of paint, and what comes of that would show
-as a frame. So the painting goes on beyond the picture, which begins there as its mirror.
+Near a border the network sees padding instead of paint, which would show as a frame. So the canvas
+extends beyond the picture; at the start this margin is the picture's reflection.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from impasto import images
 from impasto.engine.pyramid import Scale
 from impasto.images.picture import Picture
 
-# Bicubic resampling looks no further than this, in pixels of the smaller size.
+# The reach of bicubic resampling, in pixels of the smaller size.
 _REACH_PX = 4
 
 
@@ -30,7 +30,7 @@ def center_cropped(picture: Picture, scale: Scale) -> Tensor:
 
 
 def extend(pixels: Tensor, scale: Scale) -> Tensor:
-    """Continue a picture over the margin, by its own reflection; without one it stays itself."""
+    """Extend a picture over the margin by reflection; without a margin, return it unchanged."""
     if not scale.margin_px:
         return pixels
     return F.pad(pixels, (scale.margin_px,) * 4, mode="reflect")
@@ -43,21 +43,21 @@ def cropped(canvas: Tensor, scale: Scale) -> Tensor:
 
 
 def resize_canvas(canvas: Tensor, scale: Scale) -> Tensor:
-    """Bring a canvas to another size, inside [0, 1]: the one place where pixels are clamped."""
+    """Resize a canvas and clamp it to [0, 1]; pixels are clamped nowhere else."""
     canvas, (height_px, width_px) = canvas.clamp(0, 1), scale.canvas_px
     if not scale.wraps:
         return images.resize(canvas, height_px, width_px)
-    # Beyond each edge comes so much of the other side as makes whole pixels of either size.
+    # Extend each edge by a part of the opposite side that is whole pixels at both sizes.
     rows, columns = (
         _common_px(old, new) for old, new in zip(canvas.shape[-2:], scale.canvas_px, strict=True)
     )
-    around = F.pad(canvas, (columns[0],) * 2 + (rows[0],) * 2, mode="circular")
-    resized = images.resize(around, height_px + 2 * rows[1], width_px + 2 * columns[1])
+    extended = F.pad(canvas, (columns[0],) * 2 + (rows[0],) * 2, mode="circular")
+    resized = images.resize(extended, height_px + 2 * rows[1], width_px + 2 * columns[1])
     return resized[..., rows[1] : rows[1] + height_px, columns[1] : columns[1] + width_px]
 
 
 def _common_px(old_px: int, new_px: int) -> tuple[int, int]:
-    """Return a length, a share of either size alike, that resampling does not look beyond."""
+    """Return a length in both sizes' pixels that is at least the reach of the resampling."""
     common = math.gcd(old_px, new_px)
     unit_px = old_px // common
     times = min(math.ceil(_REACH_PX / unit_px), common)

@@ -1,8 +1,8 @@
-"""A painting under way, in a file: it can end at any moment and go on from there bit for bit.
+"""Checkpoints: a running painting in a file. Resuming it gives the same result bit for bit.
 
-A checkpoint is a safetensors file: tensors, and in its metadata the rest as JSON, and the SHA-256
-of the whole file. It may come from a stranger, and is data and no more: bounded, of known fields,
-shapes and number types. Which tensors an optimiser has, its own class says.
+A checkpoint is a safetensors file. Its metadata has all other fields as JSON, and the SHA-256 of
+the whole file. A checkpoint may come from an untrusted source: it contains only data, and its size,
+fields, shapes and dtypes are checked. Each optimiser class says which tensors it has.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ from impasto.optim.base import StateTensor
 from impasto.optim.minimizer import Iterate, State
 from impasto.optim.registry import make_optimiser
 
-# Format 1 had no checksum. It is still read, because paintings under way should survive an
-# update; its tensors and fields are checked as those of format 2 are. A damaged file of format 2
-# cannot pass for one of format 1: that takes two changes that fit each other.
+# Format 1 had no checksum. It is still read, so that a painting can be resumed after an update; its
+# tensors and fields are checked like those of format 2. A damaged file of format 2 cannot be taken
+# for one of format 1: two changes that match each other would be needed.
 Format = Literal[1, 2]
 FORMAT: Format = 2
 _METADATA, _CHECKSUM = "impasto", "sha256"
 _NO_CHECKSUM = "0" * hashlib.sha256().digest_size * 2
 _MOST_CHARACTERS = 2**26
-_LENGTH_BYTES = 8  # of the header's length, with which a safetensors file begins
+_LENGTH_BYTES = 8  # a safetensors file begins with the length of its header
 _MOST_HEADER_BYTES = 2**27  # more than safetensors reads
 _CHUNK_BYTES = 2**20
 _DTYPES = {
@@ -52,10 +52,10 @@ _DTYPES = {
     "I64": torch.int64,
 }
 _IMAGE_DTYPES = (torch.float32, torch.float64)
-# How the names of an optimiser's tensors begin, and of those of the objective's terms.
+# Prefixes of the tensors of the optimiser and of the objective's terms, in the file.
 _OPTIMISER, _TERMS = "remembered.", "terms."
 _ROW_KEYS = {"scale", "size_px", "step", "time_s", "total"}
-# Writing takes at most this share of the time.
+# Writing may take at most this share of the time.
 _SHARE = 0.015
 
 _Count = Annotated[int, Field(ge=0, le=2**40)]
@@ -63,27 +63,27 @@ _Count = Annotated[int, Field(ge=0, le=2**40)]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a painting needs to go on, beside its pictures and the network.
+    """Everything needed to resume a painting, except its pictures and the network.
 
     Attributes:
-        recipe: how it is made, with what has been decided so far.
-        place: index of the size being painted.
-        state: where the minimizer at this size stands.
+        recipe: the recipe, with all decisions so far.
+        scale_index: index of the size being painted.
+        state: the state of the minimizer at this size.
         rows: the history so far.
         time_s: seconds spent on it.
     """
 
     recipe: Recipe
-    place: int
+    scale_index: int
     state: State
     rows: tuple[dict[str, float], ...]
     time_s: float
 
     def check(self, recipe: Recipe) -> None:
-        """Make sure that this is a checkpoint of the painting that ``recipe`` describes.
+        """Check that this is a checkpoint of the painting that ``recipe`` describes.
 
         Raises:
-            CheckpointError: it is of another; the message says what differs.
+            CheckpointError: it is of another painting; the message lists the differences.
         """
         then, now = _compared(self.recipe), _compared(recipe)
         differing = [
@@ -93,13 +93,16 @@ class Checkpoint:
         ]
         if differing:
             raise CheckpointError(
-                f"the checkpoint is of another painting: {'; '.join(differing)}; give what was "
-                "given then, or start afresh without it"
+                f"the checkpoint is of another painting: {'; '.join(differing)}; use the same "
+                "inputs and options as then, or start afresh without it"
             )
 
 
-class _Rest(Options):
-    """A checkpoint without its vectors."""
+class _Metadata(Options):
+    """The fields of a checkpoint that are not tensors, stored as JSON.
+
+    ``place`` is the scale index; files on disk have this name.
+    """
 
     model_config = ConfigDict(strict=True)
 
@@ -130,15 +133,15 @@ class _Rest(Options):
 
 
 def write(checkpoint: Checkpoint, path: Path) -> None:
-    """Write to ``path``; an earlier checkpoint stays whole until the new one is on the disk.
+    """Write to ``path``; an earlier checkpoint stays intact until the new one is on the disk.
 
     Raises:
         OSError: it cannot be written.
     """
     state = checkpoint.state
-    rest = _Rest(
+    fields = _Metadata(
         recipe=checkpoint.recipe,
-        place=checkpoint.place,
+        place=checkpoint.scale_index,
         steps=state.steps,
         settled=state.settled,
         rescues=state.rescues,
@@ -147,7 +150,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
         time_s=checkpoint.time_s,
     )
     tensors = {name: tensor.detach().cpu() for name, tensor in _tensors(state).items()}
-    metadata = {_METADATA: rest.model_dump_json(), _CHECKSUM: _NO_CHECKSUM}
+    metadata = {_METADATA: fields.model_dump_json(), _CHECKSUM: _NO_CHECKSUM}
     try:
         with files.writing(path, partial=partial_of(path)) as partial:
             save_file(tensors, partial, metadata=metadata)
@@ -157,7 +160,7 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
 
 
 def seal(path: Path) -> None:
-    """Write the checksum of a checkpoint into it, where zeros stand for it.
+    """Replace the zeros in a checkpoint by its checksum.
 
     Raises:
         OSError: it cannot be written.
@@ -174,28 +177,28 @@ def read(path: str | os.PathLike[str]) -> Checkpoint:
     """Read a checkpoint.
 
     Raises:
-        CheckpointError: no file, no checkpoint, a damaged one, or of another format; or it needs
-            an optimiser, a statistic or a network that is not installed.
+        CheckpointError: the file is absent, damaged, not a checkpoint or of another format; or it
+            needs an optimiser, a statistic or a network that is not installed.
     """
     label = repr(os.fspath(path))
     try:
         if not Path(path).is_file():
             raise CheckpointError(f"no checkpoint {label}: expected a file; check its name")
         with safe_open(path, framework="pt") as file:
-            rest = _parse((file.metadata() or {}).get(_METADATA), label)
-            if rest.format > 1:
+            metadata = _parse((file.metadata() or {}).get(_METADATA), label)
+            if metadata.format > 1:
                 _verify(Path(path), label)
-            tensors = _load(file, rest.recipe, label)
+            tensors = _load(file, metadata.recipe, label)
     except (SafetensorError, OSError, ValueError, MemoryError) as error:
         if isinstance(error, CheckpointError):
             raise
         raise _damaged(label, error) from None
     return Checkpoint(
-        recipe=rest.recipe,
-        place=rest.place,
-        state=_state(rest, tensors),
-        rows=rest.rows,
-        time_s=rest.time_s,
+        recipe=metadata.recipe,
+        scale_index=metadata.place,
+        state=_state(metadata, tensors),
+        rows=metadata.rows,
+        time_s=metadata.time_s,
     )
 
 
@@ -208,29 +211,29 @@ def misfit(reason: object) -> CheckpointError:
 
 
 def partial_of(path: Path) -> Path:
-    """Return where a checkpoint is written before it replaces the one at ``path``."""
+    """Return the temporary file that replaces the checkpoint at ``path`` when it is complete."""
     return files.beside(path, suffix=".part")
 
 
 class Keeper:
     """Writes a painting's checkpoint to a file: after the first step, and then at intervals.
 
-    The first one is early because a process that takes too much memory may be killed at once.
+    The first checkpoint is early because a process that needs too much memory may be killed soon.
 
     Args:
         path: the file.
         every_s: the interval in seconds; longer where writing takes long. None for never.
-        tell: called with a message when the file cannot be written; painting can go on.
+        notify: called with a message if the file cannot be written; painting can continue.
     """
 
     def __init__(
         self,
         path: Path,
         every_s: float | None = 30.0,
-        tell: Callable[[str], object] = lambda text: None,
+        notify: Callable[[str], object] = lambda text: None,
     ) -> None:
         self.path = path
-        self._every_s, self._tell = every_s, tell
+        self._every_s, self._notify = every_s, notify
         self._due_s = -math.inf
 
     def load(self) -> Checkpoint | None:
@@ -242,7 +245,7 @@ class Keeper:
         return read(self.path) if self.path.exists() else None
 
     def step(self, make: Callable[[], Checkpoint | None]) -> None:
-        """Write what ``make`` returns, if it is time."""
+        """Write the checkpoint that ``make`` returns, if it is due."""
         if self._every_s is None or time.monotonic() < self._due_s:
             return
         began_s = time.monotonic()
@@ -251,16 +254,16 @@ class Keeper:
         self._due_s = ended_s + max(self._every_s, (ended_s - began_s) / _SHARE)
 
     def save(self, make: Callable[[], Checkpoint | None]) -> None:
-        """Write what ``make`` returns now, unless it is None."""
+        """Write the checkpoint that ``make`` returns, unless that is None."""
         checkpoint = None if self._every_s is None else make()
         if checkpoint is None:
             return
         try:
             write(checkpoint, self.path)
         except OSError as error:
-            self._tell(
+            self._notify(
                 f"the checkpoint {str(self.path)!r} cannot be written ({error.strerror or error}): "
-                "expected a folder with room; the painting goes on without"
+                "expected a folder with free space; the painting continues without it"
             )
 
     def remove(self) -> None:
@@ -271,7 +274,7 @@ class Keeper:
 
 
 def _tensors(state: State) -> dict[str, Tensor]:
-    """Name the tensors of ``state``, each once."""
+    """Return the tensors of ``state`` by name, each only once."""
     tensors = {"image": state.image}
     if state.best is not None and state.best.image is not state.image:
         tensors["best"] = state.best.image
@@ -279,22 +282,22 @@ def _tensors(state: State) -> dict[str, Tensor]:
     return tensors | {f"{_TERMS}{name}": part for name, part in state.term_state.items()}
 
 
-def _state(rest: _Rest, tensors: dict[str, Tensor]) -> State:
+def _state(metadata: _Metadata, tensors: dict[str, Tensor]) -> State:
     image, best = tensors["image"], None
-    if rest.losses is not None:
-        best = Iterate(tensors.get("best", image), rest.losses)
+    if metadata.losses is not None:
+        best = Iterate(tensors.get("best", image), metadata.losses)
     return State(
         image,
         best,
-        rest.steps,
-        rest.settled,
-        rest.rescues,
-        optimiser_state=_beginning_with(_OPTIMISER, tensors),
-        term_state=_beginning_with(_TERMS, tensors),
+        metadata.steps,
+        metadata.settled,
+        metadata.rescues,
+        optimiser_state=_with_prefix(_OPTIMISER, tensors),
+        term_state=_with_prefix(_TERMS, tensors),
     )
 
 
-def _beginning_with(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()
@@ -303,7 +306,7 @@ def _beginning_with(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Ten
 
 
 def _find_checksum(file: BinaryIO) -> tuple[int, str]:
-    """Return where in a safetensors file the checksum stands, and the checksum.
+    """Return the position of the checksum in a safetensors file, and the checksum.
 
     Raises:
         ValueError: there is none.
@@ -311,7 +314,7 @@ def _find_checksum(file: BinaryIO) -> tuple[int, str]:
     file.seek(0)
     length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
     header = file.read(min(length, _MOST_HEADER_BYTES))
-    # Quotes inside the other metadata are escaped: this is found nowhere else.
+    # Quotes inside the other metadata are escaped: this matches nowhere else.
     key = f'"{_CHECKSUM}":"'.encode()
     begin = header.find(key) + len(key)
     checksum = header[begin : begin + len(_NO_CHECKSUM)]
@@ -321,7 +324,7 @@ def _find_checksum(file: BinaryIO) -> tuple[int, str]:
 
 
 def _digest(file: BinaryIO, position: int) -> str:
-    """Hash a file whose checksum stands at ``position``, with zeros in place of the checksum."""
+    """Hash a file whose checksum is at ``position``, with zeros in place of the checksum."""
     file.seek(0)
     digest = hashlib.sha256(file.read(position))
     digest.update(_NO_CHECKSUM.encode("ascii"))
@@ -332,10 +335,10 @@ def _digest(file: BinaryIO, position: int) -> str:
 
 
 def _verify(path: Path, label: str) -> None:
-    """Make sure that no byte of the file has changed since it was written.
+    """Check that no byte of the file has changed since it was written.
 
     Raises:
-        CheckpointError: one has.
+        CheckpointError: a byte has changed.
     """
     with path.open("rb") as file:
         position, checksum = _find_checksum(file)
@@ -343,28 +346,28 @@ def _verify(path: Path, label: str) -> None:
             raise _damaged(label, "its checksum does not match: some of its bytes have changed")
 
 
-def _parse(text: str | None, label: str) -> _Rest:
+def _parse(text: str | None, label: str) -> _Metadata:
     if text is None:
         raise _damaged(label, "it describes no painting")
     if len(text) > _MOST_CHARACTERS:
         raise _damaged(label, f"{len(text)} characters, at most {_MOST_CHARACTERS} are read")
     try:
-        return _Rest.model_validate_json(text)
+        return _Metadata.model_validate_json(text)
     except ValidationError as error:
         fault = error.errors(include_context=False)[0]
     if fault["loc"] == ("format",) and isinstance(fault["input"], int):
         raise CheckpointError(
-            f"{label} is a checkpoint of another format: expected {FORMAT}; go on with the "
-            "impasto that wrote it, or start afresh without it"
+            f"{label} is a checkpoint of another format: expected {FORMAT}; continue with "
+            "the version of impasto that wrote it, or start afresh without it"
         )
     if missing := recipe_module.missing_part(fault, text):
-        raise CheckpointError(f"{label} cannot be gone on with: {missing}")
+        raise CheckpointError(f"{label} cannot be resumed: {missing}")
     field = ".".join(str(part) for part in fault["loc"])
     raise _damaged(label, f"{field}: {fault['msg']}")
 
 
 def _load(file: Any, recipe: Recipe, label: str) -> dict[str, Tensor]:
-    """Load the tensors, once their names, shapes and number types are those of a painting."""
+    """Load the tensors, after a check of their names, shapes and dtypes."""
     parts = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no mapping
     image = tuple(parts["image"].get_shape()) if "image" in parts else ()
     if len(image) != 4 or image[:2] != (1, 3) or 0 in image:
@@ -376,7 +379,7 @@ def _load(file: Any, recipe: Recipe, label: str) -> dict[str, Tensor]:
     for name, part in parts.items():
         if fault := _fault(name, part, layout):
             raise _damaged(label, f"{name}: {fault}")
-    # Copied, so that they lie in memory as they did: rounding may depend on the alignment.
+    # Copied, so that their alignment in memory is as before: rounding may depend on it.
     tensors = {name: file.get_tensor(name).clone() for name in parts}
     for name, tensor in tensors.items():
         if not _is_finite(tensor):
@@ -385,7 +388,7 @@ def _load(file: Any, recipe: Recipe, label: str) -> dict[str, Tensor]:
 
 
 def _layout(recipe: Recipe, shape: tuple[int, ...], dtype: torch.dtype) -> dict[str, StateTensor]:
-    """Describe every tensor that a checkpoint may have, but for those of the terms."""
+    """Return the layout of each tensor that a checkpoint may have, except those of the terms."""
     optimiser = make_optimiser(recipe.settings).state_layout(shape, dtype)
     image = StateTensor(shape, (dtype,))
     return {"image": image, "best": image} | {
@@ -394,7 +397,7 @@ def _layout(recipe: Recipe, shape: tuple[int, ...], dtype: torch.dtype) -> dict[
 
 
 def _fault(name: str, part: Any, layout: dict[str, StateTensor]) -> str | None:
-    """Say what is wrong with a tensor that has not been loaded yet; None where nothing is."""
+    """Return what is wrong with a tensor that is not loaded yet; None if it is valid."""
     dtype = _DTYPES.get(part.get_dtype())
     if dtype is None:
         return f"numbers of type {part.get_dtype()}"
@@ -404,12 +407,12 @@ def _fault(name: str, part: Any, layout: dict[str, StateTensor]) -> str | None:
 
 
 def _is_finite(tensor: Tensor) -> bool:
-    # The extremes tell without a second tensor: NaN is both of them.
+    # Minimum and maximum need no second tensor, and both are NaN if any element is.
     return not tensor.numel() or bool(torch.stack(tensor.aminmax()).isfinite().all())
 
 
 def _compared(recipe: Recipe) -> dict[str, Any]:
-    """List what must be the same; of the memory, what was decided then is obeyed."""
+    """Return everything that must be equal; the memory budget may differ."""
     inputs = recipe.inputs
     return {
         "mode": recipe.mode,
@@ -433,6 +436,6 @@ def _compared(recipe: Recipe) -> dict[str, Any]:
 
 def _damaged(label: str, reason: object) -> CheckpointError:
     return CheckpointError(
-        f"{label} is no checkpoint that can be read ({one_line(reason)}): expected one as impasto "
+        f"{label} is not a readable checkpoint ({one_line(reason)}): expected one as impasto "
         "wrote it; start afresh without it"
     )

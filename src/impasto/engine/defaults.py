@@ -1,4 +1,4 @@
-"""What each mode minimises, and how settings that were left open are filled in."""
+"""What each mode minimises, and the defaults that depend on the mode."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from impasto.job.job import Job
 
 @dataclass(frozen=True)
 class Terms:
-    """A mode as data: which terms are minimised, and from what by default."""
+    """The terms that a mode minimises, and its default start."""
 
     content: bool
     style: bool
@@ -22,7 +22,7 @@ class Terms:
 
     @property
     def both(self) -> bool:
-        """Whether a photograph and a painting are in play."""
+        """Whether the mode has both a photograph and a painting."""
         return self.content and self.style
 
 
@@ -33,8 +33,8 @@ MODE_TERMS: dict[Mode, Terms] = {
 }
 
 
-# Style holds the pixels together by itself. Content alone does so near the image; from deeper
-# layers noise comes back, and what would calm it blurs a picture rebuilt from shallow ones.
+# The style term keeps pixels smooth by itself. Content from shallow layers does so too; content
+# from deeper layers leaves noise, and the weight that removes it would blur the shallow ones.
 _SMOOTHNESS_WITH_STYLE = 8500.0
 
 
@@ -45,12 +45,12 @@ _DEFAULT_STRENGTH = 0.5
 _DEFAULT_MOTIFS, _MOTIFS_OF_TEXTURES = 0.25, 1.0
 
 
-# The strength from which the painting starts and ends wholly in the style's colours.
+# From this strength upwards, the painting has only the style's colours.
 _WHOLLY_MATCHED = 0.5
 
 
-# The least strength that is painted; a weaker style is this painting, laid thinly over the
-# photograph. Below it content outweighs style so far that the descent diverges.
+# The least strength that is optimised: at a lower one, the content term is so dominant that the
+# optimiser diverges. There, the painting of this strength is blended with the photograph.
 WEAKEST_PAINTED = 0.05
 
 
@@ -58,41 +58,41 @@ _SMOOTHNESS_BY_BLOCK = {1: 20.0, 2: 200.0, 3: 1000.0, 4: 2000.0, 5: 6000.0}
 
 
 def complete(job: Job, settings: Settings) -> Settings:
-    """Fill in what ``settings`` leave to the mode of ``job``, and check them against it.
+    """Fill in the defaults that depend on the mode of ``job``, and check the settings against it.
 
     Raises:
         SettingsError: options that contradict each other, the mode or the number of pictures.
     """
     terms = MODE_TERMS[job.mode]
-    left_open: dict[str, str | float | dict[str, float]] = {}
+    defaults: dict[str, str | float | dict[str, float]] = {}
     strength = settings.strength
     if strength is None:
         by_strength = terms.both and settings.normalisation == "position"
         if by_strength and settings.alpha is None and settings.beta is None:
-            strength = left_open["strength"] = _DEFAULT_STRENGTH
+            strength = defaults["strength"] = _DEFAULT_STRENGTH
         else:
-            left_open["alpha"], left_open["beta"] = settings.weights
+            defaults["alpha"], defaults["beta"] = settings.weights
     if settings.start is None:
-        left_open["start"] = _default_start(terms, 1.0 if strength is None else strength)
+        defaults["start"] = _default_start(terms, 1.0 if strength is None else strength)
     if settings.total_variation is None:
         block = network_spec(settings.network).deepest(settings.content_layers).block
         smoothness = _SMOOTHNESS_WITH_STYLE if terms.style else _SMOOTHNESS_BY_BLOCK[block]
-        left_open["total_variation"] = smoothness
+        defaults["total_variation"] = smoothness
     if terms.style and settings.style_layers is None:
         motifs = settings.motifs
         if motifs is None:
             motifs = _DEFAULT_MOTIFS if terms.both else _MOTIFS_OF_TEXTURES
-        left_open |= {"motifs": motifs, "style_layers": motif_layers(motifs)}
+        defaults |= {"motifs": motifs, "style_layers": motif_layers(motifs)}
     if settings.palette is None:
-        left_open["palette"] = float(terms.style and settings.colour != "keep")
-    settings = settings.model_copy(update=left_open)
+        defaults["palette"] = float(terms.style and settings.colour != "keep")
+    settings = settings.model_copy(update=defaults)
     _check_terms(job.mode, settings)
     _check_counts(job, settings)
     return settings
 
 
 def _check_terms(mode: Mode, settings: Settings) -> None:
-    """Refuse what leaves nothing to minimise, or a photograph no room."""
+    """Refuse options that leave nothing to minimise, or that do not fit the mode."""
     terms = MODE_TERMS[mode]
     weights = {
         name: getattr(settings, name)
@@ -101,22 +101,22 @@ def _check_terms(mode: Mode, settings: Settings) -> None:
     }
     if settings.strength is not None and not terms.both:
         raise SettingsError(
-            f"strength: expected none in {mode} mode, where nothing is weighed against another, "
+            f"strength: expected none in {mode} mode, which has only one of the two terms, "
             f"got {settings.strength:g}; leave it out"
         )
     if settings.colour != "free" and not terms.both:
         raise SettingsError(
-            f"colour: expected free in {mode} mode, where a photograph and a painting do not "
-            f"meet, got {settings.colour!r}; leave it out"
+            f"colour: expected free in {mode} mode, which does not combine a photograph "
+            f"with a painting, got {settings.colour!r}; leave it out"
         )
     if settings.palette and not terms.style:
         raise SettingsError(
-            f"palette: expected none in {mode} mode, where there is no painting, got "
+            f"palette: expected none in {mode} mode, which has no style picture, got "
             f"{settings.palette:g}; leave it out"
         )
     if settings.motifs is not None and not terms.style:
         raise SettingsError(
-            f"motifs: expected none in {mode} mode, where there is no painting, got "
+            f"motifs: expected none in {mode} mode, which has no style picture, got "
             f"{settings.motifs:g}; leave it out"
         )
     if settings.strength is None and not any(weights.values()):
@@ -125,17 +125,17 @@ def _check_terms(mode: Mode, settings: Settings) -> None:
         )
     if settings.seamless and mode != "style":
         raise SettingsError(
-            f"seamless: expected it in style mode alone, got it in {mode} mode; leave it out"
+            f"seamless: expected it only in style mode, got it in {mode} mode; leave it out"
         )
     if terms.content and settings.aspect is not None:
         raise SettingsError(
-            f"aspect: expected none in {mode} mode, where the result has the photograph's shape, "
+            f"aspect: expected none in {mode} mode, where the result has the photograph's aspect, "
             f"got {settings.aspect!r}; leave it out, or crop the photograph first"
         )
 
 
 def _check_counts(job: Job, settings: Settings) -> None:
-    """Make sure that what is told of each style picture is told of as many as there are."""
+    """Check that options with a value for each style picture have as many as there are pictures."""
     count = len(job.style_images)
     if not count or not MODE_TERMS[job.mode].style:
         return
@@ -180,7 +180,7 @@ def with_noise(job: Job, share: float) -> str:
 
 
 def _default_start(terms: Terms, strength: float) -> str:
-    """Say what a mode starts from: of a weak style, the photograph's own colours remain."""
+    """Return the default start; at low strength it keeps some of the photograph's colours."""
     matched = matched_share(strength)
     if not terms.both or matched == 1:
         return terms.start

@@ -1,11 +1,12 @@
-"""What a painting will take, size by size, said before it is painted: memory and time."""
+"""The memory and time that a painting is expected to take, size by size."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from impasto.compute.torch_state import isolated
-from impasto.engine import inputs, setup
+from impasto.engine import setup
+from impasto.engine.inputs import read as read_inputs
 from impasto.engine.pyramid import Scale
 from impasto.job.job import Job
 from impasto.planning import throughput
@@ -19,17 +20,17 @@ class ScaleEstimate:
 
     Attributes:
         scale: the size, and its iterations.
-        way: how it fits into memory.
+        scale_plan: how it fits into memory.
         step_s: seconds that an iteration is expected to take.
-        targets_s: seconds until photograph and style pictures have been through the network.
-        targets_bytes: the most memory that the process is expected to take until then; it is
-            part of ``way.peak_bytes``.
+        targets_s: seconds for the targets: photograph and style pictures pass the network once.
+        targets_bytes: peak memory of the process while it makes the targets; it is included in
+            ``scale_plan.peak_bytes``.
         time_s: seconds that the size is expected to take in all.
-        shortage: what to say where it does not fit; None where it does.
+        shortage: a message if the size does not fit into memory; None if it does.
     """
 
     scale: Scale
-    way: ScalePlan
+    scale_plan: ScalePlan
     step_s: float
     targets_s: float
     targets_bytes: int
@@ -43,7 +44,7 @@ class Estimate:
 
     Attributes:
         scales: each size, from coarse to fine.
-        measurement: what the seconds come from.
+        measurement: the speed of this machine, from which the times are derived.
     """
 
     scales: list[ScaleEstimate]
@@ -56,28 +57,28 @@ class Estimate:
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that the process is expected to take."""
-        return max(scale.way.peak_bytes for scale in self.scales)
+        """The expected peak memory of the process."""
+        return max(scale.scale_plan.peak_bytes for scale in self.scales)
 
     @property
     def shortage(self) -> str | None:
-        """What to say where the result's size does not fit; None where it does."""
+        """A message if the result's size does not fit into memory; None if it does."""
         return self.scales[-1].shortage
 
 
 def estimate(job: Job, *, measure_again: bool = False) -> Estimate:
-    """Say how ``job`` would be painted, without painting it.
+    """Estimate how ``job`` would be painted, without painting it.
 
-    What a step takes on this machine is measured on first need, in a few seconds.
+    The time of a step on this machine is measured when it is first needed, in a few seconds.
 
     Args:
         job: what to paint.
-        measure_again: measure it now, even if an earlier measurement is known.
+        measure_again: measure the speed even if an earlier measurement is stored.
 
     Raises:
         SettingsError: as ``iterate`` does.
         ImageError: as ``iterate`` does.
-        OutOfMemoryError: the picture would have to be divided, and what is asked for forbids it.
+        OutOfMemoryError: the picture needs tiles, and an option cannot be computed in tiles.
     """
     with isolated(job.runtime.threads):
         return _estimate(job, measure_again)
@@ -85,23 +86,28 @@ def estimate(job: Job, *, measure_again: bool = False) -> Estimate:
 
 def _estimate(job: Job, measure_again: bool) -> Estimate:
     plan = make_plan(job.runtime)
-    given = inputs.read(job)
-    history = given.settings.history
-    demands = setup.demands(given, plan)
-    ways = [plan_scale(demand, history, plan.memory_bytes, plan.ranks) for demand in demands]
-    measurement = throughput.measured(plan, given.settings, again=measure_again)
+    inputs = read_inputs(job)
+    history = inputs.settings.history
+    workloads = setup.workloads(inputs, plan)
+    scale_plans = [
+        plan_scale(workload, history, plan.memory_bytes, plan.ranks) for workload in workloads
+    ]
+    measurement = throughput.measured(plan, inputs.settings, again=measure_again)
     rates, scales = measurement.rates, []
-    for scale, demand, way in zip(given.scales, demands, ways, strict=True):
-        step_s, targets_s = rates.step_s(demand, way), rates.targets_s(demand, way)
+    for scale, workload, scale_plan in zip(inputs.scales, workloads, scale_plans, strict=True):
+        step_s, targets_s = (
+            rates.step_s(workload, scale_plan),
+            rates.targets_s(workload, scale_plan),
+        )
         scales.append(
             ScaleEstimate(
                 scale,
-                way,
+                scale_plan,
                 step_s,
                 targets_s,
-                demand.targets_bytes(way.tile_px, way.cache_content),
+                workload.targets_bytes(scale_plan.tile_px, scale_plan.cache_content),
                 scale.iterations * step_s + targets_s,
-                shortage(demand, way, history, plan.memory_bytes),
+                shortage(workload, scale_plan, history, plan.memory_bytes),
             )
         )
     return Estimate(scales, measurement)

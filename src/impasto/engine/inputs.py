@@ -1,4 +1,4 @@
-"""A job's pictures read and its options checked, before anything is painted."""
+"""The inputs of a job: its pictures are read and its options checked before painting."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ from impasto.images.resample import fill_hidden
 from impasto.job.job import ImageSource, Job, Region
 from impasto.losses.style import make_statistic
 
-# Less opacity than half a level of 8 bits is none.
+# An opacity below half a level of 8 bits counts as none.
 _LEAST_ALPHA = 0.5 / 255
-# What may differ in "one colour": noise of this size is no structure.
+# Channels that vary by no more than this are one colour: the variation is noise.
 _ONE_COLOUR = 2 / 255
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Everything that a painting needs to know, read and checked.
+    """The pictures and options of a job, read and checked.
 
     Attributes:
-        settings: the job's, with what it left to the mode filled in.
+        settings: the job's settings, completed with the defaults of its mode.
         content: the content picture, if the mode has one.
         styles: the style pictures, if the mode has any.
         areas: the regions with a style of their own.
-        palettes: the colours that the painting takes from its styles.
-        start: the picture to start from, if one was given.
-        starts: the share of each name in the start, by name; empty for a picture.
+        palettes: move the colours of the painting to those of its styles.
+        start: the user's start picture, if there is one.
+        starts: the share of each named start, by name; empty if the start is a picture.
         scales: the sizes to paint, from coarse to fine; the last is the result's.
         smallest_px: the shortest side that leaves every layer in use a feature.
-        notes: what the user should be told before it begins.
+        notes: messages for the user before painting begins.
     """
 
     settings: Settings
@@ -71,8 +71,8 @@ def read(job: Job) -> Inputs:
     starts = _starts(job, settings)
     check_layers = _layers(terms, settings)
     smallest_px = network_spec(settings.network).smallest_side_px(check_layers)
-    content = _load(_given(job.content_image, "content")) if terms.content else None
-    styles = tuple(_load(_given(source, "style")) for source in _style_sources(job))
+    content = _load(_required(job.content_image, "content")) if terms.content else None
+    styles = tuple(_load(_required(source, "style")) for source in _style_sources(job))
     start = None if starts else _load(_start_source(job))
     model = content or styles[0]
     height_px, width_px = asked_px = result_px(model, settings)
@@ -124,10 +124,10 @@ def read(job: Job) -> Inputs:
 
 
 def longest_px(job: Job) -> int:
-    """Return the longest side of the result, in pixels, before anything is decoded.
+    """Return the longest side of the result, in pixels, without decoding a picture.
 
     Raises:
-        ImageError: it is the longest side of a picture that is absent or cannot be used.
+        ImageError: the size is that of a picture, and the picture is absent or cannot be used.
     """
     size = job.settings.size
     if isinstance(size, tuple):
@@ -135,7 +135,7 @@ def longest_px(job: Job) -> int:
     if size != "original":
         return size
     if MODE_TERMS[job.mode].content:
-        return max(images.read_size(_given(job.content_image, "content")))
+        return max(images.read_size(_required(job.content_image, "content")))
     return max(images.read_size(_style_sources(job)[0]))
 
 
@@ -150,7 +150,7 @@ def _load(source: ImageSource) -> Picture:
 
 
 def _without_hidden(picture: Picture) -> Picture:
-    """Leave no trace of the colours that transparent pixels hide: nobody has seen them."""
+    """Replace the hidden colours of transparent pixels."""
     if picture.alpha is None:
         return picture
     return replace(picture, pixels=fill_hidden(picture.pixels, picture.alpha))
@@ -164,7 +164,7 @@ def _check_visible(style: Picture) -> None:
         )
 
 
-def _given(source: ImageSource | None, kind: str) -> ImageSource:
+def _required(source: ImageSource | None, kind: str) -> ImageSource:
     if source is None:
         raise ImageError(f"expected a {kind} picture, got none; give one")
     return source
@@ -179,17 +179,17 @@ def _style_sources(job: Job) -> Sequence[ImageSource]:
 
 
 def _regions(job: Job) -> Sequence[Region]:
-    found = (*regions.parse(job.settings.region or ()), *job.regions)
-    if found and not MODE_TERMS[job.mode].style:
+    all_regions = (*regions.parse(job.settings.region or ()), *job.regions)
+    if all_regions and not MODE_TERMS[job.mode].style:
         raise SettingsError(
-            f"region: expected none in {job.mode} mode, which has no style, got {len(found)}; "
-            "leave it out"
+            f"region: expected none in {job.mode} mode, which has no style, got "
+            f"{len(all_regions)}; leave it out"
         )
-    return found
+    return all_regions
 
 
 def _starts(job: Job, settings: Settings) -> dict[str, float]:
-    """Return the share of each name in the start; none if it is a picture of the user's own."""
+    """Return the share of each name in the start; empty if the start is the user's picture."""
     terms = MODE_TERMS[job.mode]
     if settings.strength == 0:
         return {"content": 1.0}
@@ -213,12 +213,12 @@ def _starts(job: Job, settings: Settings) -> dict[str, float]:
 
 
 def _unpainted(settings: Settings) -> Settings:
-    """Leave the photograph as it is, but for its size."""
+    """Return settings that only resize the photograph."""
     return settings.model_copy(update={"iterations": 0, "margin": 0.0, "coarsest": MOST_SIDE_PX})
 
 
 def _in_colours_of(content: Picture, styles: Sequence[Picture]) -> tuple[Picture, ...]:
-    """Give the paintings the photograph's palette, and leave their strokes."""
+    """Give the style pictures the colours of the photograph."""
     palette = colour.colours([content.pixels], [1.0], [content.alpha])
     return tuple(
         replace(style, pixels=colour.match(style.pixels, palette, style.alpha)) for style in styles
@@ -256,10 +256,14 @@ def _check_large_enough(
 
 
 def result_px(model: Picture, settings: Settings) -> tuple[int, int]:
-    """Return the result's height and width in pixels, where ``model`` is painted or its shape.
+    """Return the result's height and width in pixels.
+
+    Args:
+        model: the picture whose aspect and original size the result takes.
+        settings: size and aspect are read.
 
     Raises:
-        ImageError: its original size is asked for, and no result may have that.
+        ImageError: the original size is asked for, and it is out of bounds.
         SettingsError: an aspect of no width or height.
     """
     if isinstance(settings.size, tuple):
@@ -283,7 +287,7 @@ def result_px(model: Picture, settings: Settings) -> tuple[int, int]:
 
 
 def _original_px(model: Picture) -> int:
-    """Return a picture's longest side, if a result may have it.
+    """Return a picture's longest side, if it is within the bounds of a result.
 
     Raises:
         ImageError: it is too short or too long.
@@ -300,7 +304,7 @@ def _original_px(model: Picture) -> int:
 def _shape_of_masks(
     content: Picture | None, settings: Settings, height_px: int, width_px: int
 ) -> tuple[int, int]:
-    """Return the sides that masks are drawn for: the photograph's own, if it will be cropped."""
+    """Return the height and width that masks must fit: the photograph's, if it will be cropped."""
     if content is not None and isinstance(settings.size, tuple):
         return content.height_px, content.width_px
     return height_px, width_px
@@ -344,12 +348,12 @@ def _notes(content: Picture | None, height_px: int, width_px: int) -> tuple[str,
         return ()
     return (
         f"{content.name!r} has {content.width_px} x {content.height_px} pixels and is enlarged to "
-        f"{width_px} x {height_px}; a smaller size keeps to what the photograph shows",
+        f"{width_px} x {height_px}; a smaller size shows only detail that the photograph has",
     )
 
 
 def _notes_on_emptiness(content: Picture | None, styles: Sequence[Picture]) -> list[str]:
-    """Say which pictures give the painting nothing to go by."""
+    """Note pictures that are wholly transparent or of one colour."""
     notes = []
     if content is not None and content.alpha is not None and not bool(content.alpha.any()):
         notes.append(
@@ -369,7 +373,7 @@ def _notes_on_emptiness(content: Picture | None, styles: Sequence[Picture]) -> l
 def _notes_on_scale(
     styles: Sequence[Picture], settings: Settings, longest_px: int
 ) -> tuple[str, ...]:
-    """Tell of paintings that are too small for the strokes asked for."""
+    """Note style pictures that are too small for the style scale."""
     if settings.style_scale is None or not styles:
         return ()
     wanted_px = [round(scale * longest_px) for scale in pyramid.style_scales(len(styles), settings)]
@@ -382,18 +386,18 @@ def _notes_on_scale(
     )
 
 
-def style_tile_px(scale: Scale, given: Inputs) -> int | None:
-    """Return the largest side of a style picture's tile where the canvas is held whole.
+def style_tile_px(scale: Scale, inputs: Inputs) -> int | None:
+    """Return the tile size of style pictures if the canvas is not tiled; None for no tiles.
 
-    A style picture shown larger than the canvas is to take no more memory than it.
+    With tiles, a style picture that is larger than the canvas needs no more memory than the canvas.
     """
-    larger = max(pyramid.style_scales(len(given.styles), given.settings)) > 1
-    divides = larger and make_statistic(given.settings).additive
+    larger = max(pyramid.style_scales(len(inputs.styles), inputs.settings)) > 1
+    divides = larger and make_statistic(inputs.settings).additive
     return max(scale.canvas_px) if divides else None
 
 
 def _notes_on_colour(plain: Sequence[str]) -> tuple[str, ...]:
-    """Say which paintings leave the result its lightness."""
+    """Note style pictures of nearly one colour."""
     return tuple(
         f"{name} has nearly one colour: the result takes its hue and keeps its own light and dark"
         for name in plain

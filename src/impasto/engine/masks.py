@@ -1,8 +1,9 @@
-"""Masks: what of a picture says where a region is.
+"""Masks: pictures that say where a region is.
 
-A mask is a grey picture: white is inside, black outside, and grey in between. Label maps, as
-segmentation tools write them, are taken too: one of two values as it is, one of several by the
-colour of a label. A mask may also be a shape in one colour on a transparent ground.
+A mask is a grey picture: white is inside, black outside, and grey in between. Label maps from
+segmentation tools are accepted too. A map of two values needs nothing else; in a map of several,
+the colour of a label picks the region. A mask may also be a shape of one colour on a transparent
+background.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from impasto.job.job import ImageSource
 
 _COLOUR = re.compile(r"#(?:[0-9a-fA-F]{3}|[0-9a-fA-F]{6})")
 _LEAST_GREY = 0.5 / 255
-# JPEG gives a grey picture some colour. A pixel is coloured if its channels differ by more than
-# this, and a picture if more than this share of its pixels is.
+# JPEG adds some colour to a grey picture. A pixel counts as coloured if its channels differ by more
+# than the first number, and a picture if more than the second, a share of its pixels, are coloured.
 _CHROMA = 32 / 255
 _COLOURED_SHARE = 0.005
-# Labels count from 0: a picture whose values are all at most this, in levels, holds labels.
+# Labels are numbered from 0. A picture whose levels are all at most this is a map of labels.
 _MOST_LABELS = 32
-# What may differ in "one colour", of [0, 1].
+# Colours that differ by no more than this, in [0, 1], are the same.
 _SAME = 2 / 255
 _SAMPLE_PX = 256
 _COMMONEST = 4
 
 
 def split_colour(word: str) -> tuple[str, str | None]:
-    """Split ``FILE#rrggbb`` into the file and the colour of a label; None where none is picked."""
+    """Split ``FILE#rrggbb`` into the file and the colour of a label; None if there is no colour."""
     file, mark, digits = word.rpartition("#")
     if file and _COLOUR.fullmatch(mark + digits):
         return file, check_colour(mark + digits)
@@ -55,18 +56,18 @@ def check_colour(colour: str) -> str:
 
 
 def load(source: ImageSource, label: str, colour: str | None = None) -> Picture:
-    """Read a mask, and turn it into a grey picture without opacity where it is of another kind.
+    """Read a mask; masks of other kinds are converted to a grey picture without opacity.
 
     Args:
-        source: a picture in any form, or an array or a tensor of truths.
+        source: a picture in any form, or a boolean array or tensor.
         label: the mask's name in messages.
-        colour: of the label that is inside, as ``#rrggbb``.
+        colour: the colour of the label that is inside, as ``#rrggbb``.
 
     Raises:
-        ImageError: unreadable, black everywhere, or a map of several labels of which none is
-            picked.
+        ImageError: the file is unreadable, the mask is black everywhere, or it is a map of
+            several labels and no colour picks one.
     """
-    picture = images.load(_black_and_white(source))
+    picture = images.load(_grey_levels(source))
     label = f"{label} ({picture.name!r})"
     mask = _as_mask(picture, label) if colour is None else _picked(picture, label, colour)
     if weights(mask).max() < _LEAST_GREY:
@@ -78,13 +79,13 @@ def load(source: ImageSource, label: str, colour: str | None = None) -> Picture:
 
 
 def weights(mask: Picture) -> Tensor:
-    """Return how much each pixel of a mask counts: (1, 1, H, W) in [0, 1]."""
+    """Return the weight of each pixel of a mask: (1, 1, H, W) in [0, 1]."""
     pixels = mask.pixels.mean(1, keepdim=True)
     return pixels if mask.alpha is None else pixels * mask.alpha
 
 
-def _black_and_white(source: ImageSource) -> ImageSource:
-    """Turn what a comparison gives, an array or a tensor of truths, into grey levels."""
+def _grey_levels(source: ImageSource) -> ImageSource:
+    """Convert a boolean array or tensor to grey levels."""
     if isinstance(source, np.ndarray) and source.dtype == bool:
         return source.astype(np.uint8) * 255
     if isinstance(source, Tensor) and source.dtype == torch.bool:
@@ -109,25 +110,27 @@ def _as_mask(picture: Picture, label: str) -> Picture:
 
 
 def _picked(picture: Picture, label: str, colour: str) -> Picture:
-    """Make a mask of the pixels of one colour."""
-    levels = torch.tensor([int(colour[at : at + 2], 16) for at in (1, 3, 5)]).view(1, 3, 1, 1)
+    """Return a mask of the pixels of one colour."""
+    levels = torch.tensor([int(colour[index : index + 2], 16) for index in (1, 3, 5)]).view(
+        1, 3, 1, 1
+    )
     inside = (_levels(picture.pixels) == levels).all(1, keepdim=True).float()
     if picture.alpha is not None:
         inside = inside * picture.alpha
     if not bool(inside.any()):
         raise ImageError(
             f"{label}: expected pixels of the colour {colour}, got none ({_listed(picture)}); pick "
-            "one that is there, and save the map as PNG, for JPEG changes colours"
+            "one that is there, and save the map as PNG, because JPEG changes colours"
         )
     return _grey(picture, inside)
 
 
 def _is_a_shape(pixels: Tensor, alpha: Tensor) -> bool:
-    """Tell whether all that can be seen is of one colour, and only opacity varies."""
-    seen = pixels[0][:, alpha[0, 0] > 0]
-    if not seen.numel() or float(alpha.min()) == float(alpha.max()):
+    """Return whether all visible pixels have one colour, and only the opacity varies."""
+    visible = pixels[0][:, alpha[0, 0] > 0]
+    if not visible.numel() or float(alpha.min()) == float(alpha.max()):
         return False
-    low, high = seen.aminmax(dim=1)
+    low, high = visible.aminmax(dim=1)
     return bool((high - low).max() <= _SAME)
 
 
@@ -140,7 +143,7 @@ def _is_coloured(picture: Picture) -> bool:
 
 
 def _holds_labels(pixels: Tensor) -> bool:
-    """Tell whether the values are small whole numbers, of 8 or of 16 bits, and not weights."""
+    """Return whether the values are label numbers: small whole numbers of 8 or 16 bits."""
     highest = float(pixels.max())
     for white in (65535, 255):
         if 0 < highest * white <= _MOST_LABELS + 0.5:
@@ -150,11 +153,12 @@ def _holds_labels(pixels: Tensor) -> bool:
 
 
 def _brighter_of_two(pixels: Tensor, *, from_black: bool) -> Tensor | None:
-    """Return where the brighter of two colours is, (1, 1, H, W); None if there are not two.
+    """Return a mask of the brighter of two colours, (1, 1, H, W); None if there are not two.
 
     Args:
         pixels: (1, 3, H, W).
-        from_black: the other one must be black, or nothing says which of the two is inside.
+        from_black: whether the darker colour must be black. Without that, it is not clear which of
+            two colours is inside.
     """
     brightness = pixels.sum(1, keepdim=True)
     colours = [
@@ -178,7 +182,7 @@ def _levels(pixels: Tensor) -> Tensor:
 
 
 def _commonest(picture: Picture) -> list[str]:
-    """List the commonest colours, as six digits each, the commonest first."""
+    """Return the most common colours, as six digits each, the most common first."""
     steps = [math.ceil(side_px / _SAMPLE_PX) for side_px in picture.pixels.shape[-2:]]
     levels = _levels(picture.pixels[0, :, :: steps[0], :: steps[1]]).flatten(1)
     packed = (levels[0] * 256 + levels[1]) * 256 + levels[2]

@@ -2,7 +2,7 @@
 
     pictures -> sizes from coarse to fine -> at each size: targets, objective, descent
 
-The only room that knows all the others. To cancel is to stop iterating.
+This module uses all others of the engine. To cancel, stop iterating.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from typing import Any
 from impasto.compute.allocator import is_out_of_memory
 from impasto.compute.torch_state import isolated
 from impasto.config.settings import Settings
-from impasto.engine import canvas, defaults, inputs, setup, steering
+from impasto.engine import canvas, defaults, setup, steering
 from impasto.engine.cache import Cache
 from impasto.engine.checkpoint import Checkpoint, misfit
 from impasto.engine.inputs import Inputs
+from impasto.engine.inputs import read as read_inputs
 from impasto.engine.reporting import Reporter
 from impasto.engine.scale_loop import ScaleLoop
 from impasto.engine.scale_setup import ScaleSetup
@@ -37,78 +38,78 @@ def iterate(
     job: Job,
     *,
     progress: Progress | None = None,
-    reuse: Cache | None = None,
+    cache: Cache | None = None,
     resume: Checkpoint | None = None,
 ) -> Painting:
     """Paint ``job``: iterating yields a Step after each iteration, and returns the Result.
 
-    Nothing is read before the first step is asked for; all input is checked before the
-    first iteration.
+    Nothing is read until the first Step is requested. All input is checked before the first
+    iteration.
 
     Args:
         job: what to paint.
-        progress: told of the fetching of weights, should they be absent.
-        reuse: what the jobs before left for this one; by default nothing.
-        resume: where to go on from, instead of from the start.
+        progress: called while weights are downloaded, if they are absent.
+        cache: a cache that earlier jobs have filled; by default an empty one.
+        resume: a checkpoint to continue from; by default painting starts anew.
 
     Raises:
         SettingsError: options that contradict each other, the mode or this machine.
         CheckpointError: ``resume`` is of another painting.
         ImageError: a picture that cannot be read or used.
-        WeightsError: the network's weights cannot be had.
+        WeightsError: the network's weights cannot be loaded.
         Diverged: the first loss is not finite.
         OutOfMemoryError: the painting does not fit.
     """
-    return Painting(job, progress, reuse or Cache(), resume)
+    return Painting(job, progress, cache or Cache(), resume)
 
 
 class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
-    """A job under way: a generator of Steps that can be steered.
+    """A running job: a generator of Steps that can be steered.
 
-    ``painting.send({"beta": 1e5})`` changes settings and returns the next Step. Which ones may
-    change, ``steering.steerable()`` lists. The painting goes on from its best image, towards the
-    changed objective; losses before and after do not compare. A change that cannot be is refused
-    with SettingsError, and, unlike other generators, the painting is none the worse for it.
+    ``painting.send({"beta": 1e5})`` changes settings and returns the next Step.
+    ``steering.steerable()`` lists the settings that may change. The painting continues from its
+    best image towards the changed objective; losses before and after cannot be compared. An
+    invalid change raises SettingsError, and the generator can still be used afterwards.
     """
 
     def __init__(
-        self, job: Job, progress: Progress | None, reuse: Cache, resume: Checkpoint | None
+        self, job: Job, progress: Progress | None, cache: Cache, resume: Checkpoint | None
     ) -> None:
         if resume is not None and job.decisions is None:
             job = replace(job, decisions=resume.recipe.decisions)
-        self._job, self._progress, self._reuse = job, progress, reuse
+        self._job, self._progress, self._cache = job, progress, cache
         self._resume = resume
-        self._course: ScaleLoop | None = None
+        self._scale_loop: ScaleLoop | None = None
         self._sent: Mapping[str, Any] = {}
         self._before_s, self._since_s = 0.0, 0.0
         self._steps = self._paint()
 
     @property
     def settings(self) -> Settings:
-        """What it is painted with at this moment."""
-        if self._course is not None:
-            return self._course.stage.given.settings
+        """The current settings."""
+        if self._scale_loop is not None:
+            return self._scale_loop.snapshot.inputs.settings
         settings = defaults.complete(self._job, self._job.settings)
         if self._resume is not None:
-            settings = steering.steered(self._job, settings, self._resume.recipe.decisions)
+            settings = steering.with_changes(self._job, settings, self._resume.recipe.decisions)
         return settings
 
     def check_change(self, change: Mapping[str, Any]) -> Settings:
         """Return what the settings would be after ``change``, fields of Settings by name.
 
         Raises:
-            SettingsError: it cannot be made while painting.
+            SettingsError: the change is invalid while painting.
         """
         return steering.check_change(self._job, self.settings, change)
 
     def send(self, change: Mapping[str, Any] | None, /) -> Step:
-        """Return the next Step, after the change of settings, if there is one.
+        """Change settings, if ``change`` is not empty, and return the next Step.
 
         Raises:
-            SettingsError: a change that cannot be made; nothing has happened then.
+            SettingsError: an invalid change; the painting is as it was.
         """
         if change:
-            change = self._beside(change)
+            change = self._with_other_weight(change)
             self.check_change(change)
             self._sent = change
         self._since_s = time.perf_counter()
@@ -119,46 +120,46 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
             self._before_s = self._time_s
             self._since_s = 0.0
 
-    def _beside(self, change: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep alpha where beta takes the place of strength, and beta where alpha does."""
+    def _with_other_weight(self, change: Mapping[str, Any]) -> dict[str, Any]:
+        """Add the current value of the other weight if alpha or beta replaces strength."""
         weights = {"alpha", "beta"}
-        if self._course is None or not self.settings.strength or not weights & change.keys():
+        if self._scale_loop is None or not self.settings.strength or not weights & change.keys():
             return dict(change)
-        return {**self._course.stage.used.model_dump(include=weights), **change}
+        return {**self._scale_loop.snapshot.resolved.model_dump(include=weights), **change}
 
     def throw(self, *raised: Any) -> Step:
-        """Raise an exception where the painting stands, which ends it."""
+        """Raise an exception at the current step, which ends the painting."""
         with isolated(self._threads):
             return self._steps.throw(*raised)
 
     def checkpoint(self) -> Checkpoint | None:
-        """Return all that it takes to go on from here, between two steps or after an exception.
+        """Return a checkpoint, between two steps or after an exception.
 
-        Its tensors are the painting's own: write them before the next step.
+        Its tensors are not copied: write them before the next step.
 
         Returns:
-            None before the first step, and where a fault has left nothing whole.
+            None before the first step, or if an exception left the state inconsistent.
         """
-        course = self._course
-        state = None if course is None else course.state
-        if course is None or state is None:
+        scale_loop = self._scale_loop
+        state = None if scale_loop is None else scale_loop.state
+        if scale_loop is None or state is None:
             return None
-        # An exception may have come before the stage could follow.
-        stage = replace(course.stage, point=state.point)
-        if not stage.done:
+        # An exception may have come before the snapshot was updated.
+        snapshot = replace(scale_loop.snapshot, point=state.point)
+        if not snapshot.done:
             return None
-        self._showing.record(stage, self._time_s)
+        self._reporter.record(snapshot, self._time_s)
         return Checkpoint(
-            recipe=self._showing.recipe.model_copy(update={"decisions": stage.decisions}),
-            place=stage.place,
+            recipe=self._reporter.recipe.model_copy(update={"decisions": snapshot.decisions}),
+            scale_index=snapshot.scale_index,
             state=state,
-            rows=tuple(self._showing.rows),
+            rows=tuple(self._reporter.rows),
             time_s=self._time_s,
         )
 
     @property
     def _threads(self) -> int | None:
-        return setup.obeying(self._job.runtime, self._job.decisions).threads
+        return setup.with_decisions(self._job.runtime, self._job.decisions).threads
 
     @property
     def _time_s(self) -> float:
@@ -168,101 +169,102 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
 
     def _paint(self) -> Generator[Step, None, Result]:
         job = self._job
-        runtime = setup.obeying(job.runtime, job.decisions)
+        runtime = setup.with_decisions(job.runtime, job.decisions)
         plan = make_plan(runtime)
-        given = inputs.read(job)
+        inputs = read_inputs(job)
         if job.decisions is not None:
-            steering.steered(job, given.settings, job.decisions)
+            steering.with_changes(job, inputs.settings, job.decisions)
         try:
-            course = self._course = self._begin(given, plan)
-            return (yield from self._follow(course))
+            scale_loop = self._scale_loop = self._begin(inputs, plan)
+            return (yield from self._follow(scale_loop))
         except (MemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            finest = given.scales[-1]
+            finest = inputs.scales[-1]
             raise OutOfMemoryError(
                 f"expected a painting of {finest.width_px} x {finest.height_px} pixels to fit in "
                 "memory, and it did not; ask for a smaller size"
             ) from error
 
-    def _begin(self, given: Inputs, plan: ComputePlan) -> ScaleLoop:
-        job, reuse = self._job, self._reuse
-        network = setup.load_network(job, plan, self._progress, reuse)
-        used = setup.resolve_weights(job, given, plan, reuse, job.decisions)
-        made = setup.write_recipe(job, given, used, plan, reuse)
-        notes = [*network.notes, *given.notes, *setup.shortage(given, plan)]
-        self._showing = Reporter(made, notes=notes)
+    def _begin(self, inputs: Inputs, plan: ComputePlan) -> ScaleLoop:
+        job, cache = self._job, self._cache
+        network = setup.load_network(job, plan, self._progress, cache)
+        resolved = setup.resolve_weights(job, inputs, plan, cache, job.decisions)
+        recipe = setup.write_recipe(job, inputs, resolved, plan, cache)
+        notes = [*network.notes, *inputs.notes, *setup.shortage(inputs, plan)]
+        self._reporter = Reporter(recipe, notes=notes)
         if self._resume is not None:
-            return self._go_on(given, plan, network, self._resume)
-        scale = given.scales[0]
-        preparation = ScaleSetup(replace(given, settings=used), network, plan.device, reuse)
-        image = canvas.resize_canvas(preparation.first_image(scale), scale).contiguous()
+            return self._resumed(inputs, plan, network, self._resume)
+        scale = inputs.scales[0]
+        scale_setup = ScaleSetup(replace(inputs, settings=resolved), network, plan.device, cache)
+        image = canvas.resize_canvas(scale_setup.first_image(scale), scale).contiguous()
         point = Iterate(plan.ranks.agree(image), {})
-        stage = Snapshot(given, used, plan, made.decisions, 0, point)
-        return ScaleLoop(job, stage, network, reuse, notes=self._showing.notes)
+        snapshot = Snapshot(inputs, resolved, plan, recipe.decisions, 0, point)
+        return ScaleLoop(job, snapshot, network, cache, notes=self._reporter.notes)
 
-    def _go_on(
-        self, given: Inputs, plan: ComputePlan, network: VGGFeatures, kept: Checkpoint
+    def _resumed(
+        self, inputs: Inputs, plan: ComputePlan, network: VGGFeatures, checkpoint: Checkpoint
     ) -> ScaleLoop:
-        """Stand where a checkpoint has been made."""
-        kept.check(self._showing.recipe)
-        job, decisions = self._job, kept.recipe.decisions
-        given = replace(given, settings=steering.steered(job, given.settings, decisions))
+        """Continue from a checkpoint."""
+        checkpoint.check(self._reporter.recipe)
+        job, decisions = self._job, checkpoint.recipe.decisions
+        inputs = replace(inputs, settings=steering.with_changes(job, inputs.settings, decisions))
         latest = decisions.changes[-1] if decisions.changes else decisions
-        used = setup.resolve_weights(job, given, plan, self._reuse, latest)
+        resolved = setup.resolve_weights(job, inputs, plan, self._cache, latest)
         memory = [decisions.memory, *(budget.memory for budget in decisions.budgets)][-1]
-        state = kept.state.to(plan.device)
-        stage = Snapshot(
-            given,
-            used,
+        state = checkpoint.state.to(plan.device)
+        snapshot = Snapshot(
+            inputs,
+            resolved,
             replace(plan, memory_bytes=memory),
             decisions,
-            min(kept.place, len(given.scales) - 1),
+            min(checkpoint.scale_index, len(inputs.scales) - 1),
             state.point,
         )
-        if not _fits(kept, stage, job.decisions or decisions):
+        if not _fits(checkpoint, snapshot, job.decisions or decisions):
             raise misfit("of another length or size")
         try:
-            course = ScaleLoop(
-                job, stage, network, self._reuse, notes=self._showing.notes, state=state
+            scale_loop = ScaleLoop(
+                job, snapshot, network, self._cache, notes=self._reporter.notes, state=state
             )
         except ValueError as error:
             raise misfit(error) from None
-        self._showing.rows, self._before_s = [*kept.rows], kept.time_s
-        asked = replace(plan, memory_bytes=job.runtime.memory)
-        decided = (None, memory, decisions.memory)
-        if asked.memory_bytes and setup.had_to_fit(given, asked) not in decided:
-            course.fit(asked.memory_bytes, "asked to fit into other memory")
-        return course
+        self._reporter.rows, self._before_s = [*checkpoint.rows], checkpoint.time_s
+        requested = replace(plan, memory_bytes=job.runtime.memory)
+        applied = (None, memory, decisions.memory)
+        if requested.memory_bytes and setup.binding_budget(inputs, requested) not in applied:
+            scale_loop.fit(requested.memory_bytes, "asked to fit into other memory")
+        return scale_loop
 
-    def _follow(self, course: ScaleLoop) -> Generator[Step, None, Result]:
-        """Show the course step by step, to its end or to where it ended before."""
+    def _follow(self, scale_loop: ScaleLoop) -> Generator[Step, None, Result]:
+        """Yield a Step after each iteration, to the end or to where an earlier painting stopped."""
         stopped_after = self._job.decisions and self._job.decisions.stopped_after
-        while self._go(course):
-            self._showing.record(course.stage, self._time_s)
-            yield self._showing.step(course.stage, self._time_s)
-            if course.stage.done == stopped_after:
-                return self._showing.result(course.stage, self._time_s)
-        return self._showing.result(course.stage, self._time_s, stopped=False)
+        while self._advance(scale_loop):
+            self._reporter.record(scale_loop.snapshot, self._time_s)
+            yield self._reporter.step(scale_loop.snapshot, self._time_s)
+            if scale_loop.snapshot.done == stopped_after:
+                return self._reporter.result(scale_loop.snapshot, self._time_s)
+        return self._reporter.result(scale_loop.snapshot, self._time_s, stopped=False)
 
-    def _go(self, course: ScaleLoop) -> bool:
+    def _advance(self, scale_loop: ScaleLoop) -> bool:
         sent, self._sent = self._sent, {}
         try:
-            return course.step(sent)
+            return scale_loop.step(sent)
         except Diverged as diverged:
-            if course.stage.done:
-                diverged.result = self._showing.result(course.stage, self._time_s)
+            if scale_loop.snapshot.done:
+                diverged.result = self._reporter.result(scale_loop.snapshot, self._time_s)
             raise
 
 
-def _fits(kept: Checkpoint, stage: Snapshot, decided: Decisions) -> bool:
-    """Tell whether a checkpoint can come from the painting whose stage it is to be."""
-    changes = stage.decisions.changes
-    due = [change for change in decided.changes[len(changes) :] if change.after < stage.done]
+def _fits(checkpoint: Checkpoint, snapshot: Snapshot, decided: Decisions) -> bool:
+    """Return whether a checkpoint can belong to this painting."""
+    changes = snapshot.decisions.changes
+    due = [change for change in decided.changes[len(changes) :] if change.after < snapshot.done]
     return (
-        (kept.place, *kept.state.image.shape[-2:]) == (stage.place, *stage.scale.canvas_px)
-        and kept.state.steps <= stage.scale.iterations
-        and len(kept.rows) == stage.done
+        (checkpoint.scale_index, *checkpoint.state.image.shape[-2:])
+        == (snapshot.scale_index, *snapshot.scale.canvas_px)
+        and checkpoint.state.steps <= snapshot.scale.iterations
+        and len(checkpoint.rows) == snapshot.done
         and changes == decided.changes[: len(changes)]
         and not due
     )

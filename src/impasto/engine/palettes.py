@@ -1,4 +1,4 @@
-"""The palettes of a painting: each part of the picture takes the colours of its own paintings."""
+"""The palettes of a painting: each region takes the colours of its own style pictures."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _MOST_PALETTES = 32
 
 
 def amount(settings: Settings) -> float:
-    """Return how far the colours move: all of the way at 1, and not at all at 0.
+    """Return how far colours move to those of the style: 1 is fully, 0 is not at all.
 
-    At low strength the photograph keeps more of its own colours, as it does in the start.
-    Without the style term it keeps them all.
+    At low strength the photograph keeps more of its own colours, as in the start.
+    Without the style term it keeps all of them.
 
     Args:
         settings: complete.
@@ -39,12 +39,12 @@ def amount(settings: Settings) -> float:
 class Palettes:
     """Recolours a painting at any size.
 
-    The colours of a style picture are counted at the size at which the network sees it: the
-    fine grain of a large file averages out there. Its transparent pixels do not count.
+    The colours of a style picture are counted at the size at which the network sees it: at that
+    size the fine grain of a large file averages out. Transparent pixels are not counted.
 
     Args:
-        content: the photograph, whose transparent pixels do not count; None if there is none.
-        styles: what is painted after, outside of all regions.
+        content: the photograph; its transparent pixels are not counted. None if there is none.
+        styles: the style pictures outside of all regions.
         areas: the regions, each of which takes the colours of its own style picture.
         smallest_px: the shortest side that leaves every layer in use a feature.
     """
@@ -61,16 +61,16 @@ class Palettes:
         self._cache: dict[Hashable, Palette] = {}
 
     def recolour(self, image: Tensor, scale: Scale, settings: Settings) -> Tensor:
-        """Move the colours of a painting onto those of what it is painted after.
+        """Move the colours of a painting to those of its style pictures.
 
         Args:
-            image: (1, 3, H, W), sRGB in [0, 1]: the canvas at ``scale``. What lies on its
-                margin does not count, and is recoloured with the rest.
+            image: (1, 3, H, W), sRGB in [0, 1]: the canvas at ``scale``. Its margin is not
+                counted, but it is recoloured too.
             scale: the size of the canvas.
             settings: complete.
 
         Returns:
-            The same shape, on the same device; ``image`` itself where no colour is to move.
+            The same shape, on the same device; ``image`` itself if no colour moves.
         """
         share = amount(settings)
         if not share:
@@ -79,13 +79,13 @@ class Palettes:
         alpha = self._alpha_at(scale)
         parts = list(self._parts(scale, settings))
         if len(parts) == 1:
-            return _mapped(pixels, scale, alpha, parts[0][1], share).to(image)
+            return _recoloured(pixels, scale, alpha, parts[0][1], share).to(image)
         mixed, total = torch.zeros_like(pixels), torch.zeros_like(pixels[:, :1])
         for mask, palette in parts:
             weights = mask if alpha is None else mask * alpha
-            around = canvas.extend(mask, scale)
-            mixed += around * _mapped(pixels, scale, weights, palette, share)
-            total += around
+            extended = canvas.extend(mask, scale)
+            mixed += extended * _recoloured(pixels, scale, weights, palette, share)
+            total += extended
         return (mixed / total.clamp_min(1e-6)).clamp(0, 1).to(image)
 
     def plain(self, scale: Scale, settings: Settings) -> list[str]:
@@ -93,8 +93,10 @@ class Palettes:
         if not amount(settings):
             return []
         common = ", ".join(repr(style.name) for style in self._styles)
-        palettes = {common: self._common(scale, settings)}
-        palettes |= {repr(area.style.name): self._own(area, scale) for area in self._areas}
+        palettes = {common: self._common_palette(scale, settings)}
+        palettes |= {
+            repr(area.style.name): self._region_palette(area, scale) for area in self._areas
+        }
         return [name for name, palette in palettes.items() if palette.is_plain]
 
     def _parts(self, scale: Scale, settings: Settings) -> Iterator[tuple[Tensor, Palette]]:
@@ -102,12 +104,12 @@ class Palettes:
         size_px = scale.height_px, scale.width_px
         masks = [regions.grey(area.mask, *size_px) for area in self._areas]
         for mask, area in zip(masks, self._areas, strict=True):
-            yield mask, self._own(area, scale)
+            yield mask, self._region_palette(area, scale)
         rest = regions.rest(masks) if masks else torch.ones(1, 1, *size_px)
         if bool(rest.any()):
-            yield rest, self._common(scale, settings)
+            yield rest, self._common_palette(scale, settings)
 
-    def _common(self, scale: Scale, settings: Settings) -> Palette:
+    def _common_palette(self, scale: Scale, settings: Settings) -> Palette:
         """Return the palette outside of all regions."""
         count = len(self._styles)
         shares, ratios = style_shares(count, settings), style_scales(count, settings)
@@ -117,19 +119,19 @@ class Palettes:
                 _histogram_at(style, None, shown_px(style, scale, ratio, self._smallest_px))
                 for style, ratio in zip(self._styles, ratios, strict=True)
             ]
-            self._keep(key, Palette(histograms, shares))
+            self._add(key, Palette(histograms, shares))
         return self._cache[key]
 
-    def _own(self, area: LoadedRegion, scale: Scale) -> Palette:
+    def _region_palette(self, area: LoadedRegion, scale: Scale) -> Palette:
         """Return the palette of a region."""
         key = (scale.longest_px, self._areas.index(area))
         if key not in self._cache:
             size_px = shown_px(area.style, scale, 1.0, self._smallest_px)
             counted = _histogram_at(area.style, area.style_mask, size_px)
-            self._keep(key, Palette([counted], [1.0]))
+            self._add(key, Palette([counted], [1.0]))
         return self._cache[key]
 
-    def _keep(self, key: Hashable, palette: Palette) -> None:
+    def _add(self, key: Hashable, palette: Palette) -> None:
         if len(self._cache) == _MOST_PALETTES:
             self._cache.pop(next(iter(self._cache)))
         self._cache[key] = palette
@@ -140,10 +142,10 @@ class Palettes:
         return images.resize(self._alpha, scale.height_px, scale.width_px)
 
 
-def _mapped(
+def _recoloured(
     pixels: Tensor, scale: Scale, weights: Tensor | None, palette: Palette, share: float
 ) -> Tensor:
-    """Recolour a canvas by the map for those of its pixels that count."""
+    """Recolour a canvas by the map for its counted pixels."""
     counted = histogram(canvas.cropped(pixels, scale), weights)
     return find_map(counted, palette).apply(pixels, share)
 

@@ -1,8 +1,8 @@
-"""From coarse to fine: which sizes are painted, and for how long.
+"""The pyramid: the sizes that are painted, from coarse to fine, and their iterations.
 
-At a coarse size the network's receptive fields span large parts of the picture, so motifs
-and long strokes are laid out there, cheaply; each finer size only adds detail (Gatys et
-al., "Controlling perceptual factors in neural style transfer", 2017, section 6).
+At a coarse size the network's receptive fields cover large parts of the picture. So motifs and
+long strokes form there at low cost, and each finer size only adds detail (Gatys et al.,
+"Controlling perceptual factors in neural style transfer", 2017, section 6).
 """
 
 from __future__ import annotations
@@ -16,24 +16,23 @@ from impasto.errors import ImageError
 from impasto.images.picture import Picture
 from impasto.images.resample import fit
 
-# Iterations at the first size, by what factor they fall from size to size, and the fewest.
-# Measured in docs/speed.md: coarse sizes are cheap and lay out the motifs, the last ones
-# decide the loss.
+# Iterations at the first size, their factor from one size to the next, and the fewest. Measured in
+# docs/speed.md: coarse sizes are cheap and form the motifs, the last ones decide the loss.
 _FIRST_ITERATIONS = 60
 _FALL = 0.72
 _FEWEST_ITERATIONS = 20
-# Noise is further from a picture than a photograph is, and a lone size has no coarser one
-# before it: there so many times as much.
-_FROM_AFAR = 2.5
+# A start from noise, and a single size without a coarser one before it, need more iterations, by
+# this factor.
+_MORE_ITERATIONS = 2.5
 
 
 @dataclass(frozen=True)
 class Scale:
     """One size to paint, and its iterations.
 
-    The canvas is larger than the picture by ``margin_px`` on each side: near a border the
-    network sees padding instead of paint, and what comes of it is cut off in the end. One that
-    ``wraps`` goes on at its other side, and has no border.
+    The canvas is larger than the picture by ``margin_px`` on each side. Near a border the network
+    sees padding instead of paint; the margin with these artefacts is cut off at the end. A canvas
+    that ``wraps`` continues at its opposite side and has no border.
     """
 
     height_px: int
@@ -49,13 +48,13 @@ class Scale:
 
     @property
     def step_work(self) -> int:
-        """Pixels of the canvas: what an iteration costs, in proportion."""
+        """Pixels of the canvas; the cost of an iteration is proportional to them."""
         height_px, width_px = self.canvas_px
         return height_px * width_px
 
     @property
     def work(self) -> int:
-        """What the size costs, in proportion."""
+        """Pixels times iterations; the cost of the size is proportional to it."""
         return self.step_work * self.iterations
 
     @property
@@ -67,17 +66,17 @@ class Scale:
 def scales(
     height_px: int, width_px: int, settings: Settings, *, smallest_px: int = 1
 ) -> tuple[Scale, ...]:
-    """Lay out the sizes from the coarsest to ``height_px`` x ``width_px``.
+    """List the sizes from the coarsest to ``height_px`` x ``width_px``.
 
     Args:
         height_px: of the result.
         width_px: of the result.
         settings: coarsest, size_ratio, margin, seamless, start and iterations are read.
-        smallest_px: no side of any size is shorter than this; seamless, they are its multiples,
-            as the result's must be.
+        smallest_px: the shortest side that is allowed. With seamless, all sides are multiples of
+            it, and the result's must be.
 
     Raises:
-        ImageError: the result itself has a shorter side.
+        ImageError: a side of the result is shorter.
     """
     longest_px, shortest_px = max(height_px, width_px), min(height_px, width_px)
     if shortest_px < smallest_px:
@@ -89,14 +88,14 @@ def scales(
     coarsest_px = max(settings.coarsest, math.ceil(smallest_px * longest_px / shortest_px))
     count = 1
     if coarsest_px < longest_px:
-        # Just under a whole number of ratios is that number: 128 to 511 is as 128 to 512.
+        # Round the number of scales: 511 gets as many as 512.
         exact = math.log(longest_px / coarsest_px) / math.log(settings.size_ratio)
         count += max(1, round(exact))
-    # Rounded, two of a small picture's lengths may be one.
+    # Two lengths of a small picture may round to the same.
     lengths = sorted(
         {
-            round(longest_px * (coarsest_px / longest_px) ** (place / max(1, count - 1)))
-            for place in range(count)
+            round(longest_px * (coarsest_px / longest_px) ** (index / max(1, count - 1)))
+            for index in range(count)
         }
     )
     sizes = [fit(height_px, width_px, length) for length in lengths[:-1]]
@@ -123,8 +122,8 @@ def scales(
 def shown_px(style: Picture, scale: Scale, ratio: float, smallest_px: int) -> tuple[int, int]:
     """Return the height and width at which the network is shown a style picture.
 
-    At ``ratio`` times the size being painted, strokes grow with both. It is never enlarged: blur
-    would be taken for its style.
+    Its longest side is ``ratio`` times that of the painting, so strokes grow with both. A style
+    picture is never enlarged: the network would take the blur for its style.
 
     Args:
         style: the picture.
@@ -140,7 +139,7 @@ def shown_px(style: Picture, scale: Scale, ratio: float, smallest_px: int) -> tu
 
 
 def style_scales(count: int, settings: Settings) -> tuple[float, ...]:
-    """Return at how many times the painting's size each of ``count`` style pictures is shown."""
+    """Return the style scale of each of ``count`` style pictures."""
     scales = settings.style_scale or (1.0,)
     return scales * count if len(scales) == 1 else scales
 
@@ -151,23 +150,23 @@ def rounded_to(length_px: int, grid_px: int) -> int:
 
 
 def _margin_px(height_px: int, width_px: int, share: float) -> int:
-    # A reflection reaches no further than the picture it mirrors.
+    # A reflection cannot be wider than the picture.
     return min(round(share * max(height_px, width_px)), height_px - 1, width_px - 1)
 
 
 def _iterations(count: int, settings: Settings) -> list[int]:
     is_noisy = "noise" in (parse_start(settings.start or "") or {})
-    more = _FROM_AFAR if count == 1 or is_noisy else 1.0
+    more = _MORE_ITERATIONS if count == 1 or is_noisy else 1.0
     wanted = [
-        round(more * max(_FEWEST_ITERATIONS, _FIRST_ITERATIONS * _FALL**place))
-        for place in range(count)
+        round(more * max(_FEWEST_ITERATIONS, _FIRST_ITERATIONS * _FALL**index))
+        for index in range(count)
     ]
     total = settings.iterations
     if total is None:
         return wanted
     exact = [total * want / sum(wanted) for want in wanted]
     shared = [math.floor(share) for share in exact]
-    by_remainder = sorted(range(count), key=lambda place: shared[place] - exact[place])
-    for place in by_remainder[: total - sum(shared)]:
-        shared[place] += 1
+    by_remainder = sorted(range(count), key=lambda index: shared[index] - exact[index])
+    for index in by_remainder[: total - sum(shared)]:
+        shared[index] += 1
     return shared

@@ -1,11 +1,11 @@
-"""Regions: parts of the picture, each with a style of its own, laid down by grey masks.
+"""Regions: parts of the picture with a style of their own, defined by grey masks.
 
 White is inside, black outside, and grey in between. Gatys et al., "Controlling perceptual
 factors in neural style transfer", 2017, section 4.
 
-Differs: a mask weighs positions, not features, so that sums under a mask and under its
-inverse add up to the whole; and each region's loss counts by its area, so that a small one
-pulls on its pixels no harder than a large one.
+Differs: a mask weights positions, not features, so that sums under a mask and under its inverse
+add up to the whole. The loss of each region is weighted by its area, so that the gradient of a
+pixel does not depend on the size of its region.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from impasto.files import path_of
 from impasto.images.picture import Picture
 from impasto.job.job import ImageSource, Region
 
-# A colon parts the files of a region; after a lone letter it belongs to a drive's name.
+# A colon separates the files of a region; after a single letter it belongs to a drive's name.
 _COLON = re.compile(r"(?<![\s:][A-Za-z])(?<!^[A-Za-z]):|(?<=[A-Za-z]):(?![\\/])")
 _ADDRESS = re.compile(r"[a-z0-9]+://.*", re.I | re.S)
-# Sides may differ in aspect by this share, which rounding to whole pixels explains.
+# Aspects may differ by this share, because sides are rounded to whole pixels.
 _ASPECT_TOLERANCE = 0.02
 
 
@@ -37,11 +37,11 @@ class LoadedRegion:
     """A region, read and checked.
 
     Attributes:
-        mask: the picture that lays it down on the painting.
-        style: what it is painted after.
-        style_mask: the picture that says which part of ``style``; None for all of it.
-        mask_colour: of the label that was picked in the mask's file, if one was.
-        style_mask_colour: of the label that was picked in the style mask's file, if one was.
+        mask: the picture that marks the region on the painting.
+        style: the region's style picture.
+        style_mask: the picture that marks the part of ``style`` to use; None for all of it.
+        mask_colour: the colour of the label that was picked in the mask, if one was.
+        style_mask_colour: the colour of the label that was picked in the style mask, if one was.
     """
 
     mask: Picture
@@ -58,13 +58,13 @@ class LoadedRegion:
 
 @dataclass(frozen=True)
 class RegionFiles:
-    """The files of a region, as they were written.
+    """The files of a region, as the user wrote them.
 
     Attributes:
         mask: the path of the mask.
         style: the path of the painting.
         style_mask: the path of the mask on the painting, if there is one.
-        mask_colour: of the label that is picked in the mask, as ``#rrggbb``, if one is.
+        mask_colour: the colour of the label that is picked in the mask, as ``#rrggbb``, if any.
         style_mask_colour: the same for the style mask.
     """
 
@@ -86,7 +86,7 @@ def parse(words: Sequence[str]) -> tuple[Region, ...]:
     A mask may be a map of labels: ``map.png#ff0000`` picks the label of that colour.
 
     Raises:
-        SettingsError: a word that is neither.
+        SettingsError: a word of another form.
     """
     return tuple(Region(**vars(files)) for files in parse_files(words))
 
@@ -100,7 +100,7 @@ def parse_files(words: Sequence[str]) -> tuple[RegionFiles, ...]:
     regions = []
     for word in words:
         if address := _ADDRESS.search(word):
-            path_of(address[0])  # refuses it
+            path_of(address[0])  # raises: a region cannot be an address
         files = [part.strip() for part in _COLON.split(word)]
         if len(files) not in (2, 3) or not all(files):
             raise SettingsError(
@@ -120,12 +120,12 @@ def read(regions: Sequence[Region], height_px: int, width_px: int) -> tuple[Load
 
     Raises:
         ImageError: a picture that cannot be read, or a mask that is empty or of another aspect
-            than what it lies on.
+            than its picture.
     """
     areas = []
-    for place, region in enumerate(regions, start=1):
+    for number, region in enumerate(regions, start=1):
         style = images.load(region.style)
-        label = f"the mask of region {place}"
+        label = f"the mask of region {number}"
         mask_colour, style_mask_colour = (
             colour and masks.check_colour(colour)
             for colour in (region.mask_colour, region.style_mask_colour)
@@ -133,7 +133,7 @@ def read(regions: Sequence[Region], height_px: int, width_px: int) -> tuple[Load
         mask = _load_mask(region.mask, label, height_px, width_px, mask_colour)
         style_mask = None
         if region.style_mask is not None:
-            label = f"the style mask of region {place}"
+            label = f"the style mask of region {number}"
             style_mask = _load_mask(
                 region.style_mask, label, style.height_px, style.width_px, style_mask_colour
             )
@@ -146,12 +146,12 @@ def grey(mask: Picture, height_px: int, width_px: int) -> Tensor:
     pixels = masks.weights(mask)
     if pixels.shape[-2:] == (height_px, width_px):
         return pixels
-    # Not bicubic: it would throw dark and bright lines along a hard border.
+    # Not bicubic: it would overshoot along a hard border.
     return F.interpolate(pixels, (height_px, width_px), mode="bilinear", antialias=True)
 
 
 def rest(weights: Sequence[Tensor]) -> Tensor:
-    """Return how much of each pixel no mask covers: (1, 1, H, W) in [0, 1], as the masks are."""
+    """Return the share of each pixel that no mask covers: (1, 1, H, W) in [0, 1]."""
     return (1 - torch.stack([*weights]).sum(0)).clamp_min(0)
 
 
@@ -162,7 +162,7 @@ def _load_mask(
     wanted, got = width_px / height_px, mask.width_px / mask.height_px
     if abs(got / wanted - 1) > max(_ASPECT_TOLERANCE, 1 / min(height_px, mask.height_px)):
         raise ImageError(
-            f"{label} ({mask.name!r}): expected the aspect of what it lies on, {width_px} x "
-            f"{height_px}, got {mask.width_px} x {mask.height_px}; cut it to the same shape"
+            f"{label} ({mask.name!r}): expected the aspect of its picture, {width_px} x "
+            f"{height_px}, got {mask.width_px} x {mask.height_px}; crop it to the same aspect"
         )
     return mask

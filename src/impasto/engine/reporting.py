@@ -31,92 +31,94 @@ class Reporter:
     """Makes Steps and Results.
 
     Attributes:
-        recipe: as it was when painting began; a stage's own decisions replace its.
+        recipe: from the start of painting; a snapshot's decisions override those in it.
         rows: the history so far.
-        notes: what the user was told so far.
+        notes: messages for the user so far.
     """
 
     recipe: Recipe
     rows: list[dict[str, float]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    _told: int = 0
+    _notes_shown: int = 0
 
-    def record(self, stage: Snapshot, time_s: float) -> None:
-        """Write down the losses of the stage, unless they are."""
-        if len(self.rows) < stage.done:
-            place = {"scale": stage.place, "size_px": stage.scale.longest_px}
-            self.rows.append({**place, "step": stage.done, "time_s": time_s, **stage.point.losses})
+    def record(self, snapshot: Snapshot, time_s: float) -> None:
+        """Add the losses of the snapshot to the history, unless they are there."""
+        if len(self.rows) < snapshot.done:
+            position = {"scale": snapshot.scale_index, "size_px": snapshot.scale.longest_px}
+            self.rows.append(
+                {**position, "step": snapshot.done, "time_s": time_s, **snapshot.point.losses}
+            )
 
-    def step(self, stage: Snapshot, time_s: float) -> Step:
-        """Return the Step that has led to the stage."""
-        scales, scale = stage.given.scales, stage.scale
-        if stage.done == sum(scale.iterations for scale in scales) and not self._has_moved():
+    def step(self, snapshot: Snapshot, time_s: float) -> Step:
+        """Return the Step that led to the snapshot."""
+        scales, scale = snapshot.inputs.scales, snapshot.scale
+        if snapshot.done == sum(scale.iterations for scale in scales) and not self._has_moved():
             self.notes.append(_NOT_MOVED)
-        notes, self._told = tuple(self.notes[self._told :]), len(self.notes)
+        notes, self._notes_shown = tuple(self.notes[self._notes_shown :]), len(self.notes)
         return Step(
-            scale=stage.place,
+            scale=snapshot.scale_index,
             scales=len(scales),
             scale_steps=scale.iterations,
-            step=stage.done,
+            step=snapshot.done,
             steps=sum(scale.iterations for scale in scales),
             size_px=(scale.width_px, scale.height_px),
-            losses=stage.point.losses,
+            losses=snapshot.point.losses,
             time_s=time_s,
-            progress=stage.progress,
+            progress=snapshot.progress,
             notes=notes,
-            image=partial(_image, stage),
-            result=partial(self.result, stage, time_s),
+            image=partial(_image, snapshot),
+            result=partial(self.result, snapshot, time_s),
         )
 
     def _has_moved(self) -> bool:
-        """Tell whether any step has lowered the loss; of a lone step at each size nobody knows."""
+        """Return whether any step lowered the loss; assumed if each size had one step only."""
         totals: dict[float, set[float]] = {}
         for row in self.rows:
             totals.setdefault(row["scale"], set()).add(row["total"])
         return len(self.rows) == len(totals) or any(len(values) > 1 for values in totals.values())
 
-    def result(self, stage: Snapshot, time_s: float, *, stopped: bool = True) -> Result:
-        """Return the Result that painting would have if it ended at the stage."""
+    def result(self, snapshot: Snapshot, time_s: float, *, stopped: bool = True) -> Result:
+        """Return the Result that painting would have if it ended at the snapshot."""
         with isolated():
-            return self._result(stage, time_s, stopped)
+            return self._result(snapshot, time_s, stopped)
 
-    def _result(self, stage: Snapshot, time_s: float, stopped: bool) -> Result:
-        finest, painted = stage.given.scales[-1], stage.point.image
-        if stage.scale is not finest:
+    def _result(self, snapshot: Snapshot, time_s: float, stopped: bool) -> Result:
+        finest, painted = snapshot.inputs.scales[-1], snapshot.point.image
+        if snapshot.scale is not finest:
             painted = canvas.resize_canvas(painted, finest)
-        pixels = _coloured(stage, painted, finest)
-        stopped_after = stage.done if stopped else None
-        decisions = stage.decisions.model_copy(update={"stopped_after": stopped_after})
+        pixels = _coloured(snapshot, painted, finest)
+        stopped_after = snapshot.done if stopped else None
+        decisions = snapshot.decisions.model_copy(update={"stopped_after": stopped_after})
         return Result(
             pixels=pixels,
-            history=LossHistory(self.rows[: stage.done]),
-            settings=stage.given.settings,
+            history=LossHistory(self.rows[: snapshot.done]),
+            settings=snapshot.inputs.settings,
             mode=self.recipe.mode,
             time_s=time_s,
             notes=tuple(self.notes),
             metadata={
                 "Software": f"impasto {impasto.__version__}",
-                "Network": stage.given.settings.network,
+                "Network": snapshot.inputs.settings.network,
             },
-            alpha=_alpha(stage, pixels),
+            alpha=_alpha(snapshot, pixels),
             recipe=self.recipe.model_copy(update={"decisions": decisions}),
         )
 
 
-def _image(stage: Snapshot) -> Image.Image:
+def _image(snapshot: Snapshot) -> Image.Image:
     with isolated():
-        pixels = _coloured(stage, stage.point.image, stage.scale)
-        return images.to_image(pixels, _alpha(stage, pixels))
+        pixels = _coloured(snapshot, snapshot.point.image, snapshot.scale)
+        return images.to_image(pixels, _alpha(snapshot, pixels))
 
 
-def _coloured(stage: Snapshot, painted: Tensor, scale: Scale) -> Tensor:
-    """Bring the picture on a canvas into memory, with the colours that the result is to have."""
+def _coloured(snapshot: Snapshot, painted: Tensor, scale: Scale) -> Tensor:
+    """Copy the picture from the canvas to CPU memory, and apply the options for its colours."""
     pixels = canvas.cropped(painted, scale).clamp(0, 1).to("cpu", torch.float32)
-    pixels = stage.given.palettes.recolour(
-        pixels, replace(scale, margin_px=0), stage.given.settings
+    pixels = snapshot.inputs.palettes.recolour(
+        pixels, replace(scale, margin_px=0), snapshot.inputs.settings
     )
-    content, opacity = stage.given.content, stage.opacity
-    keeps_colours = stage.used.colour == "keep"
+    content, opacity = snapshot.inputs.content, snapshot.opacity
+    keeps_colours = snapshot.resolved.colour == "keep"
     if content is None or not (keeps_colours or opacity is not None):
         return pixels
     photograph = images.resize(content.pixels, *pixels.shape[-2:])
@@ -125,8 +127,8 @@ def _coloured(stage: Snapshot, painted: Tensor, scale: Scale) -> Tensor:
     return pixels if opacity is None else photograph.lerp(pixels, opacity)
 
 
-def _alpha(stage: Snapshot, pixels: Tensor) -> Tensor | None:
-    content = stage.given.content
+def _alpha(snapshot: Snapshot, pixels: Tensor) -> Tensor | None:
+    content = snapshot.inputs.content
     if content is None or content.alpha is None:
         return None
     return images.resize(content.alpha, *pixels.shape[-2:])

@@ -1,4 +1,4 @@
-"""The course of a painting: one size after another, step by step, steered, and made to fit."""
+"""The loop over the scales of a painting: steps, changes of settings, smaller memory budgets."""
 
 from __future__ import annotations
 
@@ -25,222 +25,232 @@ from impasto.models.vgg import VGGFeatures
 from impasto.optim.minimizer import Iterate, Minimizer, State
 from impasto.planning.memory_model import BASE_BYTES
 
-# Where memory ran out, the next try may take this much of what the last was meant to take,
-# beside what the process itself takes.
-_NARROWER = 0.75
+# If memory runs out, the next attempt may use this share of what the last one was planned to
+# use, beside what the process itself needs.
+_SMALLER = 0.75
 
 SomeDecision = TypeVar("SomeDecision", Budget, Change)
 
 
 class ScaleLoop:
-    """Leads a painting from one stage to the next.
+    """Advances a painting from one Snapshot to the next.
 
     Attributes:
-        stage: where the painting stands.
-        notes: what the user should be told; it grows.
+        snapshot: the current state of the painting.
+        notes: messages for the user; the list grows.
 
     Args:
-        job: what is painted; its decisions are obeyed.
-        stage: where to begin.
-        network: whose features are compared.
-        reuse: what the jobs before left for this one.
-        notes: what the user should be told from the start.
-        state: where the descent at the stage's size stands; by default at its image.
+        job: the job; decisions recorded in it are repeated.
+        snapshot: the state to begin with.
+        network: the network whose features are compared.
+        cache: networks and style statistics of earlier jobs.
+        notes: messages for the user that are known at the start.
+        state: the state of the Minimizer at the snapshot's scale; by default a new Minimizer
+            begins at the snapshot's image.
 
     Raises:
-        ValueError: no descent can stand at ``state``.
+        ValueError: no Minimizer can continue from ``state``.
     """
 
     def __init__(
         self,
         job: Job,
-        stage: Snapshot,
+        snapshot: Snapshot,
         network: VGGFeatures,
-        reuse: Cache,
+        cache: Cache,
         *,
         notes: list[str],
         state: State | None = None,
     ) -> None:
-        self.stage, self.notes = stage, notes
-        self._job, self._network, self._reuse = job, network, reuse
-        self._decided = job.decisions or stage.decisions
-        self._obeyed_changes = len(stage.decisions.changes)
-        self._obeyed_budgets = len(stage.decisions.budgets)
-        self._descent: Minimizer | None = None
+        self.snapshot, self.notes = snapshot, notes
+        self._job, self._network, self._cache = job, network, cache
+        self._decisions = job.decisions or snapshot.decisions
+        self._changes_made = len(snapshot.decisions.changes)
+        self._budgets_set = len(snapshot.decisions.budgets)
+        self._minimizer: Minimizer | None = None
         self._objective: Objective | None = None
         self._term_state: Mapping[str, Tensor] = {} if state is None else state.term_state
         self._targets: tuple[object, Targets] | None = None
         if state is not None:
-            self._descent = stage.descent(state)
-            self.stage = replace(stage, point=self._descent.point)
+            self._minimizer = snapshot.minimizer(state)
+            self.snapshot = replace(snapshot, point=self._minimizer.point)
 
     @property
     def state(self) -> State | None:
-        """Where the descent at this size stands; None where a fault has left nothing whole."""
-        point, descent = self.stage.point, self._descent
-        if descent is None:
+        """The state of the Minimizer at this scale; None if an exception left it inconsistent."""
+        point, minimizer = self.snapshot.point, self._minimizer
+        if minimizer is None:
             return State(point.image, steps=point.steps)
-        if not descent.is_whole:
+        if not minimizer.is_whole:
             return None
         terms = self._term_state if self._objective is None else self._objective.state_dict()
-        return replace(descent.state, term_state=terms)
+        return replace(minimizer.state, term_state=terms)
 
     def step(self, change: Mapping[str, Any]) -> bool:
-        """Go one iteration further, after a change of settings; False where none is left.
+        """Change settings and do one iteration; return False if none is left.
 
         Raises:
-            SettingsError: a change that cannot be made.
+            SettingsError: an invalid change.
             Diverged: as a Minimizer does.
         """
-        while self.stage.point.steps == self.stage.scale.iterations:
-            if self.stage.place + 1 == len(self.stage.given.scales):
+        while self.snapshot.point.steps == self.snapshot.scale.iterations:
+            if self.snapshot.scale_index + 1 == len(self.snapshot.inputs.scales):
                 self._finish()
                 return False
-            self._in_memory(self._refine)
-        self._obey()
+            self._in_memory(self._start_next_scale)
+        self._apply_decisions()
         if change:
             self.change(change)
-        self._in_memory(self._descend)
+        self._in_memory(self._iterate)
         return True
 
     def change(
         self, change: Mapping[str, Any], decided: Change | None = None, *, is_last: bool = True
     ) -> None:
-        """Change settings, and go on from the best image towards what they ask for.
+        """Change settings, and continue from the best image towards the changed objective.
 
         Args:
             change: fields of Settings by name.
-            decided: what was decided when an earlier painting was changed so.
+            decided: the record of the same change in an earlier painting.
             is_last: whether no other change follows before the next step.
 
         Raises:
-            SettingsError: it cannot be made while painting.
+            SettingsError: the change is invalid while painting.
         """
-        stage = self.stage
-        settings = steering.check_change(self._job, stage.given.settings, change)
-        if settings == stage.given.settings:
+        snapshot = self.snapshot
+        settings = steering.check_change(self._job, snapshot.inputs.settings, change)
+        if settings == snapshot.inputs.settings:
             return
-        given = replace(stage.given, settings=settings)
-        used = setup.resolve_weights(self._job, given, stage.plan, self._reuse, decided)
-        made = Change(
-            after=stage.done,
+        inputs = replace(snapshot.inputs, settings=settings)
+        resolved = setup.resolve_weights(self._job, inputs, snapshot.plan, self._cache, decided)
+        recorded = Change(
+            after=snapshot.done,
             settings=settings.model_dump(mode="json", include=set(change)),
-            alpha=used.alpha if settings.strength else None,
-            beta=used.beta if settings.strength else None,
+            alpha=resolved.alpha if settings.strength else None,
+            beta=resolved.beta if settings.strength else None,
             opacity=strength.opacity(settings, decided),
         )
-        memory = stage.decisions.memory
-        if is_last and not stage.decisions.budgets:
-            # Other layers may not fit where those before did.
-            memory = memory or setup.had_to_fit(given, stage.plan)
-        decisions = stage.decisions.model_copy(
-            update={"changes": (*stage.decisions.changes, made), "memory": memory}
+        memory = snapshot.decisions.memory
+        if is_last and not snapshot.decisions.budgets:
+            # Other layers may need more memory.
+            memory = memory or setup.binding_budget(inputs, snapshot.plan)
+        decisions = snapshot.decisions.model_copy(
+            update={"changes": (*snapshot.decisions.changes, recorded), "memory": memory}
         )
-        changed = replace(stage, given=given, used=used, decisions=decisions)
+        changed = replace(snapshot, inputs=inputs, resolved=resolved, decisions=decisions)
         self._objective, self._term_state = None, {}
-        if self._descent is None or not stage.way.remembers_as(changed.way):
-            self._descent, self.stage = None, changed
+        if self._minimizer is None or not snapshot.scale_plan.remembers_as(changed.scale_plan):
+            self._minimizer, self.snapshot = None, changed
             return
-        with self._descent.moving():
-            self._descent.retarget(used)
-            self.stage = changed
+        with self._minimizer.moving():
+            self._minimizer.retarget(resolved)
+            self.snapshot = changed
 
     def fit(self, memory_bytes: int, why: str, *, skipped: Sequence[Budget] = ()) -> None:
-        """Paint on in other memory, from the best image: what the optimiser held is given up.
+        """Continue from the best image within another memory budget; the optimiser starts anew.
 
         Args:
             memory_bytes: the new budget.
             why: for the note to the user.
             skipped: budgets that this one replaces before any step was made in them.
         """
-        stage = self.stage
-        budget = Budget(after=stage.done, memory=memory_bytes)
-        budgets = (*stage.decisions.budgets, *skipped, budget)
-        decisions = stage.decisions.model_copy(update={"budgets": budgets})
-        self._descent = self._objective = self._targets = None
+        snapshot = self.snapshot
+        budget = Budget(after=snapshot.done, memory=memory_bytes)
+        budgets = (*snapshot.decisions.budgets, *skipped, budget)
+        decisions = snapshot.decisions.model_copy(update={"budgets": budgets})
+        self._minimizer = self._objective = self._targets = None
         self._term_state = {}
-        self.stage = stage.within(memory_bytes, decisions)
+        self.snapshot = snapshot.with_memory(memory_bytes, decisions)
         gc.collect()
-        if stage.plan.device.type == "cuda":
+        if snapshot.plan.device.type == "cuda":
             torch.cuda.empty_cache()
-        way = self.stage.way
-        tiles = "whole" if way.tile_px is None else f"in tiles of {way.tile_px} pixels"
+        scale_plan = self.snapshot.scale_plan
+        tiles = (
+            "whole" if scale_plan.tile_px is None else f"in tiles of {scale_plan.tile_px} pixels"
+        )
         self.notes.append(
-            f"{why} after {stage.done} steps: the painting goes on {tiles}, with a history of "
-            f"{way.history}"
+            f"{why} after {snapshot.done} steps: the painting goes on {tiles}, with a history of "
+            f"{scale_plan.history}"
         )
 
-    def _obey(self) -> None:
-        """Do what was decided at this step when it was painted before."""
-        changes = self._due(self._decided.changes[self._obeyed_changes :])
-        # Counted here, because a change to what is already so leaves no trace in the decisions.
-        self._obeyed_changes += len(changes)
+    def _apply_decisions(self) -> None:
+        """Make the changes that an earlier painting made before this step."""
+        changes = self._due(self._decisions.changes[self._changes_made :])
+        # Counted here: a change that changes nothing is not recorded in the snapshot's decisions.
+        self._changes_made += len(changes)
         for number, change in enumerate(changes, start=1):
             self.change(change.settings, change, is_last=number == len(changes))
-        budgets = self._due(self._decided.budgets[self._obeyed_budgets :])
-        self._obeyed_budgets += len(budgets)
+        budgets = self._due(self._decisions.budgets[self._budgets_set :])
+        self._budgets_set += len(budgets)
         if budgets:
             *skipped, last = budgets
             why = "memory had run out in the first painting"
             self.fit(last.memory, why, skipped=skipped)
 
-    def _due(self, decided: Sequence[SomeDecision]) -> list[SomeDecision]:
-        """List those of the next decisions that belong before the next step."""
-        return list(itertools.takewhile(lambda one: one.after <= self.stage.done, decided))
+    def _due(self, decisions: Sequence[SomeDecision]) -> list[SomeDecision]:
+        """Return the leading decisions that come before the next step."""
+        return list(itertools.takewhile(lambda one: one.after <= self.snapshot.done, decisions))
 
-    def _descend(self) -> None:
-        """Go one step further at this size."""
-        stage = self.stage
-        if self._descent is None:
-            self._descent = stage.descent(State(stage.point.image, steps=stage.point.steps))
+    def _iterate(self) -> None:
+        """Do one iteration at this scale."""
+        snapshot = self.snapshot
+        if self._minimizer is None:
+            self._minimizer = snapshot.minimizer(
+                State(snapshot.point.image, steps=snapshot.point.steps)
+            )
         self._objective = self._objective or self._make_objective()
-        if self._objective.refresh(self._descent.point.image, stage.point.steps):
-            self._descent.retarget(stage.used)
-        is_last = stage.point.steps + 1 == stage.scale.iterations
-        point = self._descent.step(self._objective.evaluate, is_last=is_last)
-        self.stage = replace(stage, point=point)
+        if self._objective.refresh(self._minimizer.point.image, snapshot.point.steps):
+            self._minimizer.retarget(snapshot.resolved)
+        is_last = snapshot.point.steps + 1 == snapshot.scale.iterations
+        point = self._minimizer.step(self._objective.evaluate, is_last=is_last)
+        self.snapshot = replace(snapshot, point=point)
 
     def _finish(self) -> None:
-        """Make room for the finished picture."""
+        """Free memory for the finished picture."""
         self._objective = self._targets = None
-        if self.stage.way.tile_px is not None:
-            trim_heap(self.stage.plan.device)
+        if self.snapshot.scale_plan.tile_px is not None:
+            trim_heap(self.snapshot.plan.device)
 
-    def _refine(self) -> None:
-        """Go on to the next size."""
-        place, given = self.stage.place + 1, self.stage.given
-        self._descent = self._objective = self._targets = None
+    def _start_next_scale(self) -> None:
+        """Continue at the next scale."""
+        index, inputs = self.snapshot.scale_index + 1, self.snapshot.inputs
+        self._minimizer = self._objective = self._targets = None
         self._term_state = {}
-        image = canvas.resize_canvas(self.stage.point.image, given.scales[place])
-        # What is painted next is painted in the colours that the result is to have.
-        image = given.palettes.recolour(image, given.scales[place], given.settings).contiguous()
-        # Where ranks have painted each for itself, they may have rounded otherwise.
-        image = self.stage.plan.ranks.agree(image)
-        self.stage = replace(self.stage, place=place, point=Iterate(image, {}))
+        image = canvas.resize_canvas(self.snapshot.point.image, inputs.scales[index])
+        # The next scale begins with the colours of the result.
+        image = inputs.palettes.recolour(image, inputs.scales[index], inputs.settings).contiguous()
+        # Ranks that painted separately may have rounded differently.
+        image = self.snapshot.plan.ranks.agree(image)
+        self.snapshot = replace(self.snapshot, scale_index=index, point=Iterate(image, {}))
 
     def _make_objective(self) -> Objective:
-        """Make the objective at this size; targets are kept where they stay the same."""
-        stage, way = self.stage, self.stage.way
-        made_for = (stage.place, way.tile_px, way.cache_content, steering.needs_targets(stage.used))
-        if self._targets is None or self._targets[0] != made_for:
+        """Return the objective at this scale; unchanged targets are reused."""
+        snapshot, scale_plan = self.snapshot, self.snapshot.scale_plan
+        key = (
+            snapshot.scale_index,
+            scale_plan.tile_px,
+            scale_plan.cache_content,
+            steering.target_options(snapshot.resolved),
+        )
+        if self._targets is None or self._targets[0] != key:
             self._targets = None
-            if way.tile_px is not None:
-                trim_heap(stage.plan.device)
-            preparation = ScaleSetup(
-                stage.given_as_used, self._network, stage.plan.device, self._reuse
+            if scale_plan.tile_px is not None:
+                trim_heap(snapshot.plan.device)
+            scale_setup = ScaleSetup(
+                snapshot.resolved_inputs, self._network, snapshot.plan.device, self._cache
             )
-            self._targets = made_for, preparation.targets(stage.scale, way)
+            self._targets = key, scale_setup.targets(snapshot.scale, scale_plan)
         objective = Objective(
             self._network,
             self._targets[1],
-            stage.used,
-            tile_px=way.tile_px,
-            tiles_kept=way.tiles_kept,
-            ranks=way.ranks,
-            memory_bytes=stage.plan.memory_bytes,
+            snapshot.resolved,
+            tile_px=scale_plan.tile_px,
+            tiles_kept=scale_plan.tiles_kept,
+            ranks=scale_plan.ranks,
+            memory_bytes=snapshot.plan.memory_bytes,
         )
         if self._term_state:
-            device = stage.plan.device
+            device = snapshot.plan.device
             try:
                 objective.load_state_dict(
                     {name: tensor.to(device) for name, tensor in self._term_state.items()}
@@ -250,23 +260,23 @@ class ScaleLoop:
             self._term_state = {}
         return objective
 
-    def _in_memory(self, act: Callable[[], None]) -> None:
-        """Act; where memory runs out, act again from the same stage in a narrower way."""
+    def _in_memory(self, action: Callable[[], None]) -> None:
+        """Call ``action``; if memory runs out, call it again with a smaller budget."""
         while True:
             try:
-                return act()
+                return action()
             except (MemoryError, RuntimeError) as error:
-                narrower = self._narrower() if is_out_of_memory(error) else None
-                if narrower is None:
+                memory_bytes = self._smaller_budget() if is_out_of_memory(error) else None
+                if memory_bytes is None:
                     raise
-            # Only here is free again what the failed try has held.
-            self.fit(narrower, "memory ran out")
+            # Only outside of the handler is the memory of the failed attempt free.
+            self.fit(memory_bytes, "memory ran out")
 
-    def _narrower(self) -> int | None:
-        """Return the budget that leads to a narrower way than this; None if there is none."""
-        if self.stage.plan.ranks.count > 1:
-            return None  # the others know nothing of it
-        taken = self.stage.way.peak_bytes
-        budget = round(BASE_BYTES + _NARROWER * (taken - BASE_BYTES))
-        narrower = self.stage.within(budget, self.stage.decisions).way.peak_bytes
-        return budget if narrower < taken else None
+    def _smaller_budget(self) -> int | None:
+        """Return a budget whose plan needs less memory than the current one, or None."""
+        if self.snapshot.plan.ranks.count > 1:
+            return None  # the other ranks would keep their budget
+        peak_bytes = self.snapshot.scale_plan.peak_bytes
+        budget = round(BASE_BYTES + _SMALLER * (peak_bytes - BASE_BYTES))
+        smaller = self.snapshot.with_memory(budget, self.snapshot.decisions).scale_plan
+        return budget if smaller.peak_bytes < peak_bytes else None

@@ -1,4 +1,4 @@
-"""What is settled before the first step: the network, the way of each size, the recipe."""
+"""What is set up before the first step: the network, a plan for each size, the recipe."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from impasto import models, weights
 from impasto.config.affects import values
 from impasto.config.settings import Runtime, Settings, make_runtime
-from impasto.engine import inputs, pyramid, strength
+from impasto.engine import pyramid, strength
 from impasto.engine.cache import Cache
-from impasto.engine.inputs import Inputs
+from impasto.engine.inputs import Inputs, style_tile_px
 from impasto.engine.pyramid import Scale
 from impasto.job import recipe
 from impasto.job.job import Job, JobSpec, PictureReference, RegionReference
@@ -31,11 +31,11 @@ _PRECISIONS: dict[torch.dtype, Precision] = {
 
 
 def load_network(
-    job: Job, plan: ComputePlan, progress: Progress | None, reuse: Cache
+    job: Job, plan: ComputePlan, progress: Progress | None, cache: Cache
 ) -> VGGFeatures:
-    """Load the network that the job asks for, unless a job before has."""
+    """Load the job's network, or take it from the cache."""
     name, file, settings = job.settings.network, job.runtime.weights, job.settings
-    return reuse.get_or_compute(
+    return cache.get_or_compute(
         "network",
         (values(settings, "network"), file, plan.dtype, plan.device),
         lambda: models.load(
@@ -52,61 +52,64 @@ def load_network(
 
 
 def resolve_weights(
-    job: Job, given: Inputs, plan: ComputePlan, reuse: Cache, decided: Decisions | Change | None
+    job: Job, inputs: Inputs, plan: ComputePlan, cache: Cache, decided: Decisions | Change | None
 ) -> Settings:
-    """Put alpha and beta in the place of strength: as decided before, or as measured now."""
-    settings = given.settings
+    """Replace strength by alpha and beta, from an earlier painting or from measured gradients."""
+    settings = inputs.settings
     if not settings.strength:
-        return strength.balanced(settings)
+        return strength.resolve(settings)
     if decided is not None and decided.alpha is not None and decided.beta is not None:
         weights = {"strength": None, "alpha": decided.alpha, "beta": decided.beta}
         return settings.model_copy(update=weights)
-    net = load_network(job, replace(plan, dtype=torch.float32), None, reuse)
-    return strength.balanced(settings, strength.measure(given, net, reuse))
+    net = load_network(job, replace(plan, dtype=torch.float32), None, cache)
+    return strength.resolve(settings, strength.measure(inputs, net, cache))
 
 
-def obeying(runtime: Runtime, decisions: Decisions | None) -> Runtime:
-    """Fill in what was decided earlier where ``runtime`` leaves it open."""
+def with_decisions(runtime: Runtime, decisions: Decisions | None) -> Runtime:
+    """Fill in what ``runtime`` does not set, from the decisions of an earlier painting."""
     if decisions is None:
         return runtime
     decided = decisions.model_dump(include={"device", "precision", "threads", "memory"})
-    given = runtime.model_dump(include=runtime.model_fields_set)
-    return make_runtime(**decided | given)
+    explicit = runtime.model_dump(include=runtime.model_fields_set)
+    return make_runtime(**decided | explicit)
 
 
-def plan_scale(given: Inputs, plan: ComputePlan, scale: Scale) -> ScalePlan:
-    """Make a size fit into the memory that there is."""
-    history = given.settings.history
+def plan_scale(inputs: Inputs, plan: ComputePlan, scale: Scale) -> ScalePlan:
+    """Plan one size so that it fits into the memory budget."""
+    history = inputs.settings.history
     return plan_module.plan_scale(
-        _demand(given, plan, scale), history, plan.memory_bytes, plan.ranks
+        _workload(inputs, plan, scale), history, plan.memory_bytes, plan.ranks
     )
 
 
-def plan_scales(given: Inputs, plan: ComputePlan) -> list[ScalePlan]:
-    """Choose the way of each size."""
-    return [plan_scale(given, plan, scale) for scale in given.scales]
+def plan_scales(inputs: Inputs, plan: ComputePlan) -> list[ScalePlan]:
+    """Plan each size."""
+    return [plan_scale(inputs, plan, scale) for scale in inputs.scales]
 
 
-def demands(given: Inputs, plan: ComputePlan) -> list[ScaleWorkload]:
-    """List what each size asks of memory and processor."""
-    return [_demand(given, plan, scale) for scale in given.scales]
+def workloads(inputs: Inputs, plan: ComputePlan) -> list[ScaleWorkload]:
+    """List the workload of each size."""
+    return [_workload(inputs, plan, scale) for scale in inputs.scales]
 
 
-def shortage(given: Inputs, plan: ComputePlan) -> list[str]:
-    """Say that the finest size does not fit into memory, if it does not."""
-    finest = given.scales[-1]
-    way = plan_scale(given, plan, finest)
-    demand, history = _demand(given, plan, finest), given.settings.history
-    told = plan_module.shortage(demand, way, history, plan.memory_bytes)
-    return [told] if told else []
+def shortage(inputs: Inputs, plan: ComputePlan) -> list[str]:
+    """Return a message if the finest size does not fit into memory; an empty list if it does."""
+    finest = inputs.scales[-1]
+    scale_plan = plan_scale(inputs, plan, finest)
+    workload, history = _workload(inputs, plan, finest), inputs.settings.history
+    message = plan_module.shortage(workload, scale_plan, history, plan.memory_bytes)
+    return [message] if message else []
 
 
-def _demand(given: Inputs, plan: ComputePlan, scale: Scale) -> ScaleWorkload:
-    settings = strength.balanced(given.settings)
-    content = list(settings.content_layers) if given.content and settings.alpha else []
-    style = list(settings.layers_of_style) if given.styles and settings.beta else []
-    ratios = pyramid.style_scales(len(given.styles), settings) if style else ()
-    shown = [*zip(given.styles, ratios, strict=False), *((area.style, 1.0) for area in given.areas)]
+def _workload(inputs: Inputs, plan: ComputePlan, scale: Scale) -> ScaleWorkload:
+    settings = strength.resolve(inputs.settings)
+    content = list(settings.content_layers) if inputs.content and settings.alpha else []
+    style = list(settings.layers_of_style) if inputs.styles and settings.beta else []
+    ratios = pyramid.style_scales(len(inputs.styles), settings) if style else ()
+    shown = [
+        *zip(inputs.styles, ratios, strict=False),
+        *((area.style, 1.0) for area in inputs.areas),
+    ]
     return ScaleWorkload(
         *scale.canvas_px,
         layers=tuple(dict.fromkeys([*content, *style])),
@@ -117,34 +120,34 @@ def _demand(given: Inputs, plan: ComputePlan, scale: Scale) -> ScaleWorkload:
         steps=scale.iterations,
         style_layers=tuple(style),
         styles_px=tuple(
-            pyramid.shown_px(picture, scale, ratio, given.smallest_px) for picture, ratio in shown
+            pyramid.shown_px(picture, scale, ratio, inputs.smallest_px) for picture, ratio in shown
         )
         if style
         else (),
-        style_tile_px=inputs.style_tile_px(scale, given) if style else None,
+        style_tile_px=style_tile_px(scale, inputs) if style else None,
         term_bytes=terms.memory_per_pixel(settings),
         indivisible=terms.indivisible(settings, has_style=bool(style)),
     )
 
 
-def had_to_fit(given: Inputs, plan: ComputePlan) -> int | None:
-    """Return the budget of memory, if it decides how any size is painted."""
+def binding_budget(inputs: Inputs, plan: ComputePlan) -> int | None:
+    """Return the memory budget, if it changes the plan of any size."""
     unbounded = replace(plan, memory_bytes=None)
-    same = plan_scales(given, plan) == plan_scales(given, unbounded)
+    same = plan_scales(inputs, plan) == plan_scales(inputs, unbounded)
     return None if same else plan.memory_bytes
 
 
 def write_recipe(
-    job: Job, given: Inputs, used: Settings, plan: ComputePlan, reuse: Cache
+    job: Job, inputs: Inputs, resolved: Settings, plan: ComputePlan, cache: Cache
 ) -> Recipe:
-    """Write down how the painting is to be made."""
-    spec = _spec(job, given)
+    """Return the recipe, as far as it is known before the first step."""
+    spec = _spec(job, inputs)
     settings = spec.settings
     weights_from = (settings.network, job.runtime.weights)
     return Recipe(
         mode=spec.mode,
         settings=settings,
-        weights_sha256=reuse.get_or_compute(
+        weights_sha256=cache.get_or_compute(
             "weights_sha256",
             weights_from,
             lambda: weights.sha256(weights_from[0], file=weights_from[1]),
@@ -154,10 +157,10 @@ def write_recipe(
             precision=_PRECISIONS[plan.dtype],
             device=plan.device.type,
             threads=torch.get_num_threads(),
-            memory=had_to_fit(given, plan),
+            memory=binding_budget(inputs, plan),
             ranks=plan.ranks.count if plan.ranks.count > 1 else None,
-            alpha=used.alpha if settings.strength else None,
-            beta=used.beta if settings.strength else None,
+            alpha=resolved.alpha if settings.strength else None,
+            beta=resolved.beta if settings.strength else None,
             opacity=strength.opacity(settings, job.decisions),
         ),
         inputs=spec.hashes(),
@@ -165,18 +168,18 @@ def write_recipe(
     )
 
 
-def _spec(job: Job, given: Inputs) -> JobSpec:
+def _spec(job: Job, inputs: Inputs) -> JobSpec:
     """Describe the job by the names and hashes of its pictures."""
     # The settings may hold the pictures' paths, which are private.
-    settings = given.settings.model_copy(update={"region": None})
-    if given.start is not None:
+    settings = inputs.settings.model_copy(update={"region": None})
+    if inputs.start is not None:
         settings = settings.model_copy(update={"start": None})
     refer = PictureReference.to
     return JobSpec(
         mode=job.mode,
-        content=None if given.content is None else refer(given.content),
-        styles=tuple(refer(style) for style in given.styles),
-        start=None if given.start is None else refer(given.start),
+        content=None if inputs.content is None else refer(inputs.content),
+        styles=tuple(refer(style) for style in inputs.styles),
+        start=None if inputs.start is None else refer(inputs.start),
         regions=tuple(
             RegionReference(
                 refer(area.mask),
@@ -185,7 +188,7 @@ def _spec(job: Job, given: Inputs) -> JobSpec:
                 area.mask_colour,
                 area.style_mask_colour,
             )
-            for area in given.areas
+            for area in inputs.areas
         ),
         settings=settings,
     )

@@ -1,4 +1,4 @@
-"""Where a painting stands, and what it shows of itself there: a Step, and a Result."""
+"""One moment of a painting, between two steps."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from impasto.job.recipe import Decisions
 from impasto.optim.minimizer import Iterate, Minimizer, State
 from impasto.planning.plan import ComputePlan, ScalePlan
 
-# Where a coarser size was painted before, longer waves are settled, and steps that favoured them
-# would tint whole corners. Measured in docs/speed.md.
+# After a coarser size, longer waves have converged, and a preconditioner that favours them would
+# tint whole corners. Measured in docs/speed.md.
 _LONGEST_PX = 32
 
 
@@ -22,67 +22,69 @@ class Snapshot:
     """One moment of a painting, between two steps.
 
     Attributes:
-        given: its pictures, and its settings as they have been steered so far.
-        used: these settings with alpha and beta in the place of strength.
-        plan: how it is computed, with the memory that it may take by now.
-        decisions: what has been decided so far.
-        place: index of the size being painted.
+        inputs: pictures, and the settings after all changes so far.
+        resolved: these settings with alpha and beta in place of strength.
+        plan: device, number type and ranks, with the current memory budget.
+        decisions: all decisions so far.
+        scale_index: index of the size being painted.
         point: the best image so far at this size.
     """
 
-    given: Inputs
-    used: Settings
+    inputs: Inputs
+    resolved: Settings
     plan: ComputePlan
     decisions: Decisions
-    place: int
+    scale_index: int
     point: Iterate
 
     @property
     def scale(self) -> Scale:
         """The size being painted."""
-        return self.given.scales[self.place]
+        return self.inputs.scales[self.scale_index]
 
     @property
-    def way(self) -> ScalePlan:
+    def scale_plan(self) -> ScalePlan:
         """How this size is painted, so that it fits into memory."""
-        return setup.plan_scale(self.given, self.plan, self.scale)
+        return setup.plan_scale(self.inputs, self.plan, self.scale)
 
     @property
-    def given_as_used(self) -> Inputs:
-        """What is given, with the settings used."""
-        return replace(self.given, settings=self.used)
+    def resolved_inputs(self) -> Inputs:
+        """The inputs with the resolved settings."""
+        return replace(self.inputs, settings=self.resolved)
 
     @property
     def opacity(self) -> float | None:
-        """How far the painting covers the photograph; None for wholly."""
+        """The opacity of the painting over the photograph; None if it is opaque."""
         latest = self.decisions.changes[-1] if self.decisions.changes else self.decisions
         return latest.opacity
 
-    def within(self, memory_bytes: int, decisions: Decisions) -> Snapshot:
-        """Return the same stage with other memory."""
+    def with_memory(self, memory_bytes: int, decisions: Decisions) -> Snapshot:
+        """Return the same snapshot with another memory budget."""
         plan = replace(self.plan, memory_bytes=memory_bytes)
         return replace(self, plan=plan, decisions=decisions)
 
-    def descent(self, state: State) -> Minimizer:
-        """Return a descent that stands at ``state``.
+    def minimizer(self, state: State) -> Minimizer:
+        """Return a Minimizer that continues from ``state``.
 
         Raises:
-            ValueError: it cannot stand there.
+            ValueError: the state does not fit the settings.
         """
-        way = self.way
-        settings = self.used.model_copy(update={"history": way.history})
-        return Minimizer(state, settings, way.history_dtype, _LONGEST_PX if self.place else None)
+        scale_plan = self.scale_plan
+        settings = self.resolved.model_copy(update={"history": scale_plan.history})
+        return Minimizer(
+            state, settings, scale_plan.history_dtype, _LONGEST_PX if self.scale_index else None
+        )
 
     @property
     def done(self) -> int:
         """Iterations so far, over all sizes."""
-        before = self.given.scales[: self.place]
+        before = self.inputs.scales[: self.scale_index]
         return sum(scale.iterations for scale in before) + self.point.steps
 
     @property
     def progress(self) -> float:
         """Share of the whole work that is done."""
-        scales = self.given.scales
-        done = sum(scale.work for scale in scales[: self.place])
+        scales = self.inputs.scales
+        done = sum(scale.work for scale in scales[: self.scale_index])
         done += self.scale.step_work * self.point.steps
         return done / sum(scale.work for scale in scales)

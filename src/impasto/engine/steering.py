@@ -1,4 +1,4 @@
-"""What may be changed while a painting is under way, and what it then should come to."""
+"""Changes of settings during a painting: which are allowed, and their effect on targets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from impasto.job.recipe import Decisions
 
 
 def steerable() -> tuple[str, ...]:
-    """List the fields of Settings that may change while painting: those marked so there."""
+    """List the fields of Settings that may change while painting."""
     return tuple(
         name
         for name, field in Settings.model_fields.items()
@@ -24,30 +24,30 @@ def steerable() -> tuple[str, ...]:
 
 
 def check_change(job: Job, settings: Settings, change: Mapping[str, Any]) -> Settings:
-    """Return ``settings`` with ``change`` made, or say why that cannot be.
+    """Return ``settings`` with ``change`` applied.
 
     Args:
-        job: the painting under way.
-        settings: what it is painted with so far.
+        job: the job being painted.
+        settings: the current settings.
         change: fields of Settings by name.
 
     Raises:
         SettingsError: a field that may not change while painting, a value out of its bounds,
             or a change that leaves nothing to minimise.
     """
-    may, change = steerable(), british(change)
+    allowed, change = steerable(), british(change)
     for name in change:
-        if name not in may:
+        if name not in allowed:
             raise SettingsError(
-                f"{name}: cannot change while painting: expected one of {', '.join(may)}; "
-                "begin another painting for it"
+                f"{name}: cannot change while painting: expected one of {', '.join(allowed)}; "
+                "start another painting for it"
             )
     changed = check(Settings, overlay(settings.model_dump(), change))
     return defaults.complete(job, changed)
 
 
-def steered(job: Job, settings: Settings, decisions: Decisions) -> Settings:
-    """Return ``settings`` with the changes of an earlier painting made.
+def with_changes(job: Job, settings: Settings, decisions: Decisions) -> Settings:
+    """Return ``settings`` with the changes of an earlier painting applied.
 
     Raises:
         SettingsError: as ``check_change`` does.
@@ -57,10 +57,10 @@ def steered(job: Job, settings: Settings, decisions: Decisions) -> Settings:
     return settings
 
 
-def needs_targets(settings: Settings) -> dict[str, Any]:
-    """Return what the targets of an objective depend on; weights alone they do not.
+def target_options(settings: Settings) -> dict[str, Any]:
+    """Return the values that the targets of an objective depend on.
 
     Args:
-        settings: with alpha and beta in the place of strength.
+        settings: with alpha and beta in place of strength.
     """
     return values_without_weights(settings, *COMPARISON)

@@ -1,15 +1,14 @@
-r"""What strength means: alpha from the measured sizes of the gradients that it weighs.
+r"""Strength: alpha and beta from measured norms of the content and style gradients.
 
-How hard a loss pulls depends on the pictures, the network and its layers, far more than on
-the numbers in front: from pair to pair the ratio of the gradients differs by a factor of ten
-and more. So both are measured once, at one seeded point: the photograph in the style's
-colours, where painting starts, plus noise (at the photograph itself the content gradient is
-zero), at a small fixed size, in float32, whatever the size and number type of the painting.
+The effect of a loss weight depends on the pictures, the network and its layers: from pair to
+pair the ratio of the gradients differs by a factor of ten and more. So both gradients are measured
+once, at one seeded point: the photograph in the style's colours, where painting starts, plus noise
+(at the photograph itself the content gradient is zero). The size is small and fixed, and the dtype
+float32, whatever the painting uses.
 
     alpha |grad L_content| = ratio(strength) * beta |grad L_style|
 
-Beta is the formula's own and stays where strength moves, so that smoothness keeps its
-proportion to style.
+Beta is constant, so that the ratio of smoothness to style does not change.
 
 The ratio grows without bound as strength falls, and with it the condition number: descents
 diverged below 0.005. So below ``WEAKEST_PAINTED`` the painting is that of this strength, and it is
@@ -36,20 +35,20 @@ from impasto.losses.objective import Objective
 from impasto.models.vgg import VGGFeatures
 from impasto.planning.plan import ScalePlan
 
-# The longest side at which gradients are measured, and the noise there, in pixel values.
+# The longest side at which gradients are measured, and the noise added, in pixel values.
 _LONGEST_PX = 128
 _NOISE = 0.02
 _SEED = 0
 _WHOLE = ScalePlan(None, 1, None, cache_content=True, peak_bytes=0)
-# Chosen by looking (docs/look.md): content's pull over style's at strength 0.5, and how steeply
-# it falls.
+# Chosen by eye (docs/look.md): the ratio of the content gradient to the style gradient at strength
+# 0.5, and the exponent with which it falls.
 _EVEN_RATIO = 0.09
 _STEEPNESS = 2.0
 
 
 @dataclass(frozen=True)
 class GradientNorms:
-    """How large the gradients of content and style are where they were measured.
+    """Norms of the content and style gradients at the measuring point.
 
     Norms over all pixels, for alpha = beta = 1.
     """
@@ -58,22 +57,22 @@ class GradientNorms:
     style: float
 
     def weights(self, strength: float) -> tuple[float, float]:
-        """Return alpha and beta for ``strength`` in (0, 1]; below WEAKEST_PAINTED they stay."""
+        """Return alpha and beta for ``strength`` in (0, 1]; constant below WEAKEST_PAINTED."""
         _, beta = FORMULA_WEIGHTS
         return ratio(max(strength, WEAKEST_PAINTED)) * beta * self.style / self.content, beta
 
 
 def ratio(strength: float) -> float:
-    """Return content's pull over style's at ``strength``: falling from infinity to 0."""
+    """Return the ratio of the content gradient to the style gradient; infinity to 0."""
     return _EVEN_RATIO * float(((1 - strength) / strength) ** _STEEPNESS)
 
 
 def opacity(settings: Settings, decided: Decisions | Change | None = None) -> float | None:
-    """Return how far the painting covers the photograph, in [0, 1); None for wholly.
+    """Return the opacity of the painting over the photograph, in [0, 1); None if it is opaque.
 
     Args:
-        settings: of the job, with strength as it was asked for.
-        decided: what was decided when the same was painted before, and is obeyed.
+        settings: the job's settings, before strength is resolved.
+        decided: the record of an earlier painting of the same job; it has precedence.
     """
     if settings.strength is None or settings.strength >= WEAKEST_PAINTED:
         return None
@@ -82,60 +81,60 @@ def opacity(settings: Settings, decided: Decisions | Change | None = None) -> fl
     return settings.strength / WEAKEST_PAINTED
 
 
-def measure(given: Inputs, network: VGGFeatures, reuse: Cache) -> GradientNorms:
-    """Measure the gradients for the pictures of a style_transfer job, unless they are known.
+def measure(inputs: Inputs, network: VGGFeatures, cache: Cache) -> GradientNorms:
+    """Measure the gradients for the pictures of a style_transfer job, or take them from the cache.
 
     Args:
-        given: the job's inputs; of the settings, alpha and beta make no difference.
+        inputs: the job's inputs; alpha and beta of its settings are ignored.
         network: in float32.
-        reuse: what the jobs before left for this one.
+        cache: the cache.
     """
-    assert given.content is not None
-    made_from = (
+    assert inputs.content is not None
+    key = (
         network,
-        (given.content.pixels, given.content.alpha),
-        [(style.pixels, style.alpha) for style in given.styles],
-        [[part and (part.pixels, part.alpha) for part in area.pictures] for area in given.areas],
-        # It is measured at one size and at one point.
-        values(_weighed(given.settings, 1.0, 1.0), *COMPARISON),
+        (inputs.content.pixels, inputs.content.alpha),
+        [(style.pixels, style.alpha) for style in inputs.styles],
+        [[part and (part.pixels, part.alpha) for part in area.pictures] for area in inputs.areas],
+        # Neither size nor start: the measurement has its own.
+        values(_with_weights(inputs.settings, 1.0, 1.0), *COMPARISON),
     )
-    return reuse.get_or_compute("balance", made_from, lambda: _measure(given, network, reuse))
+    return cache.get_or_compute("gradient_norms", key, lambda: _measure(inputs, network, cache))
 
 
-def _measure(given: Inputs, network: VGGFeatures, reuse: Cache) -> GradientNorms:
-    assert given.content is not None
-    sides_px = given.content.height_px, given.content.width_px
-    least_px = math.ceil(given.smallest_px * max(sides_px) / min(sides_px))
+def _measure(inputs: Inputs, network: VGGFeatures, cache: Cache) -> GradientNorms:
+    assert inputs.content is not None
+    sides_px = inputs.content.height_px, inputs.content.width_px
+    least_px = math.ceil(inputs.smallest_px * max(sides_px) / min(sides_px))
     scale = Scale(*fit(*sides_px, max(_LONGEST_PX, least_px)), margin_px=0, iterations=1)
-    settings = _weighed(given.settings, 1.0, 1.0).model_copy(update={"total_variation": 0.0})
-    preparation = ScaleSetup(replace(given, settings=settings), network, network.device, reuse)
-    targets = preparation.targets(scale, _WHOLE)
+    settings = _with_weights(inputs.settings, 1.0, 1.0).model_copy(update={"total_variation": 0.0})
+    scale_setup = ScaleSetup(replace(inputs, settings=settings), network, network.device, cache)
+    targets = scale_setup.targets(scale, _WHOLE)
     generator = torch.Generator().manual_seed(_SEED)
-    image = preparation.start("matched", scale)
+    image = scale_setup.start("matched", scale)
     image = image + _NOISE * torch.randn(image.shape, generator=generator)
-    sizes = []
+    norms = []
     for alpha, beta in ((1.0, 0.0), (0.0, 1.0)):
-        objective = Objective(network, targets, _weighed(settings, alpha, beta))
+        objective = Objective(network, targets, _with_weights(settings, alpha, beta))
         gradient = objective.evaluate(image.to(network.device)).gradient
-        sizes.append(float(gradient.norm()))
-    content, style = sizes
-    # A photograph without any content, all of one colour, may not pull at all.
+        norms.append(float(gradient.norm()))
+    content, style = norms
+    # A photograph of one colour may have no content gradient.
     return GradientNorms(max(content, 1e-6 * style), style)
 
 
-def balanced(settings: Settings, balance: GradientNorms | None = None) -> Settings:
-    """Put alpha and beta in the place of strength.
+def resolve(settings: Settings, norms: GradientNorms | None = None) -> Settings:
+    """Replace strength by alpha and beta.
 
     Args:
-        settings: complete, as :func:`impasto.engine.inputs.read` leaves them.
-        balance: as measured; without it, only which of the two terms counts is right.
+        settings: complete, as :func:`impasto.engine.inputs.read` returns them.
+        norms: the measured norms. Without them, the weights only tell which terms are in use.
     """
     if settings.strength is None:
         return settings
-    if not balance or not settings.strength:
-        return _weighed(settings, float(settings.strength < 1), 1.0)
-    return _weighed(settings, *balance.weights(settings.strength))
+    if not norms or not settings.strength:
+        return _with_weights(settings, float(settings.strength < 1), 1.0)
+    return _with_weights(settings, *norms.weights(settings.strength))
 
 
-def _weighed(settings: Settings, alpha: float, beta: float) -> Settings:
+def _with_weights(settings: Settings, alpha: float, beta: float) -> Settings:
     return settings.model_copy(update={"strength": None, "alpha": alpha, "beta": beta})

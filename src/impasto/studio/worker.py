@@ -75,7 +75,7 @@ class _StudioWorker:
         from impasto.engine.cache import Cache
 
         self._connection, self._runtime = connection, runtime
-        self._reuse = Cache()
+        self._cache = Cache()
         self._pictures: OrderedDict[Path, Picture] = OrderedDict()
 
     def work(self) -> None:
@@ -109,7 +109,7 @@ class _StudioWorker:
         grey = Image.new("RGB", (128, 128), (120, 110, 100))
         options = self._runtime | {"size": 128, "coarsest": 128, "iterations": 4}
         job = api.make_job("style_transfer", grey, [grey], **options)
-        api.paint(job, progress=self._fetching, reuse=self._reuse)
+        api.paint(job, progress=self._fetching, cache=self._cache)
         # The first plan that a visitor asks for would wait for this otherwise.
         self._say(WorkerState("loading", "measuring how fast this machine paints"))
         estimate(job)
@@ -139,7 +139,7 @@ class _StudioWorker:
         from impasto.engine.painting import iterate
 
         job = self._job(session.order.spec)
-        session.begin(iterate(job, reuse=self._reuse, resume=session.kept()))
+        session.begin(iterate(job, cache=self._cache, resume=session.kept()))
         try:
             self._listen(session)
             while session.end is None and session.result is None:
@@ -193,8 +193,8 @@ class _StudioWorker:
                 "width_px": size.scale.width_px,
                 "height_px": size.scale.height_px,
                 "iterations": size.scale.iterations,
-                "tile_px": size.way.tile_px,
-                "peak_bytes": size.way.peak_bytes,
+                "tile_px": size.scale_plan.tile_px,
+                "peak_bytes": size.scale_plan.peak_bytes,
                 "time_s": size.time_s,
             }
             for size in estimate(self._job(spec)).scales

@@ -104,7 +104,7 @@ def _age(age_s: float) -> str:
 
 
 def _row(size: ScaleEstimate) -> dict[str, Any]:
-    scale, way = size.scale, size.way
+    scale, way = size.scale, size.scale_plan
     return {
         "width_px": scale.width_px,
         "height_px": scale.height_px,

@@ -203,10 +203,10 @@ def _paint(cells: Sequence[_Cell], cell_px: int, display: Any) -> Iterator[Image
     from impasto import api
     from impasto.engine.cache import Cache
 
-    reuse = Cache()
+    cache = Cache()
     for number, cell in enumerate(cells, start=1):
         display.message(f"{number} of {len(cells)}: {cell.label}".replace("\n", ", "))
-        picture = api.paint(cell.job, display.step, progress=display.progress, reuse=reuse).image
+        picture = api.paint(cell.job, display.step, progress=display.progress, cache=cache).image
         # Only what the sheet shows stays in memory.
         picture.thumbnail((cell_px, cell_px))
         yield picture

@@ -1,5 +1,6 @@
 """Motifs in a painting: which layers are computed, steered, planned and written down."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -59,7 +60,7 @@ def test_motifs_can_be_steered_up_from_none_and_repeated(job_of, paint):
     steered = painting.send({"motifs": 1})
     assert "style:relu5_1" in steered.losses
     assert painting.settings.style_layers == motif_layers(1)
-    checkpoint = painting.checkpoint()
+    checkpoint = copy.deepcopy(painting.checkpoint())
     while True:
         try:
             next(painting)

@@ -11,7 +11,7 @@ from torch import Tensor
 from impasto import files, images
 from impasto.config.initialization import STARTS, parse_start
 from impasto.config.networks import network_spec
-from impasto.config.settings import Settings
+from impasto.config.settings import Mode, Settings
 from impasto.config.values import LEAST_SIDE_PX, MOST_SIDE_PX
 from impasto.engine import pyramid, regions
 from impasto.engine.defaults import MODE_TERMS, Terms, complete
@@ -58,6 +58,36 @@ class Inputs:
     scales: tuple[Scale, ...]
     smallest_px: int
     notes: tuple[str, ...]
+
+    def steered(self, mode: Mode, settings: Settings) -> Inputs:
+        """Return the inputs of a painting whose settings were changed on the way.
+
+        Raises:
+            SettingsError: its pictures or its sizes are too small for deeper layers.
+        """
+        layers = _layers(MODE_TERMS[mode], settings)
+        spec = network_spec(settings.network)
+        smallest_px = spec.smallest_side_px(layers)
+        pictures = (*self.styles, *(area.style for area in self.areas))
+        if self.content is not None:
+            pictures = (self.content, *pictures)
+        sides = [min(picture.height_px, picture.width_px) for picture in pictures]
+        sides += [min(scale.height_px, scale.width_px) for scale in self.scales]
+        if (least := min(sides)) < smallest_px:
+            raise SettingsError(
+                f"expected pictures of at least {smallest_px} pixels a side for {deepest}, got "
+                f"{least}; ask for shallower layers"
+            )
+        if settings.seamless and any(
+            side % smallest_px
+            for scale in self.scales
+            for side in (scale.height_px, scale.width_px)
+        ):
+            raise SettingsError(
+                f"expected a seamless texture whose sides are multiples of {smallest_px} for "
+                f"{deepest}, got other sides; begin another painting for it"
+            )
+        return replace(self, settings=settings, smallest_px=smallest_px)
 
 
 def read(job: Job) -> Inputs:

@@ -100,7 +100,10 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         Raises:
             SettingsError: the change is invalid while painting.
         """
-        return steering.check_change(self._job, self.settings, change)
+        settings = steering.check_change(self._job, self.settings, change)
+        if self._scale_loop is not None:
+            self._scale_loop.check_layers(settings)
+        return settings
 
     def send(self, change: Mapping[str, Any] | None, /) -> Step:
         """Change settings, if ``change`` is not empty, and return the next Step.
@@ -208,7 +211,8 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         """Continue from a checkpoint."""
         checkpoint.check(self._reporter.recipe)
         job, decisions = self._job, checkpoint.recipe.decisions
-        inputs = replace(inputs, settings=steering.with_changes(job, inputs.settings, decisions))
+        settings = steering.with_changes(job, inputs.settings, decisions)
+        inputs = inputs.steered(job.mode, settings)
         latest = decisions.changes[-1] if decisions.changes else decisions
         resolved = setup.resolve_weights(job, inputs, plan, self._cache, latest)
         memory = [decisions.memory, *(budget.memory for budget in decisions.budgets)][-1]

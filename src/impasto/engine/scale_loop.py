@@ -12,11 +12,14 @@ import torch
 from torch import Tensor
 
 from impasto.compute.allocator import is_out_of_memory, trim_heap
+from impasto.config.settings import Settings
 from impasto.engine import canvas, setup, steering, strength
 from impasto.engine.cache import Cache
 from impasto.engine.checkpoint import misfit
+from impasto.engine.inputs import Inputs
 from impasto.engine.scale_setup import ScaleSetup
 from impasto.engine.snapshot import Snapshot
+from impasto.errors import SettingsError, WeightsError
 from impasto.job.job import Job
 from impasto.job.recipe import Budget, Change
 from impasto.losses.objective import Objective
@@ -104,6 +107,19 @@ class ScaleLoop:
         self._in_memory(self._iterate)
         return True
 
+    def check_layers(self, settings: Settings) -> Inputs:
+        """Return the inputs under changed ``settings``.
+
+        Raises:
+            SettingsError: pictures, sizes or weights are too small for their layers.
+        """
+        changed = self.snapshot.inputs.steered(self._job.mode, settings)
+        try:
+            self._network.check_weights((*settings.content_layers, *settings.layers_of_style))
+        except WeightsError as error:
+            raise SettingsError(str(error)) from None
+        return changed
+
     def change(
         self, change: Mapping[str, Any], decided: Change | None = None, *, is_last: bool = True
     ) -> None:
@@ -121,7 +137,7 @@ class ScaleLoop:
         settings = steering.check_change(self._job, snapshot.inputs.settings, change)
         if settings == snapshot.inputs.settings:
             return
-        inputs = replace(snapshot.inputs, settings=settings)
+        inputs = self.check_layers(settings)
         resolved = setup.resolve_weights(self._job, inputs, snapshot.plan, self._cache, decided)
         recorded = Change(
             after=snapshot.done,

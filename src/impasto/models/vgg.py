@@ -102,7 +102,7 @@ class VGGFeatures:
             )
         if not names:
             return {}
-        self._check_weights(names)
+        self.check_weights(names)
         side_px = self.spec.smallest_side_px(names)
         if min(image.shape[-2:]) < side_px:
             raise ShapeError(
@@ -116,7 +116,12 @@ class VGGFeatures:
         maps = _Features.apply(image, self, names, keep_gradients)  # type: ignore[no-untyped-call]
         return dict(zip(names, maps, strict=True))
 
-    def _check_weights(self, names: tuple[str, ...]) -> None:
+    def check_weights(self, names: tuple[str, ...]) -> None:
+        """Make sure that the weights reach all layers of ``names``.
+
+        Raises:
+            WeightsError: they end before the deepest.
+        """
         for name in self.spec.conv_shapes(names):
             if name not in self.convolutions:
                 raise WeightsError(

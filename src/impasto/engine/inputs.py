@@ -73,6 +73,7 @@ class Inputs:
             pictures = (self.content, *pictures)
         sides = [min(picture.height_px, picture.width_px) for picture in pictures]
         sides += [min(scale.height_px, scale.width_px) for scale in self.scales]
+        deepest = spec.deepest(layers).name
         if (least := min(sides)) < smallest_px:
             raise SettingsError(
                 f"expected pictures of at least {smallest_px} pixels a side for {deepest}, got "

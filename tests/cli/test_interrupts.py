@@ -6,6 +6,7 @@ import signal
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
@@ -62,6 +63,8 @@ def long(quick):
 def test_a_signal_writes_the_best_picture_at_the_size_asked_for(
     start_process, folder, long, number, code
 ):
+    with Image.open("painting.png") as painting:
+        painting.convert("L").save("painting.png")
     process = start_process(*long, "--timelapse", "run.gif")
     for _ in range(3):
         assert json.loads(process.stdout.readline())["width_px"] == 32
@@ -74,6 +77,12 @@ def test_a_signal_writes_the_best_picture_at_the_size_asked_for(
     )
     assert (result["event"], result["path"]) == ("result", "out.png")
     assert size_of(folder / "out.png") == size_of(folder / "run.gif") == (48, 36)
+    # The painting is grey, and so is every picture that leaves.
+    for name in ("out.png", "run.gif"):
+        with Image.open(name) as picture:
+            channels = np.asarray(picture.convert("RGB")).astype(int)
+        assert np.ptp(channels, axis=-1).max() <= 4
+        assert np.ptp(channels) > 40
     assert not list(folder.glob(".*.part"))
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 Value = TypeVar("Value")
 
 # Entries of each kind: a network takes 120 MB and more, a style's statistics at one size 2 MB.
-_MOST = {"network": 2, "weights_sha256": 8, "style": 64, "gradient_norms": 64}
+_MOST = {"network": 2, "weights_sha256": 8, "style": 64, "calibration": 64}
 
 
 class Cache:
@@ -32,7 +32,7 @@ class Cache:
         """Return the cached value for ``key``, or call ``compute`` and cache its result.
 
         Args:
-            kind: ``network``, ``weights_sha256``, ``style`` or ``gradient_norms``.
+            kind: ``network``, ``weights_sha256``, ``style`` or ``calibration``.
             key: everything that the value depends on: numbers, strings, tensors (by value),
                 options, and sequences and mappings of these. Other objects compare by identity.
             compute: computes the value; exceptions are not cached.

@@ -3,12 +3,17 @@ r"""Strength: alpha and beta from measured norms of the content and style gradie
 The effect of a loss weight depends on the pictures, the network and its layers: from pair to
 pair the ratio of the gradients differs by a factor of ten and more. So both gradients are measured
 once, at one seeded point: the photograph in the style's colours, where painting starts, plus noise
-(at the photograph itself the content gradient is zero). The size is small and fixed, and the dtype
-float32, whatever the painting uses.
+(at the photograph itself the content gradient is zero). Their ratio says where to look, and not
+yet how the painting will look: at equal ratios a black crackle swallows a town, and a portrait
+stays a photograph. So a small picture is painted for a moment at falling ratios, and each
+time the structure that it has lost is measured (``losses.structure_distance``). Alpha is what
+loses the share of structure that strength stands for:
 
-    alpha |grad L_content| = ratio(strength) * beta |grad L_style|
+    structure lost = _LOST_AT_ONE * strength
+    alpha |grad L_content| = ratio * beta |grad L_style|
 
-Beta is constant, so that the ratio of smoothness to style does not change.
+Size, optimiser and dtype (float32) are fixed, whatever the painting uses. Beta is constant, so that
+the ratio of smoothness to style does not change.
 
 The ratio grows without bound as strength falls, and with it the condition number: descents
 diverged below 0.005. So below ``WEAKEST_PAINTED`` the painting is that of this strength, and it is
@@ -21,7 +26,9 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
+from impasto import losses
 from impasto.config.affects import COMPARISON, values
 from impasto.config.settings import FORMULA_WEIGHTS, Settings
 from impasto.engine.cache import Cache
@@ -33,38 +40,68 @@ from impasto.images.resample import fit
 from impasto.job.recipe import Change, Decisions
 from impasto.losses.objective import Objective
 from impasto.models.vgg import VGGFeatures
+from impasto.optim.minimizer import Minimizer, State
 from impasto.planning.plan import ScalePlan
 
-# The longest side at which gradients are measured, and the noise added, in pixel values.
-_LONGEST_PX = 128
+# The longest side at which is measured, unless the painting is smaller, and the noise added.
+_LONGEST_PX = 96
 _NOISE = 0.02
 _SEED = 0
 _WHOLE = ScalePlan(None, 1, None, cache_content=True, peak_bytes=0)
-# Chosen by eye (docs/look.md): the ratio of the content gradient to the style gradient at strength
-# 0.5, and the exponent with which it falls.
-_EVEN_RATIO = 0.09
-_STEEPNESS = 2.0
+# The ratios of the content gradient to the style gradient that are tried, and steps at each.
+_RATIOS = (2.0, 0.2, 0.02)
+_STEPS = 10
+# Chosen so that on average over 13 pairs a strength keeps the look it had when gradients alone
+# decided (docs/look.md).
+_LOST_AT_ONE = 0.155
+# Above this strength alpha falls to 0 whatever structure is left.
+_ALMOST_ALL = 0.8
+# Beyond the ratios tried, structure is taken to follow its last power of the ratio, at least this.
+_LEAST_POWER = 0.05
+_LARGEST_RATIO = 100.0
+_STRUCTURE_LAYER = "relu4_2"
 
 
 @dataclass(frozen=True)
-class GradientNorms:
-    """Norms of the content and style gradients at the measuring point.
+class Calibration:
+    """How a pair of pictures answers to loss weights.
 
-    Norms over all pixels, for alpha = beta = 1.
+    Attributes:
+        content: norm of the content gradient at the measuring point, over all pixels, for alpha 1.
+        style: norm of the style gradient there, for beta 1.
+        lost: the structure lost after a few steps at each of _RATIOS.
     """
 
     content: float
     style: float
+    lost: tuple[float, ...]
 
     def weights(self, strength: float) -> tuple[float, float]:
         """Return alpha and beta for ``strength`` in (0, 1]; constant below WEAKEST_PAINTED."""
         _, beta = FORMULA_WEIGHTS
-        return ratio(max(strength, WEAKEST_PAINTED)) * beta * self.style / self.content, beta
+        return self.ratio(max(strength, WEAKEST_PAINTED)) * beta * self.style / self.content, beta
 
+    def ratio(self, strength: float) -> float:
+        """Return the ratio of the content gradient to the style gradient: it falls to 0 at 1."""
+        points = self._curve()
+        wanted = math.log(_LOST_AT_ONE * strength)
+        # Outside the points, the nearest two say how to go on.
+        index = next((i for i, (_, lost) in enumerate(points[1:-1]) if wanted <= lost), -1)
+        (x0, y0), (x1, y1) = points[index : index + 2] if index >= 0 else points[-2:]
+        ratio = math.exp(x0 + (wanted - y0) * (x1 - x0) / (y1 - y0))
+        rest = min(1.0, (1 - strength) / (1 - _ALMOST_ALL))
+        return min(ratio, _LARGEST_RATIO) * rest**2
 
-def ratio(strength: float) -> float:
-    """Return the ratio of the content gradient to the style gradient; infinity to 0."""
-    return _EVEN_RATIO * float(((1 - strength) / strength) ** _STEEPNESS)
+    def _curve(self) -> list[tuple[float, float]]:
+        """Return logarithms of ratio and structure lost; the latter rises strictly."""
+        points: list[tuple[float, float]] = []
+        for ratio, lost in zip(_RATIOS, self.lost, strict=True):
+            x, y = math.log(ratio), math.log(max(lost, 1e-6))
+            if points:
+                x_before, y_before = points[-1]
+                y = max(y, y_before + _LEAST_POWER * (x_before - x))
+            points.append((x, y))
+        return points
 
 
 def opacity(settings: Settings, decided: Decisions | Change | None = None) -> float | None:
@@ -81,8 +118,8 @@ def opacity(settings: Settings, decided: Decisions | Change | None = None) -> fl
     return settings.strength / WEAKEST_PAINTED
 
 
-def measure(inputs: Inputs, network: VGGFeatures, cache: Cache) -> GradientNorms:
-    """Measure the gradients for the pictures of a style_transfer job, or take them from the cache.
+def measure(inputs: Inputs, network: VGGFeatures, cache: Cache) -> Calibration:
+    """Measure the pictures of a style_transfer job, or take the result from the cache.
 
     Args:
         inputs: the job's inputs; alpha and beta of its settings are ignored.
@@ -90,6 +127,7 @@ def measure(inputs: Inputs, network: VGGFeatures, cache: Cache) -> GradientNorms
         cache: the cache.
     """
     assert inputs.content is not None
+    scale = _scale(inputs)
     key = (
         network,
         (inputs.content.pixels, inputs.content.alpha),
@@ -97,43 +135,78 @@ def measure(inputs: Inputs, network: VGGFeatures, cache: Cache) -> GradientNorms
         [[part and (part.pixels, part.alpha) for part in area.pictures] for area in inputs.areas],
         # Neither size nor start: the measurement has its own.
         values(_with_weights(inputs.settings, 1.0, 1.0), *COMPARISON),
+        inputs.settings.total_variation,
+        scale,
     )
-    return cache.get_or_compute("gradient_norms", key, lambda: _measure(inputs, network, cache))
+    return cache.get_or_compute("calibration", key, lambda: _measure(inputs, network, cache, scale))
 
 
-def _measure(inputs: Inputs, network: VGGFeatures, cache: Cache) -> GradientNorms:
+def _scale(inputs: Inputs) -> Scale:
     assert inputs.content is not None
     sides_px = inputs.content.height_px, inputs.content.width_px
     least_px = math.ceil(inputs.smallest_px * max(sides_px) / min(sides_px))
-    scale = Scale(*fit(*sides_px, max(_LONGEST_PX, least_px)), margin_px=0, iterations=1)
-    settings = _with_weights(inputs.settings, 1.0, 1.0).model_copy(update={"total_variation": 0.0})
+    longest_px = min(_LONGEST_PX, inputs.scales[-1].longest_px)
+    return Scale(*fit(*sides_px, max(longest_px, least_px)), margin_px=0, iterations=1)
+
+
+def _measure(inputs: Inputs, network: VGGFeatures, cache: Cache, scale: Scale) -> Calibration:
+    settings = _with_weights(inputs.settings, 1.0, 1.0).model_copy(update={"optimiser": "lbfgs"})
     scale_setup = ScaleSetup(replace(inputs, settings=settings), network, network.device, cache)
     targets = scale_setup.targets(scale, _WHOLE)
     generator = torch.Generator().manual_seed(_SEED)
-    image = scale_setup.start("matched", scale)
-    image = image + _NOISE * torch.randn(image.shape, generator=generator)
+    image = scale_setup.start("matched", scale).to(network.device)
+    noisy = image + _NOISE * torch.randn(image.shape, generator=generator).to(image)
     norms = []
     for alpha, beta in ((1.0, 0.0), (0.0, 1.0)):
-        objective = Objective(network, targets, _with_weights(settings, alpha, beta))
-        gradient = objective.evaluate(image.to(network.device)).gradient
-        norms.append(float(gradient.norm()))
+        alone = _with_weights(settings, alpha, beta).model_copy(update={"total_variation": 0.0})
+        norms.append(float(Objective(network, targets, alone).evaluate(noisy).gradient.norm()))
     content, style = norms
     # A photograph of one colour may have no content gradient.
-    return GradientNorms(max(content, 1e-6 * style), style)
+    content = max(content, 1e-6 * style)
+    photograph = scale_setup.start("content", scale).to(network.device)
+    layer = (_structure_layer(network, settings),)
+    lost = []
+    for ratio in _RATIOS:
+        _, beta = FORMULA_WEIGHTS
+        weighted = _with_weights(settings, ratio * beta * style / content, beta)
+        image = _paint(image, Objective(network, targets, weighted))
+        with torch.no_grad():
+            painted, kept = (network.features(x, layer)[layer[0]] for x in (image, photograph))
+        lost.append(losses.structure_distance(painted, kept))
+    return Calibration(content, style, tuple(lost))
 
 
-def resolve(settings: Settings, norms: GradientNorms | None = None) -> Settings:
+def _paint(image: Tensor, objective: Objective) -> Tensor:
+    minimizer = Minimizer(State(image), objective.settings)
+    for step in range(_STEPS):
+        if objective.refresh(minimizer.point.image, step):
+            minimizer.retarget(objective.settings)
+        minimizer.step(objective.evaluate, is_last=step + 1 == _STEPS)
+    return minimizer.point.image
+
+
+def _structure_layer(network: VGGFeatures, settings: Settings) -> str:
+    """Return the layer whose features show structure: relu4_2, or the deepest in use."""
+    layers = [*settings.content_layers, *settings.layers_of_style]
+    deepest = network.spec.deepest(layers)
+    known = _STRUCTURE_LAYER in network.spec.by_name
+    if known and network.spec.deepest([deepest.name, _STRUCTURE_LAYER]) == deepest:
+        return _STRUCTURE_LAYER
+    return deepest.name
+
+
+def resolve(settings: Settings, calibration: Calibration | None = None) -> Settings:
     """Replace strength by alpha and beta.
 
     Args:
         settings: complete, as :func:`impasto.engine.inputs.read` returns them.
-        norms: the measured norms. Without them, the weights only tell which terms are in use.
+        calibration: as measured. Without it, the weights only tell which terms are in use.
     """
     if settings.strength is None:
         return settings
-    if not norms or not settings.strength:
+    if not calibration or not settings.strength:
         return _with_weights(settings, float(settings.strength < 1), 1.0)
-    return _with_weights(settings, *norms.weights(settings.strength))
+    return _with_weights(settings, *calibration.weights(settings.strength))
 
 
 def _with_weights(settings: Settings, alpha: float, beta: float) -> Settings:

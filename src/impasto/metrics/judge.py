@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from impasto import images, models, weights
+from impasto import images, losses, models, weights
 from impasto.config.networks import network_spec
 from impasto.errors import WeightsError
 from impasto.images import colour
@@ -33,6 +33,7 @@ from impasto.weights.download import Progress
 
 _LUMINANCE = (0.2126, 0.7152, 0.0722)
 _LPIPS_PX = 16
+_STRUCTURE_LAYER = "relu4_2"
 
 
 @dataclass(frozen=True)
@@ -240,6 +241,11 @@ def _ghosts(pictures: _Pictures, networks: Any) -> tuple[float, ...]:
     )
 
 
+def _structure(pictures: _Pictures, networks: Any) -> tuple[float, ...]:
+    result, photograph, _ = pictures.small.features(networks.vgg, _STRUCTURE_LAYER)
+    return (losses.structure_distance(result, photograph),)
+
+
 def _plain(pictures: _Pictures, _: Any) -> tuple[float, ...]:
     result, photograph = _luminance(pictures.result), _luminance(pictures.content)
     return (
@@ -258,6 +264,7 @@ _TASKS = (
     _Judgement(("style_half",), ("vgg",), 2 * _STYLE_PX, _style_at(2)),
     _Judgement(("style_quarter",), ("vgg",), 4 * _STYLE_PX, _style_at(4)),
     _Judgement(("colour", "palette", "palette_srgb", "foreign_chroma"), (), 1, _colours),
+    _Judgement(("structure",), ("vgg",), 16, _structure),
     _Judgement(("coverage_result", "coverage_style", "evenness"), ("vgg",), _STYLE_PX, _neighbours),
     _Judgement(("ghosts", "flat_texture"), ("vgg",), _STYLE_PX, _ghosts),
     _Judgement(("content_ssim", "style_random", "border"), (), 7, _plain),

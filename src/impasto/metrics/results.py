@@ -40,6 +40,9 @@ class Metrics:
     content_ssim: float | None = _number(
         "Structural similarity of lightness to the photograph; 1 is the photograph itself."
     )
+    structure: float | None = _number(
+        "How differently the picture's parts resemble each other than the photograph's; 0 is none."
+    )
     dists_structure: float | None = _number(
         "Structure lost from the photograph, by DISTS; 0 is none, and 1 is all."
     )

@@ -13,7 +13,7 @@ MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.2
 
 
 def to_caffe(tensors, order="BGR", scale=1.0):
-    """The same network for pixels of 0..255 less the mean, its features times ``scale``."""
+    """The same network for pixels in 0..255 minus the mean, its features times ``scale``."""
     weight = tensors["conv1_1.weight"] / (255 * STD).view(1, 3, 1, 1)
     offset = weight.sum((2, 3)) @ (MEAN_255 - 255 * MEAN)
     made = {
@@ -69,7 +69,7 @@ def test_weights_for_pixels_of_0_to_255_are_converted_and_named(tmp_path, networ
     assert close(found, seeded(network))
     (note,) = notes
     assert named in note
-    assert f"({order} of 0..255 less the mean): converted" in note
+    assert f"({order} in 0..255 minus the mean): converted" in note
 
 
 @pytest.mark.parametrize("network", ["vgg16", "vgg19"])
@@ -115,7 +115,9 @@ def test_an_order_of_channels_that_cannot_be_told_is_refused(tmp_path):
     tensors = to_caffe(seeded())
     tensors["conv1_1.weight"][:, 0] = tensors["conv1_1.weight"][:, 2]
     path = written(tmp_path, tensors)
-    with pytest.raises(WeightsError, match=r"\(RGB or BGR\) cannot be told; convert") as caught:
+    with pytest.raises(
+        WeightsError, match=r"in an unknown order \(RGB or BGR\); convert"
+    ) as caught:
         read(path)
     assert "\n" not in str(caught.value)
 

@@ -246,7 +246,7 @@ def test_a_variable_set_to_0_allows_downloads(published, monkeypatch):
 
 def test_numbers_that_are_not_those_written_in_the_code_are_refused(published, monkeypatch):
     monkeypatch.setitem(SOURCES, "tiny", replace(SOURCES["tiny"], cached_sha256="0" * 64))
-    with pytest.raises(WeightsError, match="gave other numbers than it should"):
+    with pytest.raises(WeightsError, match="has other weights than expected"):
         weights.load("tiny")
     assert weights.verify("tiny") == "absent"
 
@@ -458,17 +458,17 @@ BAD_FILES = {
     "zip": (lambda path, folder: path.write_bytes(b"PK\x03\x04" + bytes(99)), "not a readable"),
     "cut pth": (_truncated, "not a readable"),
     "cut safetensors": (_truncated_safetensors, "not a readable"),
-    "list": (lambda path, folder: saved(path, [1, 2]), "holds a list"),
-    "number": (lambda path, folder: saved(path, {**tensors(), "conv1_1.bias": 3}), "no array"),
+    "list": (lambda path, folder: saved(path, [1, 2]), "contains a list"),
+    "number": (lambda path, folder: saved(path, {**tensors(), "conv1_1.bias": 3}), "not a tensor"),
     "integers": (
         lambda path, folder: saved(path, {**tensors(), "conv1_1.bias": torch.arange(64)}),
-        "no array of real numbers",
+        "not a tensor of real numbers",
     ),
     "sparse": (
         lambda path, folder: saved(
             path, {**tensors(), "conv1_1.bias": tensors()["conv1_1.bias"].to_sparse()}
         ),
-        "no array of real numbers",
+        "not a tensor of real numbers",
     ),
     "missing": (lambda path, folder: saved(path, _without("conv2_1.bias")), "no conv2_1.bias"),
     "missing in torchvision's": (

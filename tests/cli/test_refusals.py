@@ -243,7 +243,7 @@ def test_a_weights_file_of_another_network(refuse, folder):
     few = {name: torch.zeros(4, 3, 3, 3) for name in formats.shapes("vgg16")}
     (folder / "few.safetensors").write_bytes(formats.encode(few))
     message = refuse(*TRANSFER, "--weights", "few.safetensors")
-    assert "'few.safetensors' does not hold the weights of vgg16" in message
+    assert "'few.safetensors' does not contain the weights of vgg16" in message
 
 
 def test_without_weights_and_network_it_names_the_three_ways(impasto, folder):

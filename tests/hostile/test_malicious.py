@@ -219,8 +219,8 @@ def test_no_weights_file_fills_the_memory_or_never_ends(tmp_path):
     assert "it asks for builtins bytearray" in messages["bytearray"]
     assert "tuples without end" in messages["tuples"]
     assert "tuples without end" in messages["deep tuples"]
-    assert "parts are packed" in messages["packed"]
-    assert "one name" in messages["two of a name"]
+    assert "parts are compressed" in messages["packed"]
+    assert "the same name" in messages["two of a name"]
     assert "at most 4 GiB" in messages["vast"]
     assert sorted(path.name for path in tmp_path.rglob("*")) == sorted(["weights", *messages])
 

@@ -22,7 +22,7 @@ import datetime
 import impasto.compute.distributed
 import impasto.planning.plan
 impasto.planning.plan._SMALLEST_TILE_PX = 24
-impasto.compute.distributed._PATIENCE = datetime.timedelta(seconds=5)
+impasto.compute.distributed._TIMEOUT = datetime.timedelta(seconds=5)
 """
 WORDS = (
     "transfer", "photograph.png", "painting.png", "--json", "--precision=fp32", "--threads=1",

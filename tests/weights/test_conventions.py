@@ -13,7 +13,7 @@ MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.2
 
 
 def to_caffe(tensors, order="BGR", scale=1.0):
-    """The same network for pixels of 0..255 less the mean, its features times ``scale``."""
+    """The same network for pixels in 0..255 minus the mean, its features times ``scale``."""
     weight = tensors["conv1_1.weight"] / (255 * STD).view(1, 3, 1, 1)
     offset = weight.sum((2, 3)) @ (MEAN_255 - 255 * MEAN)
     made = {
@@ -58,24 +58,24 @@ def read(path, network="vgg16"):
     return formats.read(path, network, notes.append), notes
 
 
-def close(found, expected):
-    return all(torch.allclose(found[name], expected[name], atol=1e-5) for name in expected)
+def close(actual, expected):
+    return all(torch.allclose(actual[name], expected[name], atol=1e-5) for name in expected)
 
 
 @pytest.mark.parametrize("network", ["vgg16", "vgg19"])
 @pytest.mark.parametrize(("order", "named"), [("BGR", "Caffe"), ("RGB", "MatConvNet")])
 def test_weights_for_pixels_of_0_to_255_are_converted_and_named(tmp_path, network, order, named):
-    found, notes = read(written(tmp_path, to_caffe(seeded(network), order)), network)
-    assert close(found, seeded(network))
+    actual, notes = read(written(tmp_path, to_caffe(seeded(network), order)), network)
+    assert close(actual, seeded(network))
     (note,) = notes
     assert named in note
-    assert f"({order} of 0..255 less the mean): converted" in note
+    assert f"({order} in 0..255 minus the mean): converted" in note
 
 
 @pytest.mark.parametrize("network", ["vgg16", "vgg19"])
 def test_torchvision_s_convention_is_left_bit_for_bit(tmp_path, network):
-    found, notes = read(written(tmp_path, seeded(network)), network)
-    assert all(torch.equal(found[name], tensor) for name, tensor in seeded(network).items())
+    actual, notes = read(written(tmp_path, seeded(network)), network)
+    assert all(torch.equal(actual[name], tensor) for name, tensor in seeded(network).items())
     assert notes == []
 
 
@@ -88,26 +88,26 @@ def test_the_published_networks_are_known_by_a_corner(tmp_path, network, flipped
         tensors = tensors | {"conv1_1.weight": 0.01 * tensors["conv1_1.weight"]}
     if flipped:
         tensors = tensors | {"conv1_1.weight": tensors["conv1_1.weight"].flip(1)}
-    found, notes = read(written(tmp_path, tensors), network)
+    actual, notes = read(written(tmp_path, tensors), network)
     assert ("RGB" if flipped else "BGR") in notes[0]
     if not scaled:
         # Features of the published networks are larger; converted they are of the usual size.
         expected = seeded(network)
-        assert torch.allclose(found["conv2_1.bias"], expected["conv2_1.bias"], atol=1e-5)
+        assert torch.allclose(actual["conv2_1.bias"], expected["conv2_1.bias"], atol=1e-5)
         assert torch.allclose(
-            found["conv1_1.weight"][1:], expected["conv1_1.weight"][1:], atol=1e-5
+            actual["conv1_1.weight"][1:], expected["conv1_1.weight"][1:], atol=1e-5
         )
 
 
 def test_converted_weights_see_what_the_original_saw(tmp_path):
     tensors = published("vgg16")
-    found, _ = read(written(tmp_path, tensors))
+    actual, _ = read(written(tmp_path, tensors))
     image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     pixels = (255 * image - MEAN_255.view(1, 3, 1, 1)).flip(1)
     original = torch.nn.functional.conv2d(
         pixels, tensors["conv1_1.weight"], tensors["conv1_1.bias"]
     )
-    seen = VGGFeatures(found).features(image, ["conv1_1"])["conv1_1"][..., 1:-1, 1:-1]
+    seen = VGGFeatures(actual).features(image, ["conv1_1"])["conv1_1"][..., 1:-1, 1:-1]
     torch.testing.assert_close(seen, original / (255 * float(STD.mean())), atol=1e-4, rtol=1e-4)
 
 
@@ -115,7 +115,9 @@ def test_an_order_of_channels_that_cannot_be_told_is_refused(tmp_path):
     tensors = to_caffe(seeded())
     tensors["conv1_1.weight"][:, 0] = tensors["conv1_1.weight"][:, 2]
     path = written(tmp_path, tensors)
-    with pytest.raises(WeightsError, match=r"\(RGB or BGR\) cannot be told; convert") as caught:
+    with pytest.raises(
+        WeightsError, match=r"in an unknown order \(RGB or BGR\); convert"
+    ) as caught:
         read(path)
     assert "\n" not in str(caught.value)
 
@@ -137,9 +139,9 @@ def test_the_convention_is_noted_when_a_painting_begins(tmp_path, picture):
 def test_the_real_network_in_the_caffe_convention_gives_the_same_features(tmp_path):
     tensors = weights.load("vgg16", offline=True)
     path = written(tmp_path, to_caffe(tensors))
-    found, notes = read(path)
+    actual, notes = read(path)
     assert "BGR" in notes[0]
-    torch.testing.assert_close(found["conv1_1.weight"], tensors["conv1_1.weight"])
+    torch.testing.assert_close(actual["conv1_1.weight"], tensors["conv1_1.weight"])
     image = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     one, other = (
         models.load("vgg16", weights=file, offline=True).features(image, ["relu4_1"])["relu4_1"]

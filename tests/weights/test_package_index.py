@@ -1,4 +1,4 @@
-"""Source archives from package indexes on this machine: found as pip finds them, and never run."""
+"""Source archives from package indexes on this machine: looked up as pip does, and never run."""
 
 import base64
 import hashlib
@@ -141,7 +141,7 @@ def test_a_server_in_trouble_is_asked_again(index, fetch):
 
 
 @pytest.mark.parametrize(
-    ("page", "told"),
+    ("page", "message"),
     [
         (None, "Not Found"),
         ((JSON_KIND, b"{}"), "a page that cannot be read"),
@@ -152,10 +152,10 @@ def test_a_server_in_trouble_is_asked_again(index, fetch):
         (("text/html", b""), "not listed"),
     ],
 )
-def test_an_index_that_lacks_it_is_one_clear_error(index, fetch, page, told):
+def test_an_index_that_lacks_it_is_one_clear_error(index, fetch, page, message):
     if page is not None:
         index.pages["/simple/some-weights/"] = page
-    with pytest.raises(WeightsError, match=told) as caught:
+    with pytest.raises(WeightsError, match=message) as caught:
         fetch()
     assert f"asked: {index.url}" in str(caught.value)
     assert "check pip's settings" in str(caught.value)
@@ -250,13 +250,13 @@ def test_the_configuration_file_is_read_and_variables_go_before_it(tmp_path):
         "[download]\nextra_index_url = https://two/simple\n  https://three/simple\n"
         "[install]\nindex-url = https://never\n"
     )
-    found = configured(tmp_path, text)
-    assert found.indexes == ("https://one/simple", "https://two/simple", "https://three/simple")
-    assert found.trusted_hosts == ("one", "two:80")
-    assert (found.timeout_s, found.cert, found.proxy) == (7.0, "/c.pem", "http://p:1")
-    found = configured(tmp_path, text, PIP_INDEX_URL="https://other", PIP_FIND_LINKS="/a /b")
-    assert found.indexes[0] == "https://other"
-    assert found.links == ("/a", "/b")
+    settings = configured(tmp_path, text)
+    assert settings.indexes == ("https://one/simple", "https://two/simple", "https://three/simple")
+    assert settings.trusted_hosts == ("one", "two:80")
+    assert (settings.timeout_s, settings.cert, settings.proxy) == (7.0, "/c.pem", "http://p:1")
+    settings = configured(tmp_path, text, PIP_INDEX_URL="https://other", PIP_FIND_LINKS="/a /b")
+    assert settings.indexes[0] == "https://other"
+    assert settings.links == ("/a", "/b")
 
 
 def test_no_index_asks_none(tmp_path):

@@ -1,4 +1,4 @@
-"""How much memory the process holds, and giving freed memory back to the system."""
+"""How much memory the process holds, and returning freed memory to the system."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ import torch
 
 from impasto.compute import host
 
-# Of the memory that may be held, so much is nearly all.
+# Memory is returned once this share of the budget is held.
 _NEARLY = 0.9
 
 
 def free_bytes(device: torch.device, root: Path = Path("/")) -> int | None:
-    """Return the memory that is free on ``device``; None where the system does not tell.
+    """Return the free memory on ``device``; None if the system does not report it.
 
     Args:
-        device: where the painting will live.
+        device: the device of the painting.
         root: where ``proc`` and ``sys`` are.
     """
     if device.type == "cuda":
@@ -30,12 +30,12 @@ def free_bytes(device: torch.device, root: Path = Path("/")) -> int | None:
 
 
 def held_bytes(device: torch.device, root: Path = Path("/")) -> int:
-    """Return the memory on ``device`` that this process has already; 0 where no one tells.
+    """Return the memory on ``device`` that this process holds; 0 if that is not known.
 
-    A process keeps what an earlier painting has freed, and the next one finds it there.
+    Memory that an earlier painting freed stays with the process and is used again.
 
     Args:
-        device: where the painting will live.
+        device: the device of the painting.
         root: where ``proc`` is.
     """
     if device.type == "cuda":
@@ -48,24 +48,24 @@ def held_bytes(device: torch.device, root: Path = Path("/")) -> int:
 
 
 def trim_heap(device: torch.device) -> None:
-    """Give back what malloc has free between blocks in use; elsewhere than with glibc, nothing.
+    """Return freed memory to the system (``malloc_trim``); does nothing without glibc.
 
-    Blocks of many sizes come and go with each tile, and the holes that they leave in the heap
-    fit the next ones badly: from tile to tile it grows. Measured at 2048 pixels in tiles of 752:
-    3.1 GiB without, where 2.2 are in use.
+    Each tile allocates and frees blocks of many sizes, and the fragmented heap grows from tile to
+    tile. Measured at 2048 pixels in tiles of 752: 3.1 GiB without trimming,
+    where 2.2 GiB are in use.
 
     Args:
-        device: where the tiles are; only a processor's are in the heap.
+        device: where the tiles are; only those of a CPU are in the heap.
     """
     if device.type == "cpu":
         _malloc_trim()(0)
 
 
 def trim_if_needed(device: torch.device, memory_bytes: int | None) -> None:
-    """Give back, if this process holds nearly as much as it may; if that is not known, always.
+    """Trim the heap if this process holds nearly its budget; always if the budget is not known.
 
-    Each page that is given back is cleared anew by the kernel when it is wanted again: where a
-    processor multiplies fast, that took a third of a large painting's time.
+    The kernel clears each returned page before it is used again: on a fast CPU that took a third
+    of a large painting's time.
     """
     if memory_bytes is None or held_bytes(device) > _NEARLY * memory_bytes:
         trim_heap(device)
@@ -73,14 +73,14 @@ def trim_if_needed(device: torch.device, memory_bytes: int | None) -> None:
 
 @cache
 def _malloc_trim() -> Callable[[int], object]:
-    found = None
+    function = None
     if sys.platform.startswith("linux"):
-        found = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    return found or (lambda _: None)
+        function = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return function or (lambda _: None)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether an error says that memory ran out, as torch says it in several ways."""
+    """Return whether an error means that memory ran out; torch has several such errors."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     return "can't allocate memory" in str(error) or "not enough memory" in str(error)

@@ -1,7 +1,7 @@
-"""What Linux control groups allow this process: memory and processor time.
+"""The limits that Linux control groups set for this process: memory and processor time.
 
 A container, a Slurm job and a systemd service are control groups, and groups are nested. A limit
-at any level holds for everything below it, so each level is read, from the process's own group up
+at any level applies to everything below it. So each level is read, from the process's own group up
 to the root of the mount. Both versions of the interface are read (kernel documentation,
 ``cgroup-v2.rst`` and ``cgroup-v1/memory.rst``).
 """
@@ -30,7 +30,7 @@ class _Mount:
 
 
 def memory_left_bytes(root: Path = Path("/")) -> int | None:
-    """Return the memory that the groups' limits leave; None where there is no limit.
+    """Return the memory that the groups' limits leave; None if there is no limit.
 
     Args:
         root: where ``proc`` and ``sys`` are.
@@ -49,7 +49,7 @@ def memory_left_bytes(root: Path = Path("/")) -> int | None:
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Return how many processors' time the groups may spend; None where there is no limit.
+    """Return the number of processors whose time the groups may use; None if there is no limit.
 
     Args:
         root: where ``proc`` and ``sys`` are.
@@ -70,7 +70,7 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 def _memory_left(
     root: Path, controller: str, limits: tuple[str, ...], usage: str, cache: str
 ) -> Iterator[int]:
-    """Yield what each limit at each level leaves."""
+    """Yield the memory that each limit at each level leaves."""
     for folder in _levels(root, controller):
         for limit in limits:
             # A level without this limit has no such file, or the word "max" in it.
@@ -80,7 +80,7 @@ def _memory_left(
 
 
 def _reclaimable(folder: Path, name: str) -> int:
-    """Return the cached file pages: counted as used, but given up when memory is short."""
+    """Return the cached file pages: counted as used, but freed when memory is short."""
     with suppress(OSError, ValueError):
         lines = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
         return int(dict(line.split() for line in lines).get(name, 0))
@@ -96,7 +96,7 @@ def _levels(root: Path, controller: str) -> Iterator[Path]:
     """
     own = _own_group(root, controller)
     for mount in _mounts(root, controller):
-        # A group outside the mount, such as one of the host, shows only the mount itself.
+        # If the group is outside the mount, such as one of the host, only the mount itself is read.
         inside = PurePosixPath()
         if own is not None and own.is_relative_to(mount.group):
             inside = own.relative_to(mount.group)
@@ -116,7 +116,7 @@ def _own_group(root: Path, controller: str) -> PurePosixPath | None:
 
 
 def _mounts(root: Path, controller: str) -> list[_Mount]:
-    """List where a hierarchy is mounted."""
+    """List the mounts of a hierarchy."""
     mounts = []
     for line in _lines(root / "proc/self/mountinfo"):
         before, _, after = line.partition(" - ")

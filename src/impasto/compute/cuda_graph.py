@@ -1,7 +1,7 @@
-"""An evaluation recorded as a CUDA graph, where launching kernels takes longer than running them.
+"""An evaluation as a CUDA graph: faster where launching kernels takes longer than running them.
 
-A step on a small picture is some three hundred kernels of a few microseconds each. CUDA plays
-a recorded graph of them with a single launch.
+A step on a small picture is about three hundred kernels of a few microseconds each. CUDA replays a
+recorded graph of them with a single launch.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import Tensor
 class CudaGraph:
     """The kernels of a function of an image, recorded and replayed on other images.
 
-    The first image of a size goes through the function itself, which thereby chooses its kernels
-    and fills its caches; the second is recorded.
+    The first image of a size is a warm-up: the function chooses its kernels and fills its caches.
+    The second call is recorded.
     """
 
     def __init__(self) -> None:
@@ -28,11 +28,11 @@ class CudaGraph:
     def play(
         self, function: Callable[[Tensor], tuple[Tensor, ...]], image: Tensor
     ) -> tuple[Tensor, ...]:
-        """Return the results of ``function``, in memory of the caller's own.
+        """Return the results of ``function`` for ``image``, as copies that belong to the caller.
 
         Args:
-            function: always the same. It gives tensors of fixed shapes, all computed on the device
-                without waiting for it; what else it reads must stay where it is in memory.
+            function: the same one in each call. It returns tensors of fixed shapes, computed on the
+                device without synchronisation. Other tensors that it reads must keep their address.
             image: on a CUDA device.
         """
         if image.shape != self._shape:
@@ -49,7 +49,7 @@ class CudaGraph:
         self, function: Callable[[Tensor], tuple[Tensor, ...]], image: Tensor
     ) -> torch.cuda.CUDAGraph:
         graph = torch.cuda.CUDAGraph()
-        # Other threads, such as those that show the painting, may use the device meanwhile.
+        # Other threads, such as one that shows the painting, may use the device at the same time.
         with (
             torch.cuda.device(image.device),
             torch.cuda.graph(graph, capture_error_mode="thread_local"),

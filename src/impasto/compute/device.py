@@ -1,4 +1,4 @@
-"""Which device paints, and which number types it is fast at."""
+"""Which device paints, and which dtypes are fast on it."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from impasto.errors import SettingsError
 
 
 def choose_device(name: str) -> torch.device:
-    """Return the device called ``name``; for ``auto`` the fastest kind that is here.
+    """Return the device called ``name``; for ``auto`` the fastest kind of this machine.
 
     Raises:
         SettingsError: there is no such device on this machine.
     """
-    here = ["cpu"]
+    available = ["cpu"]
     if torch.backends.mps.is_available():
-        here.insert(0, "mps")
+        available.insert(0, "mps")
     if torch.cuda.is_available():
-        here[:0] = ["cuda", *(f"cuda:{place}" for place in range(torch.cuda.device_count()))]
-    if name != "auto" and name not in here:
+        available[:0] = ["cuda", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    if name != "auto" and name not in available:
         raise SettingsError(
-            f"device: no {name!r} on this machine: expected one of auto, {', '.join(here)}"
+            f"device: no {name!r} on this machine: expected one of auto, {', '.join(available)}"
         )
-    return torch.device(here[0] if name == "auto" else name)
+    return torch.device(available[0] if name == "auto" else name)
 
 
 def has_native_bfloat16(device: torch.device) -> bool:
-    """Tell whether ``device`` multiplies bfloat16 in hardware; elsewhere it is slower than float32.
+    """Return whether ``device`` has bfloat16 in hardware; without, it is slower than float32.
 
-    x86 asks for AVX512-BF16 or AMX, CUDA for compute capability 8.0. On Apple's GPUs and on
-    Arm float32 stays the choice: there it was not measured.
+    x86 needs AVX512-BF16 or AMX, CUDA compute capability 8.0. Apple's GPUs and Arm use float32:
+    bfloat16 was not measured on them.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
         return False
-    found = torch.cpu.get_capabilities()
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

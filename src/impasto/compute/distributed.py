@@ -1,8 +1,8 @@
-"""One image over several processes: each looks at its share of the tiles, and sums are added.
+"""One image on several processes: each computes its share of the tiles; sums are all-reduced.
 
-The processes are started by torchrun, or by whatever sets its variables. All hold the whole
-image and take the same steps; what the network computes is divided among them. So between
-two passes only the sums travel, some megabytes, and after the second the gradient.
+torchrun starts the processes, or another launcher that sets its variables. Each process has the
+whole image and takes the same steps; the work of the network is divided among them. So between two
+passes only the sums are exchanged, some megabytes, and after the second pass the gradient.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from impasto.errors import LostRankError
 
 Item = TypeVar("Item")
 
-# What torchrun tells each process.
+# Environment variables that torchrun sets.
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-# A process that has died is noticed at once. One that is silent, because its machine has
-# gone, is waited for so long: the others' share of a step, or a picture being written.
-_PATIENCE = timedelta(minutes=10)
+# A dead process is noticed at once. A silent one, on a machine that has gone, is waited for this
+# long: the others may still compute their share of a step or write a picture.
+_TIMEOUT = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process's place among those that paint one image.
+    """The rank of this process among those that paint one image.
 
     Attributes:
-        rank: from 0; 0 alone reads and writes files that are not inputs.
-        count: how many there are.
-        local: the place among those on this machine.
-        local_count: how many there are on this machine.
+        rank: from 0; only rank 0 reads and writes files that are not inputs.
+        count: the number of ranks.
+        local: the rank among those on this machine.
+        local_count: the number of ranks on this machine.
     """
 
     rank: int = 0
@@ -46,29 +46,29 @@ class Ranks:
     local_count: int = 1
 
     def share(self, items: Sequence[Item]) -> list[Item]:
-        """Return this rank's part of ``items``; together the ranks have each once."""
+        """Return this rank's part of ``items``; each item belongs to one rank."""
         return list(items[self.rank :: self.count])
 
     def add(self, sums: dict[str, Tensor]) -> None:
-        """Add to each of ``sums`` those of all other ranks, in place; they are of one type."""
+        """Add the sums of all other ranks to ``sums``, in place; all have one dtype."""
         if self.count == 1 or not sums:
             return
-        together = torch.cat([value.flatten() for value in sums.values()])
-        self.add_in_place(together)
-        parts = torch.split(together, [value.numel() for value in sums.values()])
+        joint = torch.cat([value.flatten() for value in sums.values()])
+        self.add_in_place(joint)
+        parts = torch.split(joint, [value.numel() for value in sums.values()])
         for (name, value), part in zip(list(sums.items()), parts, strict=True):
             sums[name] = part.view_as(value)
 
     def add_in_place(self, values: Tensor) -> None:
-        """Add to contiguous ``values`` those of all other ranks."""
+        """Add the values of all other ranks to contiguous ``values``, in place."""
         if self.count > 1:
-            with _noticing():
+            with _lost_rank_error():
                 dist.all_reduce(values)
 
     def agree(self, values: Tensor) -> Tensor:
-        """Return what rank 0 has in place of contiguous ``values``."""
+        """Replace contiguous ``values`` by those of rank 0, in place, and return them."""
         if self.count > 1:
-            with _noticing():
+            with _lost_rank_error():
                 dist.broadcast(values, src=0)
         return values
 
@@ -77,7 +77,7 @@ class Ranks:
         if self.count == 1:
             return number
         numbers = torch.tensor([number])
-        with _noticing():
+        with _lost_rank_error():
             dist.all_reduce(numbers, dist.ReduceOp.MIN)
         return int(numbers.item())
 
@@ -87,18 +87,18 @@ ALONE = Ranks()
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """Meet the other processes that torchrun has started; ALONE if it has started none.
+    """Join the processes that torchrun started; yield ALONE if there are none.
 
     Raises:
-        LostRankError: they cannot be met.
+        LostRankError: they cannot be reached.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) < 2 or any(
         name not in os.environ for name in _VARIABLES
     ):
         yield ALONE
         return
-    with _noticing():
-        dist.init_process_group(_backend(), timeout=_PATIENCE)
+    with _lost_rank_error():
+        dist.init_process_group(_backend(), timeout=_TIMEOUT)
     try:
         yield current()
     finally:
@@ -107,7 +107,7 @@ def joined() -> Iterator[Ranks]:
 
 
 def current() -> Ranks:
-    """Return this process's place in the group that torch has joined; ALONE if in none."""
+    """Return the rank of this process in torch's process group; ALONE if there is none."""
     if not dist.is_available() or not dist.is_initialized():
         return ALONE
     return Ranks(
@@ -124,8 +124,8 @@ def _backend() -> str:
 
 
 @contextmanager
-def _noticing() -> Iterator[None]:
-    """Turn what torch says of a lost process into one error."""
+def _lost_rank_error() -> Iterator[None]:
+    """Turn torch's errors about a lost process into a LostRankError."""
     try:
         yield
     except RuntimeError as error:

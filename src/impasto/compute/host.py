@@ -1,4 +1,4 @@
-"""What a process that is impasto's own does better than a guest in somebody else's.
+"""Process-wide settings for impasto's own processes: malloc, threads, garbage collection.
 
 Called by the command, before and after torch is loaded; never by ``import impasto``.
 """
@@ -21,43 +21,44 @@ _NEVER = 2**31 - 1
 def make_own() -> None:
     """Keep freed memory, and compute on physical cores.
 
-    A step frees and asks again for gigabytes. By default glibc gives large blocks back to
-    the kernel, which clears each page anew: at 1024 pixels that costs a quarter of the step.
+    Each step frees gigabytes and allocates them again. By default glibc returns large blocks to the
+    kernel, which clears each page before the next use: at 1024 pixels that costs a quarter of the
+    step.
     """
     keep_pages()
-    beside = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    # One thread for each of several processes is what torchrun sets if nobody has said otherwise.
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    # torchrun sets one thread for each of several processes by default.
     is_chosen = "OMP_NUM_THREADS" in os.environ and not (
-        beside > 1 and os.environ["OMP_NUM_THREADS"] == "1"
+        processes > 1 and os.environ["OMP_NUM_THREADS"] == "1"
     )
     if not is_chosen and (cores := physical_cores()):
-        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // beside))
+        os.environ["OMP_NUM_THREADS"] = str(max(1, cores // processes))
 
 
 def freeze_modules() -> None:
-    """Have the collector of garbage leave alone what is there by now, such as modules.
+    """Exclude all existing objects, such as modules, from garbage collection.
 
-    To be called when all is imported. At 128 pixels looking at that took 5 % of the step.
+    Call it after all imports. At 128 pixels scanning these objects took 5 % of the step.
     """
     gc.freeze()
 
 
 def keep_pages() -> bool:
-    """Tell glibc's malloc never to return memory; False, and nothing else, elsewhere."""
+    """Configure glibc's malloc never to return memory; return False without glibc."""
     if not sys.platform.startswith("linux"):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False
-    # Evaluated both: either alone leaves a way back to the kernel.
+    # Both are needed: with one alone, malloc still returns memory.
     return all([mallopt(_M_MMAP_MAX, 0), mallopt(_M_TRIM_THRESHOLD, _NEVER)])
 
 
 def physical_cores(root: Path = Path("/")) -> int | None:
-    """Count the physical cores that this process may use; None where Linux does not tell.
+    """Count the physical cores that this process may use; None if the system does not report them.
 
     Two threads on one core share its multipliers. A container may allow fewer cores than
-    there are, as a set or as a share of time: more threads than that wait for one another.
+    there are, as a set or as a share of time: more threads would wait for one another.
 
     Args:
         root: where ``proc`` and ``sys`` are.
@@ -86,7 +87,7 @@ def free_bytes(root: Path = Path("/")) -> int | None:
         lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
         return None
-    facts = dict(line.split(":") for line in lines)
-    available = int(facts["MemAvailable"].split()[0]) * 1024
+    fields = dict(line.split(":") for line in lines)
+    available = int(fields["MemAvailable"].split()[0]) * 1024
     left = cgroups.memory_left_bytes(root)
     return available if left is None else min(available, left)

@@ -1,8 +1,8 @@
-"""torch's settings of a process or thread, set for the time of a computation and then restored.
+"""torch's global settings: set during a computation, and restored afterwards.
 
-A caller may have changed the default dtype, the gradient mode, autocast or the number of threads
-for purposes of its own. None of it is to change a picture, and nothing that a painting needs is to
-stay behind in the caller's process.
+The caller may have changed the default dtype, the gradient mode, autocast or the number of threads.
+These must not change a picture, and the settings of a painting must not remain in the caller's
+process.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ _PRECISION = "highest"
 
 @contextmanager
 def isolated(threads: int | None = None) -> Iterator[None]:
-    """Compute as torch does by default; afterwards the caller's settings are back.
+    """Use torch's default settings in the block, and restore the caller's afterwards.
 
     Args:
-        threads: CPU threads to compute with; by default as many as the caller does.
+        threads: CPU threads to compute with; by default the caller's number.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))
@@ -52,7 +52,7 @@ def isolated(threads: int | None = None) -> Iterator[None]:
 
 
 def _autocast_types() -> list[str]:
-    """List the devices for which the caller has automatic number types switched on."""
+    """List the device types for which the caller has enabled autocast."""
     types = ["cpu"]
     if torch.cuda.is_available():
         types.append("cuda")
@@ -64,7 +64,7 @@ def _autocast_types() -> list[str]:
 def _set(
     stack: ExitStack, read: Callable[[], Value], write: Callable[[Value], object], value: Value
 ) -> None:
-    """Set a setting, and have the stack set it back."""
+    """Change a setting, and let the stack restore it."""
     before = read()
     if before != value:
         stack.callback(write, before)

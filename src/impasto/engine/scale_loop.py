@@ -155,7 +155,9 @@ class ScaleLoop:
         )
         changed = replace(snapshot, inputs=inputs, resolved=resolved, decisions=decisions)
         self._objective, self._term_state = None, {}
-        if self._minimizer is None or not snapshot.scale_plan.remembers_as(changed.scale_plan):
+        if self._minimizer is None or not snapshot.scale_plan.shares_history_with(
+            changed.scale_plan
+        ):
             self._minimizer, self.snapshot = None, changed
             return
         with self._minimizer.moving():

@@ -1,4 +1,4 @@
-r"""The colours of a picture as a cloud of points, and one map from cloud to cloud.
+r"""The colours of a picture by mean and covariance, and a linear map between two pictures.
 
 A cloud is known by its mean and covariance. Both come from sums over pixels, so several
 pictures pool into one cloud by weight.
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# So many pixels are taken at a time, in float64.
+# Pixels that are converted to float64 at a time.
 _PIECE_PX = 2**20
-# A grey picture has no variance in the colours, and its noise would be stretched to them. This
-# much in every direction (two levels of 255) keeps that below sight.
+# A grey picture has no variance of colour, and the map would amplify its noise. With this variance
+# as the least in every direction (two levels of 255), that stays invisible.
 _LEAST_VARIANCE = (2 / 255) ** 2
-# Rows of a large picture that are converted at a time, for memory's sake.
+# Rows that are converted at a time, to save memory.
 _STRIP_PX = 256
-# Linear RGB that differs less from 0 or 1 is inside.
+# Linear RGB that leaves [0, 1] by less than this counts as inside.
 _ROUNDING = 1e-4
 _RGB_TO_CONES = torch.tensor(
     [
@@ -41,7 +41,7 @@ _CONES_TO_LAB = torch.tensor(
 
 @dataclass(frozen=True)
 class Colours:
-    """Where a picture's colours lie: mean (3,) and covariance (3, 3), float64, sRGB."""
+    """Mean (3,) and covariance (3, 3) of a picture's colours, float64, sRGB."""
 
     mean: Tensor
     covariance: Tensor
@@ -167,7 +167,7 @@ def _mix(matrix: Tensor, channels: Tensor) -> Tensor:
 
 
 def _power(matrix: Tensor, exponent: float, least: float = 0.0) -> Tensor:
-    """Raise a symmetric matrix to a power, its eigenvalues lifted to ``least``."""
+    """Raise a symmetric matrix to a power; its eigenvalues are clamped to at least ``least``."""
     values, vectors = torch.linalg.eigh(matrix)
     powered: Tensor = vectors @ torch.diag(values.clamp_min(least).pow(exponent)) @ vectors.t()
     return powered

@@ -27,7 +27,7 @@ from impasto.images.encode import Samples
 from impasto.images.icc import Floats, srgb_profile
 
 MAX_FILE_BYTES = 4 * 1024**3
-# Rows that are rounded at a time.
+# Rows that are rounded at a time, to save memory.
 _STRIP_PX = 256
 
 
@@ -62,7 +62,7 @@ class Picture:
 
 
 def load(source: Any, *, file_name: str | None = None) -> Picture:
-    """Read a picture from wherever it is.
+    """Read a picture from a file, bytes, a Pillow image, an array or a tensor.
 
     Colour profiles are converted to sRGB, EXIF orientation is applied, opacity is split
     off, and 16 bits a sample stay 16 bits.
@@ -152,7 +152,7 @@ def _path(source: str | os.PathLike[str]) -> Path:
 
 
 def _read(path: Path) -> bytes:
-    """Read a whole file, once it is clear that it is a picture of a reasonable size."""
+    """Read a whole file, after a check that it is a picture of an allowed size."""
     label = repr(str(path))
     try:
         status = path.stat()
@@ -166,7 +166,7 @@ def _read(path: Path) -> bytes:
                 f"{MAX_FILE_BYTES // 1024**3} GiB; scale the picture down first"
             )
         with files.open_regular(path) as file:
-            # A wrong or huge file is refused before the rest of it takes up memory.
+            # A wrong or huge file is refused before all of it is in memory.
             check_header(file, label)
             file.seek(0)
             return file.read()
@@ -252,7 +252,7 @@ def _rounded(pixels: Tensor, alpha: Tensor | None, white: int) -> NDArray[Any]:
             )
         planes = torch.cat([planes, alpha.detach()[0].to(planes)])
     samples = np.empty((*planes.shape[1:], len(planes)), np.uint8 if white == 255 else np.uint16)
-    # Strip by strip: a large picture is not to be in memory a second time as floats.
+    # Strip by strip, so that a large picture is not in memory twice as floats.
     for top in range(0, len(samples), _STRIP_PX):
         strip = planes[:, top : top + _STRIP_PX].to("cpu", torch.float32)
         if bool(strip.isnan().any()):

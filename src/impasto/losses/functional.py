@@ -85,7 +85,7 @@ def style_loss(G: Tensor, A: Tensor, channels: int, positions: int) -> Tensor:
 def wasserstein_loss(
     mean: Tensor, covariance: Tensor, target_mean: Tensor, target_root: Tensor
 ) -> Tensor:
-    r"""Compare two clouds of features as Gaussians: how far one must be moved to be the other.
+    r"""Compare two feature distributions as Gaussians, by the squared Wasserstein-2 distance.
 
     $W_2^2 = |\mu - \nu|^2 + tr(\Sigma + T - 2 (T^{1/2} \Sigma T^{1/2})^{1/2})$: Olkin and
     Pukelsheim, "The distance between two random vectors with given dispersion matrices",
@@ -129,15 +129,15 @@ def total_variation(
 
     Each pair counts once, diagonals at half weight (they are sqrt 2 apart).
 
-    Differs: Mahendran and Vedaldi (2015) take two neighbours; nine points are rounder.
+    Differs: Mahendran and Vedaldi (2015) use two neighbours; eight are less direction-dependent.
 
     Args:
         image: (B, C, H, W), sRGB in [0, 1].
-        height_px: count only pairs whose upper row is one of the first so many; all if absent.
-        width_px: count only pairs whose left column is one of the first so many.
+        height_px: count only pairs whose upper row is above this row; all if absent.
+        width_px: count only pairs whose left column is before this column.
 
     Returns:
-        A scalar: a sum, so that tiles add up, each shown with one row and column more.
+        A scalar: a sum, so that tiles add up; each tile needs one more row and column.
     """
     rows, columns = image[..., :height_px, :], image[..., :width_px]
     return (
@@ -154,7 +154,7 @@ def _half_square(features: Tensor, target: Tensor, factor: float = 1.0) -> Tenso
 
 
 class _HalfSquare(torch.autograd.Function):
-    """Half the squared distance to a target: in few passes over memory, and one back."""
+    """Half the squared distance to a target, in few passes over memory; one pass backward."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, target: Tensor, factor: float) -> Tensor:
@@ -180,8 +180,8 @@ class _HalfSquare(torch.autograd.Function):
 class _RootTrace(torch.autograd.Function):
     """The trace of a symmetric matrix's square root, with half its inverse root for a gradient.
 
-    By eigenvalues: those that are 0 or rounded below it count for nothing, where an iteration
-    would fail.
+    By eigenvalues: those that are 0, or below 0 by rounding, are ignored. An iteration would fail
+    on such a matrix.
     """
 
     @staticmethod
@@ -201,7 +201,7 @@ class _RootTrace(torch.autograd.Function):
 
 
 def eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """Return eigenvalues, rising, and eigenvectors of a symmetric matrix, where it lives."""
+    """Return ascending eigenvalues, and eigenvectors, of a symmetric matrix, on its device."""
     values, vectors = torch.linalg.eigh(matrix.to("cpu", torch.float64))
     return values.to(matrix), vectors.to(matrix)
 

@@ -2,9 +2,9 @@ r"""What is minimised: image -> the value of each term, and the gradient.
 
 Every term is a function of additive statistics of the image: a Gram matrix, or a
 pointwise sum such as the squared distance to the content's features. So the evaluation
-has three parts: add up the sums; find each term and its slope on those (small) sums; take
-the slopes back to the pixels. Only the first and the last touch the image, and both go
-tile by tile; an image held whole is one tile. The gradient is the same, exactly.
+has three parts: add up the sums; compute each term and its gradient on those (small) sums;
+propagate these gradients to the pixels. Only the first and the last part read the image, and both
+work tile by tile; an image without tiling is one tile. The gradient is exactly the same.
 
     total = alpha * L_content + beta * L_style + total_variation * L_tv
 """
@@ -54,14 +54,14 @@ class Objective:
         targets: from ``content_targets`` and ``style_targets``; a term without a target or
             with weight 0 is left out.
         settings: alpha, beta, layer weights, total variation (None counts as 0), normalisation.
-        tile_px: largest side of a tile, in pixels; None to hold the image whole.
+        tile_px: largest side of a tile, in pixels; None for no tiling.
         tiles_kept: how many tiles stay in memory between the two passes, at least one.
         ranks: the processes that share the tiles; there are at least as many tiles.
-        memory_bytes: how much the process may hold; None where that is not known.
+        memory_bytes: the memory budget of the process; None if it is not known.
 
     Raises:
-        SettingsError: nothing is to be minimised, or a term whose sums do not add up would be
-            divided into tiles or among processes.
+        SettingsError: no term is left to minimise, or a term that is not additive would be
+            computed in tiles or on several processes.
     """
 
     def __init__(
@@ -111,16 +111,16 @@ class Objective:
         """Let every term renew its state, after so many steps at this size.
 
         Returns:
-            Whether any has: losses before and after do not compare then.
+            Whether any state changed. If so, losses before and after cannot be compared.
         """
         changed = [part.refresh(image, step, self._views(image)) for part in self._parts]
         if any(changed):
-            # What was recorded reads the former state.
+            # The recorded graph reads the old state.
             self._recording = CudaGraph()
         return any(changed)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return what the terms have learnt, each name after the term's own index."""
+        """Return the states of the terms; each name begins with the index of its term."""
         return {
             f"{index}.{name}": value
             for index, part in enumerate(self._parts)
@@ -128,10 +128,10 @@ class Objective:
         }
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`state_dict` returned.
+        """Restore a state that :meth:`state_dict` returned.
 
         Raises:
-            ValueError: it is not that of these terms.
+            ValueError: the state does not belong to these terms.
         """
         unknown = set(state)
         for index, part in enumerate(self._parts):
@@ -143,7 +143,7 @@ class Objective:
             raise ValueError(f"{', '.join(sorted(unknown))}: unknown to the objective's terms")
 
     def _views(self, image: Tensor) -> Iterator[View]:
-        """Show this process's tiles one after another, without gradients."""
+        """Yield the tiles of this process, without gradients."""
         for tile in self.ranks.share(split(self.network, self.layers, image, self.tile_px)):
             with torch.no_grad():
                 pixels = tile.window(image)
@@ -165,8 +165,8 @@ class Objective:
             with torch.no_grad():
                 add(sums, self._sums(image, tile.window(image), tile))
             trim_if_needed(image.device, self.memory_bytes)
-        # The last tiles are still in memory when the slopes are known, and are not computed
-        # twice. An image held whole is its own last tile.
+        # The last tiles are still in memory when these gradients are known, and are not computed
+        # twice. An image without tiling is its own last tile.
         passes = [self._forward(image, tile) for tile in once]
         # By index: a variable for the last of them would keep its graph in memory.
         for index in range(len(passes)):
@@ -191,7 +191,7 @@ class Objective:
             return _TilePass(pixels, self._sums(image, pixels, tile))
 
     def _sums(self, image: Tensor, pixels: Tensor, tile: Tile) -> dict[str, Tensor]:
-        """Add up what the terms need to know of a tile's core, given its window's pixels."""
+        """Return the terms' sums over a tile's core, from the pixels of its window."""
         features = core_features(self.network, pixels, self.layers, tile)
         view = View(_size_px(image), tile, pixels, features)
         return {name: value for part in self._parts for name, value in part.sums(view).items()}
@@ -199,7 +199,7 @@ class Objective:
     def _slopes(
         self, sums: dict[str, Tensor], image: Tensor
     ) -> tuple[dict[str, Tensor], Tensor, dict[str, Tensor]]:
-        """Return the weighted terms, their total, and its slope on each sum."""
+        """Return the weighted terms, their total, and its gradient on each sum."""
         size_px = _size_px(image)
         with torch.enable_grad():
             small = {name: value.detach().requires_grad_() for name, value in sums.items()}
@@ -226,8 +226,8 @@ class _TilePass:
     sums: dict[str, Tensor]
 
     def gradient(self, slopes: dict[str, Tensor]) -> Tensor:
-        """Take the slopes on the sums back to the pixels."""
-        # As the gradient of one scalar: given gradients of its own, autograd imports a package
+        """Propagate the gradients on the sums back to the pixels."""
+        # As the gradient of one scalar: with several output gradients, autograd imports a package
         # of symbolic shapes, which takes 0.6 s.
         with torch.enable_grad():
             products = [(value * slopes[name]).sum() for name, value in self.sums.items()]

@@ -1,11 +1,11 @@
 r"""Additive statistics: sums over the positions of a feature map.
 
-A sum can be taken whole, tile by tile, or on several processes, and added; that is what
-lets one objective serve an image of any size. The Gram matrix is the style of Gatys,
+A sum can be computed at once, tile by tile, or on several processes, and added. So one objective
+works for an image of any size. The Gram matrix is the style of Gatys,
 Ecker and Bethge (2015): $G_{ij} = \sum_k F_{ik} F_{jk}$. With the plain sum beside it, mean
 and covariance follow.
 
-Positions may count by weights, such as a mask's; sums take their square roots.
+Positions may have weights, such as a mask's; the sums take the square roots of these.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# One product over all positions would round each entry once to the narrow type; several
+# One product over all positions would round each entry once to the narrow dtype; several
 # partial products, added in float32, keep the error far below the differences compared.
 _MOST_CHUNKS = 16
 _FEWEST_CHUNKS = 4
 
 
-# So many positions at a time are widened and multiplied where a sum must be exact.
+# Positions that are converted to the wide dtype and multiplied at a time, for exact sums.
 _CHUNK = 2**14
 
 
 def gram_sum(features: Tensor, roots: Tensor | None = None) -> Tensor:
-    r"""Correlate channels over space, forgetting where things are.
+    r"""Correlate channels over space; positions are lost.
 
     $G_{ij} = \sum_k F_{ik} F_{jk}$, summed over positions and over the batch, the raw sum
     of Gatys et al. (2015), eq. 3.
@@ -105,7 +105,7 @@ class _MomentSum(torch.autograd.Function):
         channels = features.shape[1]
         total = torch.zeros(channels + 1, channels, dtype=widest, device=features.device)
         for rows, weights in _chunks(features, roots):
-            # Multiplied about a near mean, and moved from there in the wide type.
+            # Products are computed about an approximate mean, and shifted in the wide dtype.
             near = rows.mean(0)
             rows = rows - near
             weighed = rows if weights is None else rows * weights

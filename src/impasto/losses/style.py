@@ -1,4 +1,4 @@
-"""Statistics: what of the features counts as style, and how two of them are compared.
+"""Statistics: the representations of style, and how two of them are compared.
 
 A statistic takes sums over positions, which tiles, regions and several paintings can share, and
 compares two such sums, each divided by its own mass: the number of positions, or the weight of
@@ -19,8 +19,8 @@ from impasto.config.registry import STATISTICS
 from impasto.config.settings import Settings
 from impasto.losses.statistics import gram_sum, moment_sum
 
-# This much of a painting's mean variance is added to every direction of the clouds compared.
-# Where a painting varies less than that, its gradient would be rounding noise magnified.
+# This share of a painting's mean variance is added to every direction of both covariances.
+# Where a painting varies less than that, its gradient would be amplified rounding noise.
 _FLOOR = 1e-3
 
 Sums = dict[str, Tensor]
@@ -30,16 +30,16 @@ LayerDistance = Callable[[Tensor], Tensor]
 
 
 class Statistic(Protocol):
-    """What of the features counts as style.
+    """A representation of style.
 
     A class of this kind can be registered as an entry point; see :mod:`impasto.config.registry`.
     It is built with the names of the style layers.
 
     Attributes:
-        layers: those of the style layers that it looks at.
+        layers: the style layers that it reads.
         additive: whether the sums of two tiles add up to the sum of both. If not, a picture must
-            be held whole and painted by one process.
-        stays_on_device: whether comparing needs no other device, and does not wait for its own.
+            be computed without tiling, by one process.
+        stays_on_device: whether the comparison needs no other device and no synchronisation.
     """
 
     layers: tuple[str, ...]
@@ -61,7 +61,7 @@ class Statistic(Protocol):
         """
 
     def distance(self, target: Mapping[str, Tensor]) -> Distance:
-        """Return what compares a painting with its style.
+        """Return a function that compares a painting with its style.
 
         Args:
             target: the style's sums, divided by the mass of their layer.
@@ -69,7 +69,7 @@ class Statistic(Protocol):
 
 
 class LayerStatistic(ABC):
-    """A statistic that looks at each layer by itself."""
+    """A statistic of each layer by itself."""
 
     additive: bool = True
     stays_on_device: bool = False
@@ -82,7 +82,7 @@ class LayerStatistic(ABC):
         return {name: self.layer_sum(maps, roots[name]) for name, maps in features.items()}
 
     def distance(self, target: Mapping[str, Tensor]) -> Distance:
-        """Return what compares layer by layer."""
+        """Return a function that compares layer by layer."""
         distances = {name: self.layer_distance(value) for name, value in target.items()}
         return lambda sums: {name: distances[name](value) for name, value in sums.items()}
 
@@ -94,7 +94,7 @@ class LayerStatistic(ABC):
     @staticmethod
     @abstractmethod
     def layer_distance(target: Tensor) -> LayerDistance:
-        """Return what compares one layer's sum per position with ``target``."""
+        """Return a function that compares one layer's sum per position with ``target``."""
 
 
 class Gram(LayerStatistic):
@@ -162,14 +162,14 @@ def make_statistic(settings: Settings) -> Statistic:
     """Build the statistic that ``settings`` name, for their style layers.
 
     Raises:
-        MissingPackageError: the package that declares it does not bring it.
+        MissingPackageError: the package that declares it does not contain it.
     """
     make: type[Statistic] = STATISTICS.load(settings.statistic)
     return make(tuple(settings.layers_of_style))
 
 
 def mean_and_covariance(moments: Tensor) -> tuple[Tensor, Tensor]:
-    """Split what ``moment_sum`` summed, divided by its mass: (C + 1, C) to (C,) and (C, C)."""
+    """Split a result of ``moment_sum``, divided by its mass: (C + 1, C) to (C,) and (C, C)."""
     mean = moments[-1]
     return mean, moments[:-1] - torch.outer(mean, mean)
 
@@ -179,6 +179,6 @@ def _floor(covariance: Tensor) -> Tensor:
 
 
 def _deviation(covariance: Tensor, least: Tensor) -> Tensor:
-    # A channel that is dark everywhere has no variance, and a root without slope.
+    # A channel that is 0 everywhere has no variance, and the root has no gradient there.
     variance = covariance.diag().clamp_min(0)
     return (variance + least + torch.finfo(variance.dtype).tiny).sqrt()

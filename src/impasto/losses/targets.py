@@ -39,7 +39,7 @@ class Targets:
         content_image: (1, 3, H, W), in place of ``content``: its features are then computed
             again for each tile, which takes time instead of memory; its type may be narrow.
         regions: parts of the image with a style of their own.
-        rest: the weights, (1, 1, H, W), of what ``style`` is for; None for all of the image.
+        rest: the weights, (1, 1, H, W), of the part with ``style``; None for all of the image.
     """
 
     content: dict[str, Tensor]
@@ -94,15 +94,15 @@ def style_targets(
         network: whose features count.
         images: (1, 3, H, W) each.
         settings: layers, statistic and weights of the images.
-        masks: how much each pixel of each image counts, as in :func:`style_statistics`; None for
-            all alike.
+        masks: the weight of each pixel of each image, as in :func:`style_statistics`; None for
+            equal weights.
         tile_px: largest side of a tile.
     """
     blended: dict[str, Tensor] = {}
     shares = style_shares(len(images), settings)
     for image, share, mask in zip(images, shares, masks or [None] * len(images), strict=True):
-        found = style_statistics(network, image, settings, mask=mask, tile_px=tile_px)
-        add(blended, {name: value * share for name, value in found.items()})
+        statistics = style_statistics(network, image, settings, mask=mask, tile_px=tile_px)
+        add(blended, {name: value * share for name, value in statistics.items()})
     return blended
 
 
@@ -120,12 +120,12 @@ def style_statistics(
         network: whose features count.
         image: (1, 3, H, W).
         settings: layers and statistic.
-        mask: how much each pixel counts, (1, 1, H, W) in [0, 1]; a layer where nothing of it is
-            left is left out.
+        mask: the weight of each pixel, (1, 1, H, W) in [0, 1]; a layer where no weight is above 0
+            is omitted.
         tile_px: largest side of a tile.
 
     Raises:
-        SettingsError: there are several tiles, and the statistic is no sum over them.
+        SettingsError: there are several tiles, and the statistic is not additive.
     """
     statistic = make_statistic(settings)
     check_whole(statistic.additive, f"statistic {settings.statistic!r}", tile_px)
@@ -139,7 +139,7 @@ def style_statistics(
 
 
 class LayerWeights:
-    """How much each position of some layers counts: by a mask's share of its cell, or fully.
+    """The weight of each position of some layers: the mask's mean over its cell, or 1.
 
     Attributes:
         masses: the sum over positions, by layer.
@@ -171,16 +171,16 @@ class LayerWeights:
 
 
 def check_whole(additive: bool, label: str, tile_px: int | None, ranks: Ranks = ALONE) -> None:
-    """Make sure that nothing is divided whose parts do not add up.
+    """Check that a statistic or term that is not additive is not computed in parts.
 
     Args:
         additive: whether sums over tiles add up.
-        label: what is summed, in messages.
-        tile_px: largest side of a tile; None for a picture held whole.
+        label: the statistic or term, for messages.
+        tile_px: largest side of a tile; None for no tiling.
         ranks: the processes that share the picture.
 
     Raises:
-        SettingsError: it would be divided.
+        SettingsError: it would be computed in parts.
     """
     if additive or (tile_px is None and ranks.count == 1):
         return
@@ -193,7 +193,7 @@ def check_whole(additive: bool, label: str, tile_px: int | None, ranks: Ranks = 
 
 
 def style_shares(count: int, settings: Settings) -> list[float]:
-    """Return how much each of ``count`` style pictures counts; the shares sum to 1."""
+    """Return the weight of each of ``count`` style pictures; the weights sum to 1."""
     weights = settings.style_weights or (1.0,) * count
     return [weight / sum(weights) for weight in weights]
 
@@ -201,7 +201,7 @@ def style_shares(count: int, settings: Settings) -> list[float]:
 def core_features(
     network: VGGFeatures, window: Tensor, layers: tuple[str, ...], tile: Tile
 ) -> dict[str, Tensor]:
-    """Return the features of a tile's core by layer, given the pixels of its window.
+    """Return the features of a tile's core by layer, from the pixels of its window.
 
     The gradients that reach them are overwritten.
     """
@@ -215,7 +215,7 @@ def core_features(
 def split(
     network: VGGFeatures, layers: tuple[str, ...], image: Tensor, tile_px: int | None
 ) -> list[Tile]:
-    """Cover an image by the tiles that ``layers`` ask for; one tile if ``tile_px`` is None."""
+    """Cover an image by the tiles that ``layers`` need; one tile if ``tile_px`` is None."""
     height_px, width_px = image.shape[-2:]
     return geometry(layers, network.name, wraps=network.padding == "circular").split(
         height_px, width_px, tile_px

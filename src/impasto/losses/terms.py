@@ -1,9 +1,9 @@
 """The terms of the objective, each a function of sums that add up over the tiles of an image.
 
-A term names the layers it looks at, adds up over a tile's core what it needs to know, and
-makes its weighted values from the sums over the whole image. A term written like this works at
-every size and in tiles, and the objective needs to know nothing else of it. What is no function
-of sums, such as matches that are renewed every few steps, a term keeps as its own state.
+A term names the layers that it reads, computes sums over a tile's core, and computes its weighted
+values from the sums over the whole image. Such a term works at every size and in tiles, and the
+objective needs nothing else from it. Values that are not functions of sums, such as matches that
+are renewed every few steps, are the term's own state.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ class View:
 
 
 class Term(Protocol):
-    """A part of what is minimised.
+    """A term of the objective.
 
     It is built with the network, the targets and the settings.
 
     Attributes:
         layers: whose features it needs.
         additive: whether its sums over tiles add up to the sum over the image. If not, a picture
-            must be held whole and painted by one process.
-        stays_on_device: whether its values need no other device, and do not wait for its own.
+            must be computed without tiling, by one process.
+        stays_on_device: whether its values need no other device and no synchronisation.
     """
 
     layers: tuple[str, ...]
@@ -57,67 +57,67 @@ class Term(Protocol):
     stays_on_device: bool
 
     def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
-        """Make ready for images that are compared with ``targets``."""
+        """Prepare for images that are compared with ``targets``."""
 
     @classmethod
     def memory_per_pixel(cls, settings: Settings) -> float:
-        """Count the bytes that its state takes for each pixel of the image."""
+        """Return the bytes of its state for each pixel of the image."""
 
     def sums(self, view: View) -> dict[str, Tensor]:
-        """Add up, over a tile's core, what the term must know, under names of its own."""
+        """Return its sums over a tile's core, under names of its own."""
 
     def values(self, sums: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
         """Return the weighted values by name, from the sums over an image of this size."""
 
     def refresh(self, image: Tensor, step: int, views: Iterable[View]) -> bool:
-        """Renew its state if it is time, before the step after so many steps.
+        """Renew its state, if it is due before this step.
 
         Args:
-            image: (1, 3, H, W), where the painting stands.
-            step: how many steps have been taken at this size.
+            image: (1, 3, H, W), the current image.
+            step: the number of steps so far at this size.
             views: the tiles of this process, without gradients; each costs a pass through the
                 network when it is asked for.
 
         Returns:
-            Whether the objective is another one now: losses before and after do not compare, and
-            the optimiser has to retarget.
+            Whether the objective changed: losses before and after cannot be compared, and the
+            optimiser has to retarget.
         """
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return its state, by names of its own; it goes into the checkpoint."""
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`state_dict` returned.
+        """Restore a state that :meth:`state_dict` returned.
 
         Raises:
-            ValueError: it is not that.
+            ValueError: the state is not one of this term.
         """
 
 
 class Stateless:
-    """A term that is a function of sums alone, which is all that most need to be."""
+    """A term without a state: a function of sums only, as most terms are."""
 
     additive: bool = True
     stays_on_device: bool = True
 
     @classmethod
     def memory_per_pixel(cls, settings: Settings) -> float:
-        """Take no memory."""
+        """Return 0: it has no state."""
         return 0.0
 
     def refresh(self, image: Tensor, step: int, views: Iterable[View]) -> bool:
-        """Stay the same."""
+        """Return False: it has no state."""
         return False
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return nothing."""
+        """Return an empty state."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Accept nothing.
+        """Accept only an empty state.
 
         Raises:
-            ValueError: there is something.
+            ValueError: the state is not empty.
         """
         if state:
             raise ValueError(f"{', '.join(state)}: unknown to {type(self).__name__}")
@@ -145,7 +145,7 @@ class Content(Stateless):
         }
 
     def values(self, sums: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
-        """Weigh the losses, per position or as they are."""
+        """Weight the losses, per position or as raw sums."""
         values = {}
         for name, weight in self._weights.items():
             positions = _positions(name, self._network, size_px) if self._per_position else 1
@@ -170,7 +170,7 @@ class Content(Stateless):
 class Style(Stateless):
     """Pulls towards the painting: beta times the style loss of each layer, by its share.
 
-    Where regions have styles of their own, each is a loss of its own and counts by its area.
+    Each region with a style of its own has a loss of its own, weighted by its area.
     """
 
     def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
@@ -209,7 +209,7 @@ class Style(Stateless):
         return sums
 
     def values(self, sums: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
-        """Compare with the painting's statistics: both per position, for their sizes differ."""
+        """Compare with the style's statistics; both are per position, as the sizes differ."""
         values = {}
         for ending, weights in self._of_size(size_px).items():
             per_position = {
@@ -255,7 +255,7 @@ class Smoothness(Stateless):
         return {"total_variation": losses.total_variation(near, *view.tile.core_px)}
 
     def values(self, sums: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
-        """Weigh the mean."""
+        """Weight the mean."""
         height_px, width_px = size_px
         factor = self._weight / (height_px * width_px)
         return {name: sums[name] * factor for name in ("total_variation",) if name in sums}
@@ -270,12 +270,12 @@ def make_terms(network: VGGFeatures, targets: Targets, settings: Settings) -> li
 
 
 def memory_per_pixel(settings: Settings) -> float:
-    """Count the bytes that the terms' states take for each pixel of the image."""
+    """Return the bytes of all terms' states for each pixel of the image."""
     return sum(term.memory_per_pixel(settings) for term in TERMS)
 
 
 def indivisible(settings: Settings, *, has_style: bool) -> str | None:
-    """Name what needs the picture whole and in one process; None where all adds up over tiles.
+    """Return the part that needs one process and no tiling; None if all parts are additive.
 
     Args:
         settings: the statistic is read.

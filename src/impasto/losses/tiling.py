@@ -1,9 +1,9 @@
 """An image in pieces: cores that cover it once, each seen through a window with a halo.
 
-A feature looks a limited distance into the image, so the features of a tile's core come out as
-in the whole image if the network is shown the core and a halo around it. What it computes
-nearer to the window's border is wrong, unless that border is the image's own, and counts
-for nothing. An image held whole is one tile.
+A feature has a limited receptive field. So the features of a tile's core are the same as in the
+whole image if the network sees the core and a halo around it. Features nearer to the window's
+border are wrong, unless that border is the image's own, and are ignored. An image without tiling is
+one tile.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Span:
     window: slice
 
     def core_in_image(self, stride_px: int) -> slice:
-        """Place the core's features among those of the whole image."""
+        """Return the slice of the core's features in those of the whole image."""
         return slice(self.core.start // stride_px, self.core.stop // stride_px)
 
     def core_in_window(self, stride_px: int) -> slice:
-        """Place the core's features among those of the window."""
-        # The window begins on the grid. Only the image's own end can lie off it: there the
+        """Return the slice of the core's features in those of the window."""
+        # The window begins on the grid. Only the end of the image can be off the grid: there the
         # network's pooling rounds down, as this does.
         first = self.window.start
         return slice((self.core.start - first) // stride_px, (self.core.stop - first) // stride_px)
@@ -55,7 +55,7 @@ class Tile:
         return image[..., self.rows.window, self.columns.window]
 
     def add_window(self, image: Tensor, window: Tensor) -> None:
-        """Add to an image what belongs to the window's pixels."""
+        """Add values of the window's pixels to an image."""
         if self.wraps:
             rows, columns = self.rows.window, self.columns.window
             strip = image.new_zeros(*image.shape[:-1], columns.stop - columns.start)
@@ -76,7 +76,7 @@ class Tile:
         return features[..., rows, columns]
 
     def core_and_next(self, window: Tensor) -> Tensor:
-        """View the core's pixels and, where there is one, the next row and column."""
+        """View the core's pixels and, if they exist, the next row and column."""
         rows, columns = (
             slice(core.start, core.stop + 1)
             for core in (self.rows.core_in_window(1), self.columns.core_in_window(1))
@@ -100,12 +100,12 @@ class Tile:
 
 @dataclass(frozen=True)
 class Geometry:
-    """What the layers in use ask of tiles.
+    """The grid and the halo that the layers in use need.
 
     Attributes:
-        grid_px: cores and windows begin at multiples of this, where every pooling starts anew.
+        grid_px: cores and windows begin at multiples of this, the product of all pooling strides.
         halo_px: how much of the image a window shows around its core; a multiple of grid_px.
-        wraps: whether the image goes on at its other side; its sides are multiples of grid_px.
+        wraps: whether the image continues at its opposite side; its sides are multiples of grid_px.
     """
 
     grid_px: int
@@ -119,7 +119,7 @@ class Geometry:
             height_px: of the image.
             width_px: of the image.
             tile_px: largest side of a core; None for one tile. Less than two cells of the grid
-                cannot be had of every image.
+                is not possible for every image.
         """
         return [
             Tile(rows, columns, self.wraps)
@@ -129,7 +129,7 @@ class Geometry:
 
     @cache  # noqa: B019 - of a few numbers, for a few geometries
     def windows(self, height_px: int, width_px: int, tile_px: int | None) -> tuple[int, ...]:
-        """List the pixels of each window that :meth:`split` would give."""
+        """List the pixels of each window that :meth:`split` returns."""
         rows, columns = (
             [span.window.stop - span.window.start for span in self._spans(side_px, tile_px)]
             for side_px in (height_px, width_px)
@@ -137,7 +137,7 @@ class Geometry:
         return tuple(high * wide for high in rows for wide in columns)
 
     def _spans(self, length_px: int, tile_px: int | None) -> list[Span]:
-        # Cores of even size. What is over beyond the last whole cell of the grid belongs to
+        # Cores of even size. The remainder beyond the last whole cell of the grid belongs to
         # the last core: the deepest layer has no feature there.
         cells = max(1, length_px // self.grid_px)
         count = 1
@@ -159,7 +159,7 @@ class Geometry:
 
 
 class _Cut(torch.autograd.Function):
-    """Cuts maps, and keeps their gradient channels-last, which torch's own cut does not."""
+    """Slices maps, and leaves their gradient channels-last, which torch's own slicing does not."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, rows: slice, columns: slice) -> Tensor:
@@ -182,7 +182,7 @@ class _Cut(torch.autograd.Function):
 
 
 def _around(image: Tensor, span: slice, axis: int) -> Tensor:
-    """Cut a span that may go on at the image's other side."""
+    """Slice a span that may continue at the image's opposite side."""
     if span.start >= 0 and span.stop <= image.shape[axis]:
         return image.narrow(axis, span.start, span.stop - span.start)
     return image.index_select(axis, _indices(span, image, axis))
@@ -193,12 +193,12 @@ def _indices(span: slice, image: Tensor, axis: int) -> Tensor:
 
 
 def geometry(layers: Sequence[str], network: str, *, wraps: bool = False) -> Geometry:
-    """Return what ``layers`` of ``network`` ask of tiles.
+    """Return the tile geometry that ``layers`` of ``network`` need.
 
     Args:
         layers: names of the layers in use.
         network: its name.
-        wraps: whether the image goes on at its other side.
+        wraps: whether the image continues at its opposite side.
 
     Raises:
         SettingsError: the network has no such layer.
@@ -207,5 +207,5 @@ def geometry(layers: Sequence[str], network: str, *, wraps: bool = False) -> Geo
     used = [spec.layer(name) for name in layers]
     grid_px = max(layer.stride_px for layer in used)
     halo_px = max(1, *(layer.halo_px for layer in used))
-    # A pixel's own neighbours are always seen: total variation asks for the next.
+    # At least the next pixels are always in the halo: total variation needs them.
     return Geometry(grid_px, grid_px * math.ceil(halo_px / grid_px), wraps)

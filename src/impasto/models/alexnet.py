@@ -1,8 +1,8 @@
-"""AlexNet that tolerates shifts: a network that no picture is optimised against.
+"""Shift-tolerant AlexNet: a network that only measures pictures.
 
 Ghildyal and Liu, "Shift-tolerant perceptual similarity metric", ECCV 2022, the variant of the
-package stlpips_pytorch: the first convolution has stride 1, and blurred subsampling stands where
-AlexNet strides. It only measures pictures, so it has no backward pass of its own.
+package stlpips_pytorch: the first convolution has stride 1, and blurred subsampling replaces
+AlexNet's strides. It only measures pictures, so it has no backward pass of its own.
 """
 
 from __future__ import annotations

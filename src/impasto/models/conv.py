@@ -1,8 +1,8 @@
-"""VGG's convolutions, forward and back to what they were applied to.
+"""VGG's convolutions, forward and backward to their input.
 
 The data gradient of a 3 x 3 convolution is a forward convolution with flipped, transposed
-weights: the forward kernel is the fast one. The first convolution stands between pixels and
-features, and knows the border, the normalisation and the rounding of the image.
+weights: the forward kernel is the fast one. The first convolution takes pixels, and handles the
+border, the normalisation and the rounding of the image.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ _FEWEST_CHANNELS = 16
 
 
 class _Weight:
-    """A weight as it is, and in the order in which oneDNN wants it for maps of the latest size.
+    """A weight, and a copy in oneDNN's memory format for maps of the latest size.
 
-    Ordered at every step it takes a third of the step at 128 pixels.
+    To reorder it at every step would take a third of the step at 128 pixels.
     """
 
     def __init__(self, plain: Tensor) -> None:
@@ -78,7 +78,7 @@ class Convolutions:
         }
 
     def __contains__(self, name: str) -> bool:
-        """Tell whether there are weights of the convolution called ``name``."""
+        """Return whether there are weights of the convolution called ``name``."""
         return name in self._prepared
 
     def padded(self, padding: str) -> Convolutions:
@@ -116,9 +116,9 @@ class Convolutions:
     def convolve_backward(
         self, gradient: Tensor, name: str, *, plus: Tensor | None = None
     ) -> Tensor:
-        """Take a gradient back through the convolution called ``name``.
+        """Propagate a gradient back through the convolution called ``name``.
 
-        If there is ``plus``, it is added, and may be overwritten.
+        ``plus`` is added to the result, and may be overwritten.
         """
         if name == "conv1_1":
             return self._first_backward(gradient)
@@ -136,20 +136,20 @@ class Convolutions:
         weight, bias = parameters[f"{name}.weight"], parameters[f"{name}.bias"]
         if name == "conv1_1":
             weight, bias = _fold_normalisation(weight.to(torch.float64), bias.to(torch.float64))
-        weight = self._place(weight)
-        backward_weight = self._place(weight.flip(2, 3).transpose(0, 1))
+        weight = self._on_device(weight)
+        backward_weight = self._on_device(weight.flip(2, 3).transpose(0, 1))
         if name == "conv1_1" and self._splits_image:
             weight = weight.repeat(1, 2, 1, 1)
             if self._has_tensor_cores:
-                # For fewer channels cuDNN takes kernels that know nothing of them.
+                # For fewer channels cuDNN chooses kernels that do not use tensor cores.
                 weight = F.pad(weight, (0, 0, 0, 0, 0, _FEWEST_CHANNELS - weight.shape[1]))
                 more = _FEWEST_CHANNELS - _COLOURS
                 backward_weight = F.pad(backward_weight, (0, 0, 0, 0, 0, 0, 0, more))
-            weight, backward_weight = self._place(weight), self._place(backward_weight)
+            weight, backward_weight = self._on_device(weight), self._on_device(backward_weight)
         bias = bias.to(self.device, self.dtype)
         return _Convolution(_Weight(weight), bias, _Weight(backward_weight))
 
-    def _place(self, weight: Tensor) -> Tensor:
+    def _on_device(self, weight: Tensor) -> Tensor:
         return weight.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
 
     @property
@@ -163,7 +163,7 @@ class Convolutions:
         return self.device.type == "cuda" and torch.version.hip is None and self._splits_image
 
     def _shown(self, image: Tensor) -> Tensor:
-        """Make of the image what conv1_1 is applied to: border, normalisation and rounding."""
+        """Return the input of conv1_1: the image with border, normalisation and rounding."""
         if self.padding != "zeros":
             padded = F.pad(image, (1, 1, 1, 1), mode=self.padding)
         else:
@@ -185,7 +185,7 @@ class Convolutions:
         return narrow.contiguous(memory_format=torch.channels_last)
 
     def _first_backward(self, gradient: Tensor) -> Tensor:
-        """Take the gradient of conv1_1's output back to the pixels."""
+        """Propagate the gradient of conv1_1's output back to the pixels."""
         weight = self._prepared["conv1_1"].backward_weight.plain
         if self.padding == "circular":
             return _convolve_around(gradient, weight)[:, :_COLOURS]
@@ -193,7 +193,7 @@ class Convolutions:
         image = padded[:, :, 1:-1, 1:-1]
         if self.padding != "replicate":
             return image
-        # Beyond the border stand copies of its pixels: their gradients belong to it.
+        # The padding has copies of the border's pixels: their gradients are added to the border.
         rows = padded[:, :, 1:-1, :].clone()
         rows[:, :, 0] += padded[:, :, 0]
         rows[:, :, -1] += padded[:, :, -1]
@@ -204,7 +204,7 @@ class Convolutions:
 
 
 def _onednn_has(dtype: torch.dtype) -> bool:
-    """Tell whether torch's oneDNN convolves this type with what stands behind in one pass."""
+    """Return whether torch's oneDNN fuses a convolution of this dtype with the next operation."""
     if not torch._C._has_mkldnn:
         return False
     if dtype == torch.bfloat16:
@@ -224,7 +224,7 @@ def _fused(
 
 
 def _fused_sum(features: Tensor, weight: _Weight, padding: int, plus: Tensor) -> Tensor:
-    """Convolve, and add to ``plus``, in its place: that costs nothing."""
+    """Convolve, and add to ``plus``, in place: that costs nothing."""
     plus = plus.contiguous(memory_format=torch.channels_last)
     ordered = weight.ordered(features.shape, padding)
     convolved: Tensor = torch.ops.mkldnn._convolution_pointwise_.binary(
@@ -234,18 +234,18 @@ def _fused_sum(features: Tensor, weight: _Weight, padding: int, plus: Tensor) ->
 
 
 def _convolve_around(features: Tensor, weight: Tensor) -> Tensor:
-    """Convolve a map that goes on at its other side."""
+    """Convolve a map with circular padding."""
     return F.conv2d(_around(features), weight)
 
 
 def _around(features: Tensor) -> Tensor:
-    """Return a map with a border of one position that comes from its other side."""
+    """Return a map with a circular padding of one position."""
     around = F.pad(features, (1, 1, 1, 1), mode="circular")
     return around.contiguous(memory_format=torch.channels_last)
 
 
 def _fold_normalisation(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Let a first convolution take pixels of [0, 1] instead of normalised ones."""
+    """Convert a first convolution to pixels in [0, 1] instead of normalised ones."""
     std = torch.tensor(STD, dtype=weight.dtype).view(1, 3, 1, 1)
     mean = torch.tensor(MEAN, dtype=weight.dtype).view(1, 3, 1, 1)
     weight = weight / std

@@ -1,7 +1,7 @@
-"""Max pooling on CUDA, one pass over the maps each way, in Triton, which comes with torch there.
+"""Max pooling on CUDA, with one pass over the maps forward and one backward, in Triton.
 
-Written in torch's operations, as elsewhere, the way back takes a dozen passes. Maps lie in memory
-channels last, (B, H, W, C).
+Triton comes with torch for CUDA. With torch's operations, as on other devices, the backward pass
+reads the maps a dozen times. Maps are channels-last in memory, (B, H, W, C).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def max_pool(features: Tensor) -> Tensor:
 
 
 def max_pool_backward(gradient: Tensor, features: Tensor) -> Tensor:
-    """Take the gradient of the pooled maps to the first of the largest among each four."""
+    """Propagate the gradient of the pooled maps to the first maximum of each four entries."""
     height, width = features.shape[-2:]
     features = features.contiguous(memory_format=torch.channels_last)
     gradient = gradient.contiguous(memory_format=torch.channels_last)
@@ -45,7 +45,7 @@ def max_pool_backward(gradient: Tensor, features: Tensor) -> Tensor:
 
 
 def _launch(kernel: Any, features: Tensor, *maps: Tensor) -> None:
-    """Run ``kernel`` on ``maps``, for each entry of what ``features`` are pooled to."""
+    """Run ``kernel`` on ``maps``, once for each entry of the pooled ``features``."""
     batch, channels, height, width = features.shape
     rows, columns = height // 2, width // 2
     count = batch * rows * columns * channels
@@ -57,7 +57,7 @@ def _launch(kernel: Any, features: Tensor, *maps: Tensor) -> None:
 
 @triton.jit
 def _corner(at, channels, rows, columns, height, width):
-    """Return where the first of the four lies that are pooled to the entry ``at``."""
+    """Return the offset of the first of the four entries that are pooled to the entry ``at``."""
     channel, at = at % channels, at // channels
     x, at = at % columns, at // columns
     y, picture = at % rows, at // rows

@@ -1,9 +1,8 @@
 """VGG by hand: forward to the named layers, and back to the pixels.
 
-Painting needs the gradient with respect to the image and nothing else, so the backward
-pass is written out: there are no weight gradients, and nothing from before a rectifier is
-kept. The pass stands behind one ``torch.autograd.Function`` (image -> named features), so any
-loss composes with it.
+Painting needs only the gradient with respect to the image. So the backward pass is written by hand:
+there are no weight gradients, and no maps from before a rectifier are stored. The pass is one
+``torch.autograd.Function`` (image -> named features), so any loss composes with it.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from impasto.models.pooling import pool, pool_backward, rectify_backward
 
 
 class VGGFeatures:
-    """A VGG as torchvision defines it, evaluated up to the layers asked for.
+    """A VGG as torchvision defines it, evaluated up to the requested layers.
 
     Differs: the image is sRGB in [0, 1]; the normalisation that the network was trained
     with is folded into the first convolution.
@@ -33,11 +32,11 @@ class VGGFeatures:
         name: ``vgg16`` or ``vgg19``.
         dtype: type of features inside; the image may be wider.
         pooling: ``max``, or ``average`` as Gatys et al. recommend.
-        padding: what lies beyond the image's border for the first convolution: ``zeros``
-            after normalisation (torchvision) or the border's own pixels (``replicate``);
-            deeper convolutions pad with zeros. ``circular``: all of them go on at the other
-            side, as if the image were one of many laid edge to edge.
-        device: where to compute.
+        padding: the padding of the first convolution: ``zeros`` after normalisation
+            (torchvision), or the border's own pixels (``replicate``); deeper convolutions pad with
+            zeros. With ``circular``, all convolutions continue at the opposite side, as if the
+            image were a tile of an endless pattern.
+        device: the device of the network.
     """
 
     def __init__(
@@ -52,7 +51,7 @@ class VGGFeatures:
     ) -> None:
         self.name = name
         self.spec = network_spec(name)
-        # What the user should be told about the weights.
+        # Messages for the user about the weights.
         self.notes: tuple[str, ...] = ()
         self.dtype = dtype
         self.pooling = pooling
@@ -76,15 +75,15 @@ class VGGFeatures:
         Args:
             image: (B, 3, H, W), sRGB in [0, 1].
             layers: names such as ``relu4_2``.
-            keep_gradients: False where nobody else holds the gradients that the maps will be
-                given: they are overwritten on the way back, which saves a pass over each.
+            keep_gradients: False if nothing else holds the gradients of the maps: the backward pass
+                then overwrites them, which saves a pass over each.
 
         Returns:
             Maps (B, C, H', W') by name, in the network's dtype, differentiable once with
             respect to the image.
 
         Raises:
-            SettingsError: a layer that this network has not.
+            SettingsError: this network does not have a layer.
             ShapeError: not (B, 3, H, W), not of floats, or too small for the deepest layer.
             WeightsError: the weights end before the deepest layer.
         """
@@ -111,7 +110,7 @@ class VGGFeatures:
                 "shallower layers"
             )
         if not torch.is_grad_enabled():
-            # Inside a Function, an image that could have a gradient looks as if it wanted one.
+            # Inside a Function, requires_grad is set for every image that could have a gradient.
             image = image.detach()
         maps = _Features.apply(image, self, names, keep_gradients)  # type: ignore[no-untyped-call]
         return dict(zip(names, maps, strict=True))
@@ -142,7 +141,7 @@ class _Features(torch.autograd.Function):
         features = image
         for index, layer in enumerate(layers):
             if layer.kind == "conv":
-                # Both at once, unless somebody wants the values before the rectifier.
+                # Both at once, unless the values before the rectifier are requested.
                 rectified = layer.name not in names
                 features = network.convolutions.convolve(features, layer.name, rectified=rectified)
             elif layer.kind == "relu":
@@ -167,8 +166,8 @@ class _Features(torch.autograd.Function):
         saved = dict(zip(ctx.saved_names, ctx.saved_tensors, strict=True))
         slopes = dict(zip(ctx.names, gradients, strict=True))
         gradient: Tensor | None = None
-        owned = False  # whether `gradient` is ours to overwrite
-        rectified = False  # whether it has been through the rectifier before its turn
+        owned = False  # whether `gradient` may be overwritten
+        rectified = False  # whether it has already passed the rectifier
         for index in range(len(ctx.layers) - 1, -1, -1):
             layer = ctx.layers[index]
             own = slopes.pop(layer.name, None)
@@ -217,7 +216,7 @@ def load(
 
     Args:
         name: ``vgg16`` or ``vgg19``.
-        weights: a weights file; else the cache, else fetched.
+        weights: a weights file; by default from the cache, or downloaded.
         dtype: type of features inside.
         pooling: ``max`` or ``average``.
         padding: ``zeros``, ``replicate`` or ``circular``; see VGGFeatures.

@@ -1,1 +1,1 @@
-"""How the pixels move: optimisers, and the loop that watches them."""
+"""Optimisers, and the loop that watches the loss."""

@@ -11,7 +11,7 @@ from impasto.config.settings import Settings
 from impasto.optim.base import SCALE_LAYOUT, VECTOR_BYTES, StateTensor, StepMemory, read_scale
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
-# It holds an image of its own and two moments; while it takes a step, a root as well.
+# It stores a copy of the image and two moments; during a step, a square root as well.
 _VECTORS_HELD, _VECTORS_MOVING = 3, 1
 
 
@@ -39,7 +39,7 @@ class Adam:
     def memory_per_pixel(
         cls, history: int, history_dtype: torch.dtype | None, steps: int
     ) -> StepMemory:
-        """Count the moments and the image; both stay wide."""
+        """Return the bytes of the moments and the image; both stay in a wide dtype."""
         return StepMemory(_VECTORS_HELD * VECTOR_BYTES, _VECTORS_MOVING * VECTOR_BYTES)
 
     def step(self, image: Tensor, gradient: Tensor) -> Tensor:
@@ -54,12 +54,12 @@ class Adam:
         return gradient.copy_(self._image)
 
     def restart(self) -> None:
-        """Forget the moments, and halve the steps."""
+        """Discard the moments, and halve the steps."""
         self._scale /= 2
         self._image = None
 
     def retarget(self, settings: Settings) -> None:
-        """Keep the moments: those of the earlier objective fade soon."""
+        """Keep the moments: those of the earlier objective decay soon."""
         self._learning_rate = settings.learning_rate
         if self._image is not None:
             self._adam.param_groups[0]["lr"] = self._learning_rate * self._scale
@@ -72,7 +72,7 @@ class Adam:
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from these moments, this number of steps and this scale."""
+        """Restore the moments, the number of steps and the scale."""
         self._scale, self._image = read_scale(state), None
         moments = {name: tensor for name, tensor in state.items() if name != "scale"}
         if moments:
@@ -86,7 +86,7 @@ class Adam:
 
     def state_layout(self, shape: Sequence[int], dtype: torch.dtype) -> dict[str, StateTensor]:
         """Describe the moments, which have the image's shape, and two numbers."""
-        # Torch counts its steps in the default number type.
+        # Torch stores its number of steps in the default dtype.
         step = StateTensor((), (torch.float32, torch.float64), on_device=False)
         moment = StateTensor(tuple(shape), (dtype,))
         return {"scale": SCALE_LAYOUT, "step": step, **dict.fromkeys(_MOMENTS, moment)}

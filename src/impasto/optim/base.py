@@ -1,4 +1,4 @@
-"""What every optimiser can do, and what it declares of its state and its memory."""
+"""The interface of optimisers: steps, the layout of their state, and their memory."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from torch import Tensor
 
 from impasto.config.settings import Settings
 
-# A vector of an optimiser has the image's three channels, in float32 if no type is said.
+# A vector of an optimiser has the image's three channels, in float32 by default.
 CHANNELS = 3
 VECTOR_BYTES = CHANNELS * 4
 
 
 @dataclass(frozen=True)
 class StateTensor:
-    """What one tensor of a state looks like.
+    """The shape and dtype of one tensor of a state.
 
     Attributes:
         shape: exactly this.
         dtypes: one of these number types.
-        on_device: whether it is computed with, and belongs where the image is; a number that is
-            only read stays on the processor.
+        on_device: whether it belongs on the image's device, because it is computed with. A number
+            that is only read stays on the CPU.
     """
 
     shape: tuple[int, ...]
@@ -32,7 +32,7 @@ class StateTensor:
     on_device: bool = True
 
     def fault(self, shape: Sequence[int], dtype: torch.dtype) -> str | None:
-        """Say in what a tensor of this shape and type differs; None where it does not."""
+        """Return how a tensor of this shape and dtype differs from the layout; None if it fits."""
         if tuple(shape) != self.shape:
             return f"expected the shape {self.shape}, got {tuple(shape)}"
         if dtype not in self.dtypes:
@@ -40,7 +40,7 @@ class StateTensor:
         return None
 
 
-# By how much steps have been shortened.
+# The factor by which steps are shortened.
 SCALE_LAYOUT = StateTensor((), (torch.float64,), on_device=False)
 
 
@@ -48,7 +48,7 @@ class StepMemory(NamedTuple):
     """Bytes that an optimiser takes for each pixel of the image."""
 
     held: float  # between two steps, while the network runs
-    moving: float  # in addition, while it takes a step
+    moving: float  # in addition, during a step
 
 
 class Optimiser(Protocol):
@@ -58,7 +58,7 @@ class Optimiser(Protocol):
 
     Attributes:
         has_history: whether its memory grows with the setting ``history``. If so, the planner
-            may choose a shorter history, or a narrower type for it, where memory is scarce.
+            may choose a shorter history, or a narrower dtype for it, if memory is short.
     """
 
     has_history: ClassVar[bool]
@@ -74,7 +74,7 @@ class Optimiser(Protocol):
         """Build one.
 
         Args:
-            settings: ``learning_rate`` and ``history`` are meant for optimisers.
+            settings: ``learning_rate`` and ``history`` are read.
             history_dtype: number type of a history; None for the image's own.
             longest_px: the longest wave that a first step should favour; None for no limit.
         """
@@ -83,38 +83,38 @@ class Optimiser(Protocol):
     def memory_per_pixel(
         cls, history: int, history_dtype: torch.dtype | None, steps: int
     ) -> StepMemory:
-        """Count the bytes that it takes for each pixel.
+        """Return the bytes that it needs for each pixel.
 
         Args:
             history: the setting, perhaps shortened by the planner.
             history_dtype: as for :meth:`from_settings`.
-            steps: iterations, beyond which no history grows.
+            steps: the iterations; a history cannot be longer.
         """
 
     def step(self, image: Tensor, gradient: Tensor) -> Tensor:
         """Return the next image, of the same shape.
 
         Args:
-            image: the one returned last, unless there is no state; it is left alone.
+            image: the one returned last, unless there is no state; it is not changed.
             gradient: contiguous; it is overwritten, and may be returned.
         """
 
     def restart(self) -> None:
-        """Forget what was learnt, and take smaller steps from now on."""
+        """Discard the state, and take smaller steps from now on."""
 
     def retarget(self, settings: Settings) -> None:
-        """Make ready for the gradient of another objective; what was learnt helps there too."""
+        """Prepare for the gradient of another objective; the curvature so far still helps."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the whole state, by name; the tensors are not copied."""
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from what :meth:`state_dict` returned.
+        """Restore a state that :meth:`state_dict` returned.
 
         The tensors have the names, shapes and types of :meth:`state_layout`; some may be absent.
 
         Raises:
-            ValueError: it is no whole state.
+            ValueError: the state is incomplete.
             KeyError: a tensor is absent.
         """
 
@@ -125,7 +125,7 @@ class Optimiser(Protocol):
 def place_state(
     optimiser: Optimiser, state: Mapping[str, Tensor], image: Tensor
 ) -> dict[str, Tensor]:
-    """Check a state against the optimiser's layout, and bring it to where the image is.
+    """Check a state against the optimiser's layout, and move it to the image's device.
 
     Raises:
         ValueError: a tensor that the optimiser does not know, or of another shape or type.

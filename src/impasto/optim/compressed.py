@@ -1,8 +1,8 @@
 """Long vectors of an optimiser, stored in a narrower number type than it computes in.
 
 A picture of 8192 x 8192 pixels is a vector of 0.8 GB in float32, and L-BFGS stores many.
-Its arithmetic never widens such a vector as a whole: one piece at a time is widened and used
-while it is in the processor's cache.
+Its arithmetic never converts a whole vector to the wide dtype: it converts one piece at a time and
+uses it while it is in the processor's cache.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-# Entries that are computed with at a time. On a processor some MB, as much as caches hold; on a
-# device so many that launching their kernels takes no time beside them.
+# Entries that are converted at a time. On a CPU these are some MB, the size of caches; on a GPU so
+# many that the time to launch kernels does not matter.
 _PIECE, _PIECE_ON_DEVICE = 2**20, 2**26
-# The largest entry of a vector in float16 becomes this: half of what the type reaches.
+# The largest entry of a vector in float16 is scaled to this: half of the dtype's maximum.
 _TOP = 2.0**15
 
 
 class CompressedVector:
     """A vector stored as ``unit`` times entries of some number type.
 
-    float16 has eleven bits and bfloat16 eight; what float16 lacks in range, the unit makes
-    up: entries down to 2^-39 of the largest survive.
+    float16 has eleven bits and bfloat16 eight. The unit makes up for the smaller range of float16:
+    entries down to 2^-39 of the largest are not lost.
     """
 
     def __init__(self, values: Tensor, dtype: torch.dtype) -> None:
@@ -111,7 +111,7 @@ class CompressedVector:
 
 
 def entries_at_once(device: torch.device) -> int:
-    """Return how many entries are computed with at a time on ``device``."""
+    """Return the number of entries that are converted at a time on ``device``."""
     return _PIECE if device.type == "cpu" else _PIECE_ON_DEVICE
 
 

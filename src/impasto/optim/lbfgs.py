@@ -21,12 +21,12 @@ from impasto.optim.base import (
 from impasto.optim.compressed import CompressedVector
 from impasto.optim.preconditioner import Preconditioner
 
-# The first step of L-BFGS has no curvature to go by: it moves the pixels by this much,
+# The first step of L-BFGS has no curvature information: it moves the pixels by this much,
 # root mean square, of their range [0, 1].
 _FIRST_MOVE = 0.01
 # No step moves them further than this: a quadratic model is not trusted that far.
 _LONGEST_MOVE = 0.25
-# While it takes a step: half a channel's spectrum takes 4 bytes a pixel; measured, 5 to 10.
+# During a step: half a channel's spectrum takes 4 bytes a pixel; measured, 5 to 10.
 _SPECTRUM_BYTES = 9
 _HISTORY_DTYPES = (torch.float16, torch.bfloat16)
 
@@ -37,7 +37,7 @@ class Lbfgs:
     Nocedal, "Updating quasi-Newton matrices with limited storage", 1980: the two-loop
     recursion over the last ``history`` pairs of moves s and gradient changes y.
 
-    Differs: the inverse curvature that the recursion begins with is a multiple of a preconditioner,
+    Differs: the initial inverse curvature of the recursion is a multiple of a preconditioner,
     not of the identity; a step of length 1 is taken as it is (a line search would pay for a second
     network pass and rarely change the step), cut to a longest move; pairs without positive
     curvature are dropped. There are no tolerances: the schedule decides when to stop. The
@@ -75,9 +75,9 @@ class Lbfgs:
     def memory_per_pixel(
         cls, history: int, history_dtype: torch.dtype | None, steps: int
     ) -> StepMemory:
-        """Count the pairs, and what a step needs beside them."""
+        """Return the bytes of the pairs, and of a step."""
         vector = VECTOR_BYTES if history_dtype is None else CHANNELS * history_dtype.itemsize
-        # The newest pair, not complete yet, takes the place of the oldest one.
+        # The newest pair, not complete yet, replaces the oldest one.
         pairs = min(history, max(0, steps - 1))
         # A single step needs no optimiser memory: its move is never taken.
         return StepMemory(2 * pairs * vector, vector + _SPECTRUM_BYTES if pairs else 0)
@@ -98,7 +98,7 @@ class Lbfgs:
         else:
             g *= (self._scale * _LONGEST_MOVE / length.clamp_min(1e-30)).clamp_max(1.0)
         if len(self._pairs) == self._history:
-            # Makes room for the next pair before the network needs the memory.
+            # Frees memory for the next pair before the network needs it.
             self._pairs.popleft()
         move = self._compressed(g)
         self._last = (move, before)
@@ -107,7 +107,7 @@ class Lbfgs:
         return g.view_as(image)
 
     def restart(self) -> None:
-        """Forget the curvature, and halve the steps."""
+        """Discard the curvature, and halve the steps."""
         self._pairs.clear()
         self._last = None
         self._scale /= 2
@@ -131,7 +131,7 @@ class Lbfgs:
         return state
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from these pairs, this last move and this scale."""
+        """Restore the pairs, the last move and the scale."""
         count = sum(name.endswith(".rho") for name in state)
         if count > self._history:
             raise ValueError(f"{count} pairs: expected at most {self._history}")
@@ -187,7 +187,7 @@ class Lbfgs:
             self._pairs.append((s, y, 1 / curvature))
 
     def _two_loop(self, g: Tensor, preconditioner: Preconditioner) -> None:
-        """In place: turn a gradient into the move that preconditioner and pairs suggest."""
+        """In place: replace a gradient by the move from preconditioner and pairs."""
         g.neg_()
         along = []
         for s, y, rho in reversed(self._pairs):

@@ -1,8 +1,8 @@
 """One resolution: minimise the objective of one image, step by step.
 
-A Minimizer lets its optimiser take steps, watches the loss, and goes back to the best image
-when a step has gone wrong. Its state can be taken between two steps and loaded later: from
-there it goes on to the same bits.
+A Minimizer lets its optimiser take steps, watches the loss, and returns to the best image after a
+bad step. Its state can be saved between two steps and restored later; the results are then
+bit-identical.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from impasto.losses.objective import Evaluation
 from impasto.optim.base import place_state
 from impasto.optim.registry import make_optimiser
 
-# A loss this many times the best so far has left the valley, unless it is this small beside
-# the first: around a bottom of zero any wobble is many times the best.
+# A loss this many times the best so far has diverged, unless it is below this share of the first:
+# near a minimum of zero, small fluctuations are many times the best loss.
 _EXPLODED = 2.0
 _SETTLED = 1e-4
-# How often in a row the painting goes back to its best image without finding a better one.
+# How often in a row it may return to the best image without finding a better one.
 _RESCUES = 5
 
 
 @dataclass(frozen=True)
 class Iterate:
-    """An image, the objective's terms there, and how many evaluations it took."""
+    """An image, the objective's terms there, and the number of evaluations."""
 
     image: Tensor
     losses: dict[str, float]
@@ -45,12 +45,12 @@ class State:
 
     Attributes:
         image: the one to evaluate next.
-        best: the best so far; None where no other is known to compare with.
+        best: the best so far; None before there is one.
         steps: evaluations so far.
-        settled: a loss so small that its fluctuations do no harm.
-        rescues: how often in a row it went back without finding a better image.
-        optimiser_state: what the optimiser has learnt.
-        term_state: what terms of the objective have learnt so far.
+        settled: a loss below which fluctuations are harmless.
+        rescues: how often in a row it returned to the best image without finding a better one.
+        optimiser_state: the state of the optimiser.
+        term_state: the states of the objective's terms.
     """
 
     image: Tensor
@@ -80,17 +80,17 @@ class State:
 class Minimizer:
     """Moves an image towards a minimum of its objective.
 
-    A loss or gradient that is not finite, or a loss far above the best so far, sends the
-    painting back to its best image, without its curvature and with smaller steps. The
+    If a loss or gradient is not finite, or a loss is far above the best so far, the painting
+    returns to its best image, without its curvature and with smaller steps. The
     gradient there is computed again: storing it would cost memory at every step.
 
     Attributes:
-        is_whole: whether it is between two steps; False after a fault in the middle of one.
+        is_whole: whether the state is consistent; False after an exception in the middle of a step.
 
     Args:
-        state: where to go on from; ``State(image)`` to begin, the image (1, 3, H, W) float32
-            or wider.
-        settings: which optimiser, and its step and history.
+        state: the state to continue from; ``State(image)`` to begin, with an image (1, 3, H, W)
+            in float32 or wider.
+        settings: the optimiser, its step size and history.
         history_dtype: number type of the optimiser's history; None for the image's own.
         longest_px: the longest wave that the first steps favour; None for no limit.
 
@@ -119,7 +119,7 @@ class Minimizer:
 
     @property
     def state(self) -> State:
-        """The state; whole only between two steps. Its tensors are not copied."""
+        """The state; consistent only between two steps. Its tensors are not copied."""
         return State(
             image=self._image,
             best=self._best,
@@ -144,8 +144,8 @@ class Minimizer:
             is_last: no step follows, so that the optimiser need not take one.
 
         Raises:
-            Diverged: the very first loss or gradient is not finite, or going back did not
-                help.
+            Diverged: the very first loss or gradient is not finite, or returning to the best image
+                did not help.
         """
         evaluation = evaluate(self._image)
         values = evaluation.values()
@@ -164,7 +164,7 @@ class Minimizer:
         return self.point
 
     def retarget(self, settings: Settings) -> None:
-        """Go on from the best image with another objective; earlier losses do not compare."""
+        """Continue from the best image with another objective; earlier losses are not compared."""
         with self.moving():
             self._image, self._best, self._rescues = self.point.image, None, 0
             self._optimiser.retarget(settings)
@@ -195,7 +195,7 @@ class Minimizer:
 
 
 def _is_finite(values: Tensor) -> bool:
-    # The extremes tell without a second vector: NaN is both of them.
+    # Minimum and maximum need no second vector, and both are NaN if any entry is.
     return bool(torch.stack(values.aminmax()).isfinite().all())
 
 

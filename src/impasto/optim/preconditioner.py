@@ -1,4 +1,4 @@
-"""A preconditioner by frequency: the inverse curvature that L-BFGS begins with.
+"""A preconditioner by frequency: the initial inverse curvature of L-BFGS.
 
 The curvature of a loss on features is largest where pixels alternate, and smallest where large
 areas change together. Steps of one length at every frequency are therefore too short for large
@@ -20,15 +20,15 @@ _HIGHEST = 0.5
 
 
 class Preconditioner:
-    """Weighs the frequencies of a vector by 1 / frequency, channel by channel.
+    """Weights the frequencies of a vector by 1 / frequency, channel by channel.
 
-    Measured beside equal weights and other exponents in docs/speed.md. A channel too large to be
-    transformed at once is, by blocks of rows, then by blocks of columns: beside half a spectrum,
-    which has the size of the channel, nothing is in memory that grows with the picture.
+    docs/speed.md compares it with equal weights and other exponents. A channel that is too large
+    to be transformed at once is transformed by blocks of rows, then by blocks of columns. Only half
+    a spectrum, which has the size of the channel, grows with the picture.
 
     Args:
         shape: the picture's, (..., H, W).
-        longest_px: waves longer than this are weighed as those of this length; None for no limit.
+        longest_px: longer waves have the weight of this length; None for no limit.
     """
 
     def __init__(self, shape: torch.Size, longest_px: int | None = None) -> None:
@@ -40,7 +40,7 @@ class Preconditioner:
         self._cached_weights: tuple[slice, Tensor, Tensor] | None = None
 
     def apply(self, values: Tensor) -> None:
-        """Weigh ``values``, a flattened picture of floats, in place."""
+        """Precondition ``values``, a flattened picture of floats, in place."""
         for channels in self._channels(values):
             planes = values[channels].view(-1, self._height_px, self._width_px)
             spectrum = self._transform_rows(values, channels)
@@ -52,7 +52,7 @@ class Preconditioner:
                 planes[:, rows] = torch.fft.irfft(spectrum[:, rows], n=self._width_px)
 
     def square(self, vector: CompressedVector) -> Tensor:
-        """Return the inner product of ``vector`` with itself weighed, a scalar."""
+        """Return the inner product of ``vector`` with itself preconditioned, a scalar."""
         parts = []
         for channels in self._channels(vector):
             spectrum = self._transform_rows(vector, channels)
@@ -97,14 +97,14 @@ class Preconditioner:
         return (slice(first, min(first + step, count)) for first in range(0, count, step))
 
     def _weights(self, columns: slice, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the weights of some columns of half a spectrum, and for how many each stands."""
+        """Return the weights of some columns of half a spectrum, and their multiplicities."""
         if self._cached_weights is None or self._cached_weights[0] != columns:
             options = {"dtype": like.dtype, "device": like.device}
             down = torch.fft.fftfreq(self._height_px, **options).view(-1, 1)
             across = torch.fft.rfftfreq(self._width_px, **options)
             lowest = 1 / self._longest_px
             weights = _HIGHEST / torch.hypot(down, across[columns]).clamp_min_(lowest)
-            # All but the ends stand for two.
+            # All columns but the first and last count twice.
             counts = torch.full_like(across, 2.0)
             counts[0] = 1
             if self._width_px % 2 == 0:

@@ -13,8 +13,8 @@ def optimiser_class(name: str) -> type[Optimiser]:
     """Return the class of the optimiser called ``name``.
 
     Raises:
-        ValueError: there is none.
-        MissingPackageError: the package that declares it does not bring it.
+        ValueError: there is no such optimiser.
+        MissingPackageError: the package that declares it does not contain it.
     """
     optimiser: type[Optimiser] = OPTIMISERS.load(name)
     return optimiser

@@ -1,1 +1,1 @@
-"""What a painting takes: memory, arithmetic and time, predicted from sizes."""
+"""The cost of a painting: memory, arithmetic and time, predicted from sizes."""

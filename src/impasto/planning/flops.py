@@ -1,4 +1,4 @@
-"""What a step costs the processor: counted from sizes alone, as multiplications and additions."""
+"""The arithmetic cost of a step: multiplications and additions, counted from sizes only."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def step_flop(
     gradient. If the content's features are not cached, so does the photograph.
 
     Args:
-        workload: what is painted.
-        tile_px: largest side of a tile; None for the image held whole.
+        workload: the workload of one size.
+        tile_px: largest side of a tile; None for no tiling.
         cache_content: whether the content's features are cached.
         tiles_kept: how many tiles of a rank stay in memory between the passes.
-        ranks: the processes that share the tiles; what the busiest has to do is counted.
+        ranks: the processes that share the tiles; the operations of the busiest are counted.
     """
     windows = workload.windows(tile_px)
     count = ranks.count if are_enough(workload, tile_px, ranks) else 1
@@ -42,5 +42,5 @@ def step_flop(
 
 
 def are_enough(workload: ScaleWorkload, tile_px: int | None, ranks: Ranks) -> bool:
-    """Tell whether each of ``ranks`` gets a tile; if not, all paint the same by themselves."""
+    """Return whether each of ``ranks`` gets a tile; if not, each paints the whole image."""
     return ranks.count == 1 or len(workload.windows(tile_px)) >= ranks.count

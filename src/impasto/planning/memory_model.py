@@ -1,4 +1,4 @@
-"""How much memory a painting takes, predicted from sizes alone."""
+"""The memory that a painting needs, predicted from sizes only."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ _MIB = 2**20
 # A process with torch and the network, in float32 too where strength is measured, before the
 # first picture. Measured on Linux.
 BASE_BYTES = 550 * _MIB
-# At every moment of a step there are the image, the best image, and the gradient; the optimiser
-# turns the gradient into the next image.
+# During a whole step, the image, the best image and the gradient are in memory; the optimiser
+# replaces the gradient by the next image.
 _IMAGES = 3
 # Maps of the widest layer alive at once in the backward pass: the gradient before and after a
-# layer, and what a convolution or a product copies.
+# layer, and the copies of a convolution or a product.
 _MAPS_ALIVE = 3
-# And in a forward pass without a gradient: before and after a layer.
+# The same in a forward pass without a gradient: before and after a layer.
 _MAPS_FORWARD = 2
-# Measured over counted, for a step held whole; a tile's core is copied out of its window,
-# and blocks of many sizes leave holes in the heap.
+# The ratio of measured to counted memory, without and with tiling: a tile's core is copied out of
+# its window, and blocks of many sizes fragment the heap.
 _WHOLE, _TILED = 1.18, 1.55
 
 
 @dataclass(frozen=True)
 class ScaleWorkload:
-    """What decides the memory and the time of painting one size.
+    """The workload of one size: everything that decides its memory and time.
 
     Attributes:
         height_px: of the canvas.
@@ -41,14 +41,14 @@ class ScaleWorkload:
         network: its name.
         dtype: number type of features.
         optimiser: its name.
-        steps: iterations, beyond which no history grows.
+        steps: the iterations; a history cannot be longer.
         style_layers: those of the layers whose statistics are compared.
-        styles_px: height and width of each style picture as the network is shown it.
-        style_tile_px: largest side of a style picture's tile where the canvas is held whole; None
-            for a style picture held whole too.
-        term_bytes: what the terms of the objective keep as state, per pixel.
-        indivisible: the part of the objective, by its name in messages, that needs the picture
-            whole and in one process; None where all add up over tiles.
+        styles_px: height and width at which the network sees each style picture.
+        style_tile_px: largest side of a style picture's tile if the canvas is not tiled; None if
+            style pictures are not tiled either.
+        term_bytes: bytes of the states of the objective's terms, per pixel.
+        indivisible: the part of the objective, by its name in messages, that needs one process and
+            no tiling; None if all parts are additive.
     """
 
     height_px: int
@@ -73,11 +73,11 @@ class ScaleWorkload:
         history_dtype: torch.dtype | None = None,
         tiles_kept: int = 1,
     ) -> int:
-        """Predict the most memory that painting takes, the process itself included.
+        """Predict the peak memory of painting, including the process itself.
 
         Args:
-            tile_px: largest side of a tile; None for the image held whole.
-            history: how many steps the optimiser may remember.
+            tile_px: largest side of a tile; None for no tiling.
+            history: the number of pairs in the optimiser's history.
             cache_content: whether the content's features are cached, or computed for each tile.
             history_dtype: number type of that history; None for the image's own.
             tiles_kept: how many tiles stay in memory between the two passes.
@@ -85,22 +85,24 @@ class ScaleWorkload:
         pixels = self.height_px * self.width_px
         memory = optimiser_class(self.optimiser).memory_per_pixel
         held, moving = memory(history, history_dtype, self.steps)
-        kept = _IMAGES * VECTOR_BYTES + held + self.term_bytes + self._content_bytes(cache_content)
-        step = kept * pixels + max(self._step_bytes(tile_px, tiles_kept), moving * pixels)
+        stored = (
+            _IMAGES * VECTOR_BYTES + held + self.term_bytes + self._content_bytes(cache_content)
+        )
+        step = stored * pixels + max(self._step_bytes(tile_px, tiles_kept), moving * pixels)
         return max(round(BASE_BYTES + step), self.targets_bytes(tile_px, cache_content))
 
     def targets_bytes(self, tile_px: int | None, cache_content: bool) -> int:
-        """Predict the most memory until the targets are known, the process itself included.
+        """Predict the peak memory until the targets are known, including the process itself.
 
-        The photograph goes through the network first, then every style picture. There is one
-        image by then, and no optimiser.
+        The photograph passes the network first, then each style picture. Meanwhile there is one
+        image in memory, and no optimiser.
 
         Args:
             tile_px: as for :meth:`peak_bytes`.
             cache_content: as for :meth:`peak_bytes`.
         """
         pixels = self.height_px * self.width_px
-        kept = (VECTOR_BYTES + self._content_bytes(cache_content)) * pixels
+        stored = (VECTOR_BYTES + self._content_bytes(cache_content)) * pixels
         content = style = 0.0
         if self.content_layers and cache_content:
             content = VECTOR_BYTES * pixels
@@ -108,10 +110,10 @@ class ScaleWorkload:
         if self.styles_px:
             style = VECTOR_BYTES * sum(height * width for height, width in self.styles_px)
             style += self._forward_bytes(self.style_layers, self.style_windows(tile_px))
-        return round(BASE_BYTES + kept + max(content, style))
+        return round(BASE_BYTES + stored + max(content, style))
 
     def shrunk(self, share: float) -> ScaleWorkload:
-        """Ask for a canvas, and for style pictures, whose sides are ``share`` of these."""
+        """Return the workload with the sides of canvas and style pictures times ``share``."""
 
         def shorter(side_px: int) -> int:
             return max(1, round(share * side_px))
@@ -136,14 +138,14 @@ class ScaleWorkload:
         return [needs.windows(height, width, tile_px) for height, width in self.styles_px]
 
     def _step_bytes(self, tile_px: int | None, tiles_kept: int) -> float:
-        """Predict what the network takes for the tiles kept, and for one forward and back."""
+        """Predict the network's memory: for stored tiles, and one forward and backward pass."""
         windows = self.windows(tile_px)
         saved, alive = self._values_per_pixel()
         each = (tiles_kept * saved + alive) * self.dtype.itemsize * max(windows)
         return each * (_WHOLE if len(windows) == 1 else _TILED)
 
     def _forward_bytes(self, layers: Sequence[str], pictures: Iterable[tuple[int, ...]]) -> float:
-        """Predict what the network takes for a forward pass over the windows of some pictures."""
+        """Predict the network's memory in a forward pass over the windows of some pictures."""
         spec = network_spec(self.network)
         widest = max(layer.values_per_pixel for layer in spec.upto(layers))
         values = sum(spec.layer(name).values_per_pixel for name in layers) + _MAPS_FORWARD * widest
@@ -162,7 +164,7 @@ class ScaleWorkload:
         return rectified, slopes + _MAPS_ALIVE * widest
 
     def _content_bytes(self, keep: bool) -> float:
-        """Count what is stored of the photograph, per pixel: features, or itself."""
+        """Count the bytes of the photograph per pixel: its features, or its pixels."""
         if not self.content_layers:
             return 0
         spec = network_spec(self.network)

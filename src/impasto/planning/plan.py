@@ -1,6 +1,6 @@
-"""Where a painting is computed, in which number type, and how it fits into memory.
+"""Plans: the device and number type of a painting, and how each size fits into memory.
 
-Decided once, before the first step.
+The device and the number type are chosen once, before the first step.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from impasto.planning.flops import are_enough, step_flop
 from impasto.planning.memory_model import ScaleWorkload
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-# How much of what is free a painting may take, if the user does not say.
+# The share of free memory that a painting may use by default.
 _SHARE_OF_FREE = 0.8
-# Into how many tiles a side is divided, to choose from; a smaller tile is mostly halo.
+# The numbers of tiles per side to choose from; smaller tiles would be mostly halo.
 _PIECES = (*range(1, 13), 16, 20, 24, 32, 40, 48, 64, 96, 128, 192, 256)
 _SMALLEST_TILE_PX = 256
 # Shorter histories to choose from, and how many more steps each takes to the same loss as one
-# of twenty. Measured; so it was that float16 costs no step (docs/scale.md).
+# of twenty. Measured, like the fact that float16 costs no steps (docs/scale.md).
 _MORE_STEPS = {10: 1.01, 5: 1.03, 3: 1.06, 2: 1.08, 1: 1.15}
 _NARROW = torch.float16
 
@@ -38,9 +38,9 @@ class ComputePlan:
     """Where and how a painting is computed.
 
     Attributes:
-        device: where image and network live.
+        device: the device of image and network.
         dtype: number type of features; the image itself is float32.
-        memory_bytes: how much the process may take; None for no limit.
+        memory_bytes: the memory budget of the process; None for no limit.
         ranks: the processes that paint the image together.
     """
 
@@ -55,14 +55,14 @@ class ScalePlan:
     """How one size is painted, so that it fits into memory.
 
     Attributes:
-        tile_px: largest side of a tile; None for the image held whole.
+        tile_px: largest side of a tile; None for no tiling.
         history: pairs of vectors in the history of L-BFGS.
         history_dtype: their number type; None for the image's own.
         cache_content: whether the content's features are cached, or computed for each tile.
-        peak_bytes: the most memory that the process is expected to take.
+        peak_bytes: the expected peak memory of the process.
         tiles_kept: how many tiles stay in memory between the two passes, and are not computed
             twice.
-        ranks: the processes that share the tiles; alone where every one paints for itself.
+        ranks: the processes that share the tiles; ALONE if each paints the whole image.
     """
 
     tile_px: int | None
@@ -73,16 +73,16 @@ class ScalePlan:
     tiles_kept: int = 1
     ranks: Ranks = ALONE
 
-    def remembers_as(self, other: ScalePlan) -> bool:
-        """Tell whether the history of one plan can be used in the other."""
+    def shares_history_with(self, other: ScalePlan) -> bool:
+        """Return whether the optimiser's history of one plan can be used with the other."""
         return (self.history, self.history_dtype) == (other.history, other.history_dtype)
 
 
 def make_plan(runtime: Runtime) -> ComputePlan:
-    """Decide what ``runtime`` leaves to us; where several processes paint, the same in all.
+    """Choose the options that ``runtime`` does not set; all ranks make the same choice.
 
     Raises:
-        SettingsError: the device asked for is not here.
+        SettingsError: there is no such device on this machine.
         LostRankError: another process is gone.
     """
     ranks = current()
@@ -104,14 +104,14 @@ def make_plan(runtime: Runtime) -> ComputePlan:
 def plan_scale(
     workload: ScaleWorkload, history: int, memory_bytes: int | None, ranks: Ranks = ALONE
 ) -> ScalePlan:
-    """Return the fastest plan that fits; if none does, the one that takes least memory.
+    """Return the fastest plan that fits; if none fits, the one with the least memory.
 
-    Tiles are exact. They cost halos and second passes, or ``ranks`` share them. A narrow
-    history costs nothing that was measured; a shorter one costs some more steps.
+    Tiles are exact. They cost halos and second passes, which ``ranks`` share. A history in float16
+    has no measured cost; a shorter history costs some more steps.
 
     Raises:
-        SettingsError: several processes would share a picture that must not be divided.
-        OutOfMemoryError: such a picture would have to be divided to fit.
+        SettingsError: several processes would share a picture that cannot be computed in tiles.
+        OutOfMemoryError: such a picture would need tiles to fit.
     """
     if workload.indivisible is not None:
         check_whole(False, workload.indivisible, None, ranks)
@@ -167,7 +167,7 @@ def _tiles_px(workload: ScaleWorkload) -> list[int | None]:
 
 
 def _tiles_kept(workload: ScaleWorkload, tile_px: int | None, ranks: Ranks) -> list[int]:
-    """List how many tiles may stay in memory: all of a rank, half, or one."""
+    """List the numbers of tiles that may stay in memory: all of a rank, half, or one."""
     count = len(workload.windows(tile_px))
     share = math.ceil(count / ranks.count) if are_enough(workload, tile_px, ranks) else count
     return sorted({1, max(1, share // 2), share}, reverse=True)
@@ -176,7 +176,7 @@ def _tiles_kept(workload: ScaleWorkload, tile_px: int | None, ranks: Ranks) -> l
 def _memories(
     workload: ScaleWorkload, history: int
 ) -> list[tuple[tuple[int, torch.dtype | None], float]]:
-    """List histories that an optimiser may have, and how many steps more each takes."""
+    """List the histories that an optimiser may have, and how many more steps each needs."""
     if not optimiser_class(workload.optimiser).has_history:
         return [((history, None), 1.0)]
     shorter = {fewer: more for fewer, more in _MORE_STEPS.items() if fewer < history}
@@ -207,7 +207,7 @@ def _scale_plan(
 def shortage(
     workload: ScaleWorkload, plan: ScalePlan, history: int, memory_bytes: int | None
 ) -> str | None:
-    """Say that a plan does not fit, and which size would; None where it fits."""
+    """Return a message that a plan does not fit, with a size that does; None if it fits."""
     if memory_bytes is None or _fits(plan, memory_bytes):
         return None
     message = (

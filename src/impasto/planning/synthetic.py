@@ -1,6 +1,6 @@
-"""Synthetic inputs to time a step with: seeded numbers instead of weights and pictures.
+"""Synthetic inputs for timing a step: seeded noise instead of weights and pictures.
 
-Time does not depend on their values, so that nothing has to be fetched or read.
+Time does not depend on their values, so nothing has to be downloaded or read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from impasto.planning.plan import ComputePlan
 
 
 def seeded_parameters(network: str, layers: Sequence[str]) -> dict[str, Tensor]:
-    """Draw weights as deep as ``layers``, scaled (He et al., 2015) so that signals live on."""
+    """Draw weights as deep as ``layers``, scaled as He et al. (2015) do."""
     generator = torch.Generator().manual_seed(0)
     parameters = {}
     for name, shape in network_spec(network).conv_shapes(layers).items():
@@ -32,7 +32,7 @@ def seeded_parameters(network: str, layers: Sequence[str]) -> dict[str, Tensor]:
 def seeded_network(
     parameters: dict[str, Tensor], plan: ComputePlan, settings: Settings
 ) -> VGGFeatures:
-    """Build the network of ``settings`` where ``plan`` says."""
+    """Build the network of ``settings`` on the device of ``plan``."""
     return VGGFeatures(
         parameters,
         settings.network,
@@ -49,7 +49,7 @@ def seeded_picture(height_px: int, width_px: int, seed: int) -> Tensor:
 
 
 def fastest_s(work: Callable[[], object], device: torch.device, repeats: int) -> float:
-    """Return the seconds that the fastest of ``repeats`` runs takes, after one to warm up."""
+    """Return the time of the fastest of ``repeats`` runs in seconds, after a warm-up run."""
     work()
     times_s = []
     for _ in range(repeats):

@@ -1,11 +1,11 @@
-"""How long a painting will take: what a step costs here, measured once, kept in the cache.
+"""The time that a painting will take, from the measured speed of this machine, which is cached.
 
 A few small steps on noise give the speed of this machine in this number type; the sizes of a
-painting then give its time. Weights are drawn, not loaded: time does not depend on them.
+painting then give its time. The weights are random: time does not depend on them.
 
-Beside the wall time of these steps stands the processor time that they got. Where that is much
-less, other programs used the processor, and the rates are too low: such a measurement is used,
-marked as busy, and soon replaced.
+The processor time of these steps is compared with their wall time. If it is much less, other
+programs used the processor, and the rates are too low. Such a measurement is used, marked as busy,
+and soon replaced.
 """
 
 from __future__ import annotations
@@ -51,22 +51,22 @@ _IN_TILES = 1.4
 # Below this share of the processor time that its threads could have had, a measurement was
 # disturbed. Steps of one process alone get 0.9 and more.
 _BUSY_SHARE = 0.7
-# For so long a disturbed measurement is used again.
+# A disturbed measurement is used for this long.
 _BUSY_VALID_S = 300.0
-# What a step's time depends on; the sizes of the pictures are counted.
+# The options that affect a step's time, apart from the sizes of the pictures.
 _TIMED: tuple[Aspect, ...] = ("network", "style_target", "content_target")
 
 
 @dataclass(frozen=True)
 class Rates:
-    """What this machine does in a second.
+    """The speed of this machine.
 
     Attributes:
-        forward_flop: operations of convolutions in the forward pass, with all that belongs to it.
-        backward_flop: and in the backward pass.
-        overhead_s: what a tile takes at any size.
-        vector_s: what L-BFGS takes for a pixel and a pair of its history.
-        in_tiles: how much longer operations take where there are several tiles.
+        forward_flop: convolution operations a second in the forward pass, other layers included.
+        backward_flop: the same in the backward pass.
+        overhead_s: seconds for a tile of any size, in addition.
+        vector_s: seconds that L-BFGS needs for a pixel and a pair of its history.
+        in_tiles: the factor by which operations take longer if there are several tiles.
     """
 
     forward_flop: float
@@ -111,13 +111,13 @@ class Rates:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Rates, and how far they can be trusted.
+    """Rates, and how reliable they are.
 
     Attributes:
-        rates: what was measured.
-        measured_at: when, in seconds since 1970.
-        processor_share: the processor time that the measured steps got, as a share of what
-            their threads could have had; None where a device computed.
+        rates: the measured rates.
+        measured_at: the time of the measurement, in seconds since 1970.
+        processor_share: the processor time of the measured steps, as a share of the time that
+            their threads could have had; None on a GPU.
     """
 
     rates: Rates
@@ -136,17 +136,17 @@ class Measurement:
 
     @property
     def is_valid(self) -> bool:
-        """Whether it still serves."""
+        """Whether it can still be used."""
         return not self.is_busy or self.age_s < _BUSY_VALID_S
 
 
 def measured(plan: ComputePlan, settings: Settings, *, again: bool = False) -> Measurement:
-    """Return what the cache knows of this machine, or measure it now, in a few seconds.
+    """Return the cached measurement of this machine, or measure it now, in a few seconds.
 
     Args:
         plan: device and number type.
         settings: network, layers, pooling and padding are read.
-        again: measure now, whatever the cache knows.
+        again: measure now, even if a measurement is cached.
     """
     path, key = _path(), _key(plan, settings)
     cached = _read(path)
@@ -154,7 +154,7 @@ def measured(plan: ComputePlan, settings: Settings, *, again: bool = False) -> M
     if known is not None and known.is_valid and not again:
         return known
     measurement = measure(plan, settings)
-    # A cache that cannot be written is measured anew each time.
+    # Without a writable cache, each call measures again.
     with suppress(OSError, AttributeError):
         path.parent.mkdir(parents=True, exist_ok=True)
         entries = {**cached, key: asdict(measurement)}
@@ -176,7 +176,7 @@ def measure(plan: ComputePlan, settings: Settings) -> Measurement:
     processor_s = time.process_time() - began_processor_s
     share = _processor_share(plan, processor_s, time.perf_counter() - began_s)
     flop = network_spec(settings.network).flops_per_pixel(layers)
-    # A straight line through both sizes: what is left of it at no pixels is overhead.
+    # A straight line through both sizes: its value at 0 pixels is the overhead.
     slope_s = max(step_s - small_s, 0.5 * step_s) / (side_px**2 - _SMALL_PX**2)
     overhead_s = max(0.0, step_s - slope_s * side_px**2)
     forward_s = min(max(forward_s - overhead_s / 2, 0.1 * step_s), 0.9 * step_s)
@@ -191,7 +191,7 @@ def measure(plan: ComputePlan, settings: Settings) -> Measurement:
 
 
 def _processor_share(plan: ComputePlan, processor_s: float, wall_s: float) -> float | None:
-    """Compare processor time with what the threads could have had in this wall time."""
+    """Return the processor time as a share of the time that all threads could have had."""
     if plan.device.type != "cpu":
         return None
     threads = torch.get_num_threads()
@@ -229,7 +229,7 @@ def _vector_s(plan: ComputePlan, side_px: int) -> float:
 
 
 def _timed(settings: Settings) -> Settings:
-    """Let both terms count, and one painting, which is what is timed."""
+    """Return settings with both terms and one style picture, for the timed steps."""
     one = {"strength": None, "alpha": 1.0, "beta": 1.0, "style_weights": None}
     return settings.model_copy(update=one)
 
@@ -251,7 +251,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _parse(entry: Any) -> Measurement | None:
-    """Read one measurement from the cache; None for anything else."""
+    """Read one measurement from the cache; None if it is invalid."""
     try:
         rates = Rates(**{name: float(value) for name, value in entry["rates"].items()})
         share = entry["processor_share"]
@@ -263,7 +263,7 @@ def _parse(entry: Any) -> Measurement | None:
 
 
 def _key(plan: ComputePlan, settings: Settings) -> str:
-    """Name what the rates depend on: this machine, these versions, these layers."""
+    """Return the cache key of the rates: machine, versions and layers."""
     device_name = torch.cuda.get_device_name(plan.device) if plan.device.type == "cuda" else ""
     parts = [
         platform.node(),

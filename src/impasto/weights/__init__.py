@@ -1,4 +1,4 @@
-"""Where the networks' numbers come from: fetched, checked, cached and read.
+"""The weights of the networks: downloaded, checked, cached and read.
 
 `__init__.pyi` lists the names that are loaded on first use.
 """

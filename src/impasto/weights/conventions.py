@@ -1,11 +1,11 @@
-"""Which pixels a weights file's network was trained on, told from its first convolution.
+"""The pixel convention of a weights file, recognised by its first convolution.
 
 torchvision's networks take RGB in [0, 1], normalised by mean and standard deviation. The networks
 that Simonyan and Zisserman published ("Very deep convolutional networks for large-scale image
-recognition", 2015) were trained with Caffe on BGR in 0..255 less the mean; MatConvNet's files hold
-the same in RGB. Gatys et al. scaled their filters to a mean activation of 1. Names and shapes are
-the same, and the wrong pixels give mush without an error. So such a file is recognised, and its
-first convolution converted to torchvision's pixels.
+recognition", 2015) were trained with Caffe on BGR in 0..255 minus the mean; MatConvNet's files
+have the same in RGB. Gatys et al. scaled their filters to a mean activation of 1. Names and shapes
+are the same, and with the wrong pixels the result is useless, without an error. So such a file is
+recognised, and its first convolution is converted to torchvision's pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-# What was subtracted from pixels of 0..255, as red, green and blue.
+# The mean that was subtracted from pixels in 0..255, as red, green and blue.
 _MEAN_255 = (123.68, 116.779, 103.939)
 # The corner of the first filter of the published networks, as blue, green and red. Its direction
 # stays the same when filters are scaled.
@@ -29,9 +29,10 @@ _CORNERS = {
 }
 _SAME_DIRECTION = 1e-3
 # The standard deviation of the first convolution's weights: 0.25 for torchvision's VGG-16, and
-# 57 times smaller if it takes pixels of 0..255 and gives features of the same size.
+# 57 times smaller if it takes pixels in 0..255 and returns features of the same size.
 _SMALL_WEIGHTS = 0.04
-# Filters weigh blue less than red: torchvision's VGG-16 by 17 %. Less than this says nothing.
+# Filters weight blue less than red: torchvision's VGG-16 by 17 %. A smaller difference than this
+# is not conclusive.
 _SAME_WEIGHT = 0.05
 _RGB, _BGR = "RGB", "BGR"
 
@@ -43,14 +44,14 @@ def to_torchvision(
 
     Args:
         tensors: as :func:`impasto.weights.formats.shapes` names them.
-        network: ``vgg16`` or ``vgg19``; of others nothing is known, and they are left as they are.
+        network: ``vgg16`` or ``vgg19``; tensors of other networks are returned unchanged.
         label: the file's name in messages.
 
     Returns:
         The tensors, and a note that names their convention; None if they are torchvision's.
 
     Raises:
-        WeightsError: it takes pixels of 0..255, and nothing tells the order of their channels.
+        WeightsError: it takes pixels in 0..255, and the order of their channels is unknown.
     """
     if network not in _CORNERS:
         return tensors, None
@@ -63,12 +64,12 @@ def to_torchvision(
     if order is None:
         raise WeightsError(
             f"{label}: expected weights for RGB pixels normalised as torchvision does, got some "
-            "for pixels of 0..255 whose order (RGB or BGR) cannot be told; convert conv1_1, or "
+            "for pixels in 0..255 in an unknown order (RGB or BGR); convert conv1_1, or "
             "use torchvision's file"
         )
     converted = _converted(tensors, order, scale=1.0 if is_small else 1 / (255 * sum(_STD) / 3))
     name = "the Caffe convention" if order == _BGR else "MatConvNet's convention"
-    note = f"{label} has weights of {name} ({order} of 0..255 less the mean): converted"
+    note = f"{label} has weights of {name} ({order} in 0..255 minus the mean): converted"
     return converted, note
 
 
@@ -79,16 +80,16 @@ def _published_order(weight: Tensor, network: str) -> str | None:
     expected = torch.tensor(_CORNERS[network])
     expected = expected / expected.norm()
     for row, column in ((0, 0), (-1, -1)):
-        seen = weight[0, :, row, column]
-        seen = seen / seen.norm().clamp_min(torch.finfo(seen.dtype).tiny)
-        for order, directed in ((_BGR, seen), (_RGB, seen.flip(0))):
-            if float((directed - expected).norm()) < _SAME_DIRECTION:
+        corner = weight[0, :, row, column]
+        corner = corner / corner.norm().clamp_min(torch.finfo(corner.dtype).tiny)
+        for order, bgr in ((_BGR, corner), (_RGB, corner.flip(0))):
+            if float((bgr - expected).norm()) < _SAME_DIRECTION:
                 return order
     return None
 
 
 def _order_by_weight(weight: Tensor) -> str | None:
-    """Return the order of channels from how much the first and the last of them count."""
+    """Return the order of channels, from the weights of the first and the last channel."""
     first, _, last = weight.abs().sum((0, 2, 3)).tolist()
     if abs(first - last) < _SAME_WEIGHT * max(first, last):
         return None
@@ -96,17 +97,17 @@ def _order_by_weight(weight: Tensor) -> str | None:
 
 
 def _converted(tensors: dict[str, Tensor], order: str, scale: float) -> dict[str, Tensor]:
-    """Let the first convolution take torchvision's pixels, and scale all features alike.
+    """Convert the first convolution to torchvision's pixels, and scale all features by ``scale``.
 
-    Rectifiers and poolings commute with a positive scale: with every bias scaled as the first
-    convolution is, the features are the same times ``scale``.
+    Rectifiers and pooling commute with a positive scale. So it is enough to scale the first
+    convolution and every bias.
     """
     import torch
 
     weight = tensors["conv1_1.weight"]
     weight = weight.flip(1) if order == _BGR else weight
     mean, std = torch.tensor(_MEAN), torch.tensor(_STD)
-    # W (255 x - mean_255) + b, with x = std z + mean, and z what torchvision's networks take.
+    # W (255 x - mean_255) + b, with x = std z + mean, z the input of torchvision's networks.
     offset = weight.sum((2, 3)) @ (255 * mean - torch.tensor(_MEAN_255))
     converted = {
         name: tensor * scale if name.endswith(".bias") else tensor

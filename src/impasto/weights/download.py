@@ -1,4 +1,4 @@
-"""Files downloaded over HTTP: checked, and resumed where an attempt was cut."""
+"""Downloads over HTTP: checked by their hash, and resumed if the connection is cut."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from impasto import files
 from impasto.errors import WeightsError
 
 Progress = Callable[[str, int, int | None], None]
-"""Called with what is going on, the bytes done, and the bytes in all where known."""
+"""Called with a message, the bytes done, and the total if it is known."""
 
 _CHUNK_BYTES = 1 << 20
 WORTH_RETRYING = {408, 425, 429, 500, 502, 503, 504}
@@ -42,13 +42,13 @@ def over_http(
     pause_s: float = 1.0,
     open_url: Callable[..., Any] = urllib.request.urlopen,
 ) -> None:
-    """Download ``url`` to ``partial``, going on where an earlier attempt was cut.
+    """Download ``url`` to ``partial``; a cut download is resumed.
 
     Args:
         url: http or https.
-        partial: the file; what an attempt got stays there for the next one.
+        partial: the file; after a failure it keeps what was received.
         sha256: the hash that the file must have.
-        progress: told the bytes so far.
+        progress: called with the bytes so far.
         timeout_s: longest silence of the server that counts as a pause.
         attempts: how often in a row the server may fail without sending anything new.
         pause_s: before the second attempt; doubled before each later one.
@@ -60,7 +60,7 @@ def over_http(
     failures = 0
     inherited = _size(partial) > 0
     if inherited and sha256_of(partial) == sha256:
-        return  # an earlier run got it all, and came no further
+        return  # an earlier run downloaded everything, but did not use it
     while True:
         had = _size(partial)
         try:
@@ -74,24 +74,23 @@ def over_http(
             progress(f"trying {url} again", _size(partial), None)
             time.sleep(pause_s * 2 ** (failures - 1))
             continue
-        found = sha256_of(partial)
-        if found == sha256:
+        digest = sha256_of(partial)
+        if digest == sha256:
             return
         partial.unlink()
         if not inherited:
             raise WeightsError(
-                f"{url} sent another file: expected SHA-256 {sha256}, got {found}; it was thrown "
-                "away"
+                f"{url} sent another file: expected SHA-256 {sha256}, got {digest}; it was deleted"
             )
-        # Perhaps the part that an earlier run left was damaged: once more, from the start.
+        # The part from an earlier run may have been damaged: start again.
         inherited = False
 
 
 def unwritable(path: Path, error: OSError) -> WeightsError:
-    """Say that the cache cannot take a file."""
+    """Return the error that the cache cannot be written."""
     return WeightsError(
-        f"{str(path)!r} cannot be written: {error.strerror or error}; make room, allow writing, or "
-        "name another folder in the environment variable IMPASTO_CACHE"
+        f"{str(path)!r} cannot be written: {error.strerror or error}; free space, allow writing, "
+        "or name another folder in the environment variable IMPASTO_CACHE"
     )
 
 
@@ -102,7 +101,7 @@ def _receive(
     timeout_s: float,
     open_url: Callable[..., Any],
 ) -> None:
-    """Get what is still missing of ``url``."""
+    """Download the missing part of ``url``."""
     had = _size(partial)
     request = urllib.request.Request(url, headers={"User-Agent": "impasto"})  # noqa: S310
     if had:
@@ -112,12 +111,12 @@ def _receive(
     except urllib.error.HTTPError as error:
         error.close()  # it holds the connection
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and had:
-            return  # there is more than there should be: the hash will tell
+            return  # the part is too long; its hash will show that
         raise
     with response:
         resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
         if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {had}-"):
-            raise http.client.HTTPException("the server sent another range than asked for")
+            raise http.client.HTTPException("the server sent another range than requested")
         done = had if resumed else 0
         length = response.headers.get("Content-Length")
         total = done + int(length) if length and length.isdigit() else None
@@ -127,7 +126,7 @@ def _receive(
             while chunk := response.read1(_CHUNK_BYTES):
                 try:
                     file.write(chunk)
-                    file.flush()  # or a full disk would show only when the file is closed
+                    file.flush()  # so that a full disk is noticed here, not when the file is closed
                 except OSError as error:
                     raise unwritable(partial, error) from None
                 done += len(chunk)
@@ -138,7 +137,7 @@ def _receive(
 
 def _open(path: Path, mode: str) -> BinaryIO:
     def opener(name: str, flags: int) -> int:
-        # A pipe in the file's place is refused, and not waited for.
+        # Without blocking: a pipe instead of the file is refused at once.
         return os.open(name, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
 
     try:
@@ -156,5 +155,5 @@ def _size(path: Path) -> int:
 
 def _refused(url: str, error: Exception) -> WeightsError:
     reason = getattr(error, "reason", None) or error
-    words = " ".join(f"{getattr(error, 'code', '')} {reason or type(error).__name__}".split())
-    return WeightsError(f"{url} could not be downloaded: {words}")
+    text = " ".join(f"{getattr(error, 'code', '')} {reason or type(error).__name__}".split())
+    return WeightsError(f"{url} could not be downloaded: {text}")

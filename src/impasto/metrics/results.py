@@ -1,4 +1,4 @@
-"""What was measured of a result, and what each number means."""
+"""The metrics of a result, and the meaning of each number."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def _number(sentence: str) -> Any:
-    """Declare a number: one plain sentence says what it means."""
+    """Declare a number with a sentence that explains it."""
     return field(default=None, metadata={"sentence": sentence})
 
 
@@ -26,9 +26,9 @@ class Missing:
 
 @dataclass(frozen=True)
 class Metrics:
-    """What was measured of a result; a number is None where ``missing`` says why.
+    """The metrics of a result; if a number is None, ``missing`` has the reason.
 
-    The metadata of each field have the ``sentence`` that `impasto measure` prints beside it.
+    The metadata of each field has the ``sentence`` that `impasto measure` prints.
     """
 
     content_lpips: float | None = _number(

@@ -1,8 +1,8 @@
 """What each option affects, as declared at its field.
 
-Cache keys, the reuse of targets, replay and timing ask here which options they depend on, so that
-a new option is taken into account everywhere by one word at its field. A field also says how files
-on disk that lack it are to be read.
+Cache keys, cached targets, replay and timing take the options that they depend on from here. So one
+word at the field of a new option is enough for all of them. A field also has the value with which
+older files, which lack it, are read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Aspect = Literal["network", "pictures", "style_target", "content_target", "weigh
 
 network: how features are computed.
 pictures: which pixels the network is shown, apart from their size. It is an aspect of its own
-    because what is cached by the pixels themselves need not depend on how they came to be.
+    because entries that are cached by their pixels do not depend on how the pixels were made.
 style_target: the style statistics that a picture's features are turned into.
 content_target: the content features, and what a difference from them counts.
 weights: how much a loss term counts.

@@ -72,7 +72,7 @@ def _explain(model: type[Options], fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return unknown_option(name, model.model_fields)
     if fault["type"] == "value_error":
-        # Ours: it says what came already.
+        # A message of this project says already which value it got.
         message = str(fault["ctx"]["error"])
         return f"{name}: {message}" if name else message
     return f"{name}: expected {_expected(model, fault)}, got {short_repr(fault['input'])}"

@@ -32,7 +32,7 @@ def affects(*aspects: Aspect, steerable: bool = False, **extra: Any) -> dict[str
 
     Args:
         aspects: what the option affects; at least one.
-        steerable: whether it may change while a painting is under way.
+        steerable: whether it may change while painting.
         extra: more entries, such as ``metavar``. An option that was added to files on disk has
             ``as_before``: the value that means what was done before there was the option.
     """
@@ -40,7 +40,7 @@ def affects(*aspects: Aspect, steerable: bool = False, **extra: Any) -> dict[str
 
 
 def as_before(model: type[BaseModel]) -> dict[str, Any]:
-    """Return what options mean in a file that was written before they existed."""
+    """Return the values with which a file is read that was written before the options existed."""
     return {
         name: field.json_schema_extra["as_before"]
         for name, field in model.model_fields.items()
@@ -49,14 +49,14 @@ def as_before(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def aspects_of(model: type[BaseModel], name: str) -> frozenset[Aspect]:
-    """Return what the field ``name`` of ``model`` affects; nothing if it does not say."""
+    """Return the aspects that the field ``name`` of ``model`` declares; empty if it has none."""
     extra = model.model_fields[name].json_schema_extra
     declared: Any = extra.get("affects", ()) if isinstance(extra, dict) else ()
     return frozenset(declared)
 
 
 def affecting(model: type[BaseModel], *aspects: Aspect) -> tuple[str, ...]:
-    """List the fields of ``model`` that affect any of ``aspects``."""
+    """Return the fields of ``model`` that affect any of ``aspects``."""
     wanted = frozenset(aspects)
     return tuple(name for name in model.model_fields if aspects_of(model, name) & wanted)
 

@@ -221,7 +221,7 @@ class Settings(Options):
         json_schema_extra=affects("schedule", steerable=True),
         gt=0,
         le=10,
-        description="Step size of Adam, in pixel values from 0 to 1.",
+        description="Step size of Adam, in pixel values of [0, 1].",
     )
     history: int = Field(
         default=20,

@@ -1,4 +1,4 @@
-"""``impasto sheet``: a grid of paintings in one process, on one labelled contact sheet."""
+"""``impasto sheet``: paint a grid of pictures in one process, as a labelled contact sheet."""
 
 from __future__ import annotations
 
@@ -24,19 +24,22 @@ if TYPE_CHECKING:
 
     from impasto.job.job import Job
 
-# More pictures than this are a job for batch.
+# For more pictures there is batch.
 _MOST_PICTURES = 400
 
 
 class Sheet(Options):
-    """Where the sheet goes, and how it looks."""
+    """Options of the sheet itself."""
 
     output: Path = Field(
         description="The sheet to write; its ending names the format.",
         json_schema_extra={"short": "-o"},
     )
     cell: int = Field(
-        default=256, ge=24, le=2048, description="Most sides of a picture on the sheet, in pixels."
+        default=256,
+        ge=24,
+        le=2048,
+        description="Longest side of a picture on the sheet, in pixels.",
     )
     json_lines: bool = Field(
         default=False,
@@ -55,14 +58,14 @@ class Sheet(Options):
 
 @dataclass(frozen=True)
 class _Cell:
-    """One picture to paint, and what is written under it."""
+    """One picture to paint, and its label."""
 
     job: Job
     label: str
 
 
 def register(app: typer.Typer) -> None:
-    """Give ``app`` the command."""
+    """Add the command to ``app``."""
     app.command("sheet")(paint_sheet)
 
 
@@ -86,7 +89,7 @@ def paint_sheet(
     ] = "default",
     **options: Any,
 ) -> None:
-    """Paint each CONTENT with each style under each value, and show all on one sheet."""
+    """Paint each CONTENT in each style with each value, all on one contact sheet."""
     from impasto import images
     from impasto.config.validation import check
     from impasto.engine import inputs
@@ -98,7 +101,7 @@ def paint_sheet(
     chosen = {name: options.pop(name) for name in Sheet.model_fields if name in options}
     sheet = check(Sheet, chosen)
     images.check_output(sheet.output)
-    # On a sheet nobody sees more than a cell holds.
+    # By default paint no larger than a cell.
     cells = _cells(
         contents,
         styles,
@@ -106,7 +109,7 @@ def paint_sheet(
         {"preset": preset, "size": sheet.cell, **options},
     )
     for cell in cells:
-        # All that can be wrong is said before the first is painted.
+        # Check all inputs before the first picture is painted.
         check_apart([sheet.output], input_files(cell.job))
         inputs.read(cell.job)
     columns = len(cells) // (len(contents) * len(styles)) if vary else len(styles)
@@ -124,10 +127,10 @@ def paint_sheet(
 
 
 def _combinations(words: Sequence[str]) -> list[dict[str, Any]]:
-    """Read which options vary, and over what, as every combination.
+    """Return every combination of the options that vary.
 
     Raises:
-        SettingsError: no NAME=VALUE,VALUE, an unknown name, or one given twice.
+        SettingsError: a word that is not NAME=VALUE,VALUE, an unknown name, or a name twice.
     """
     combinations = vary_options(words)
     for name in combinations[0]:
@@ -142,10 +145,10 @@ def _cells(
     combinations: Sequence[dict[str, Any]],
     options: dict[str, Any],
 ) -> list[_Cell]:
-    """Put together every combination, in the order of reading.
+    """Make a cell for every combination, row by row.
 
     Raises:
-        SettingsError: a combination that contradicts itself, or too many of them.
+        SettingsError: a combination is invalid, or there are too many.
     """
     from impasto import api
 
@@ -154,7 +157,7 @@ def _cells(
         raise SettingsError(
             f"expected at most {_MOST_PICTURES} pictures on a sheet, got {count}; vary less"
         )
-    # Standard input can be read once.
+    # Standard input can be read only once.
     sources = {word: standard_input.picture(word) for word in (*contents, *styles)}
     cells = []
     for content, style, changes in itertools.product(contents, styles, combinations):
@@ -168,14 +171,14 @@ def _cells(
 
 
 def _paint(cells: Sequence[_Cell], cell_px: int, display: Any) -> Iterator[Image]:
-    """Paint one cell after another; a cache keeps what the next one needs too."""
+    """Paint one cell after another, with a shared cache."""
     from impasto import api
     from impasto.engine.cache import Cache
 
-    reuse = Cache()
+    cache = Cache()
     for number, cell in enumerate(cells, start=1):
         display.message(f"{number} of {len(cells)}: {cell.label}".replace("\n", ", "))
-        picture = api.paint(cell.job, display.step, progress=display.progress, reuse=reuse).image
-        # Only what the sheet shows stays in memory.
+        picture = api.paint(cell.job, display.step, progress=display.progress, reuse=cache).image
+        # Keep only the small picture in memory.
         picture.thumbnail((cell_px, cell_px))
         yield picture

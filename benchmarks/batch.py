@@ -1,9 +1,9 @@
-"""Time batches: two processes beside one, Ray beside both, and what a job costs beside painting.
+"""Time batches: one process, two processes, and Ray; and the overhead of a job.
 
     python -m benchmarks.batch --jobs 20 --size 256 --json benchmarks/results/batch.json
 
-What two processes of one thread could gain on this machine is measured in the same run, by matrix
-products: two at a time beside one. Nothing else should be running.
+The same run measures the possible speed-up of two processes with one thread each, by matrix
+products. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ print(count / (time.perf_counter() - began_s))
 
 
 def products_per_s(processes: int, dtype: str, time_s: float) -> float:
-    """Return the matrix products a second of so many processes of one thread, together."""
+    """Return the total matrix products per second of several processes with one thread each."""
     started = [
         subprocess.Popen(
             [sys.executable, "-c", PRODUCTS, dtype, str(time_s)],
@@ -57,7 +57,7 @@ def products_per_s(processes: int, dtype: str, time_s: float) -> float:
 
 
 def paint(jobs: int, size_px: int, iterations: int, *options: str) -> dict[str, float]:
-    """Paint a batch; times are counted from its first job on, and from the start of the command."""
+    """Paint a batch; return the time of the command, of a job, and of its painting."""
     content, style = ROOT / "img/content/chelsea.jpg", ROOT / "img/style/nocturne.jpg"
     with tempfile.TemporaryDirectory() as folder:
         seeds = ",".join(map(str, range(jobs)))
@@ -72,11 +72,11 @@ def paint(jobs: int, size_px: int, iterations: int, *options: str) -> dict[str, 
             stdout=subprocess.PIPE,
             text=True,
         )
-        told = [(time.perf_counter(), json.loads(line)) for line in process.stdout]
+        events = [(time.perf_counter(), json.loads(line)) for line in process.stdout]
         assert process.wait() == 0
         whole_s = time.perf_counter() - began_s
-    done = [(at_s, event) for at_s, event in told if event["event"] == "done"]
-    # The first job of each worker loads the network: what comes after it is the pace.
+    done = [(at_s, event) for at_s, event in events if event["event"] == "done"]
+    # The first job of each worker loads the network, so it does not count.
     warm = done[int(options[options.index("--workers") + 1]) :]
     start_s = done[len(done) - len(warm) - 1][0]
     pace_s = (warm[-1][0] - start_s) / len(warm)
@@ -92,25 +92,25 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--products", type=float, default=4.0, help="seconds of matrix products")
     parser.add_argument("--json", type=Path)
-    given = parser.parse_args()
+    args = parser.parse_args()
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     dtype = "bfloat16" if torch.cpu.get_capabilities().get("avx512_bf16") else "float32"
-    ways = {
+    variants = {
         "one": ("--workers", "1", "--threads", "1"),
         "one_of_two_threads": ("--workers", "1", "--threads", "2"),
         "two": ("--workers", "2", "--threads", "1"),
         "ray": ("--workers", "2", "--threads", "1", "--cluster", "local"),
     }
-    one, two = (products_per_s(count, dtype, given.products) for count in (1, 2))
+    one, two = (products_per_s(count, dtype, args.products) for count in (1, 2))
     rows = {}
-    for name, options in ways.items():
-        rows[name] = paint(given.jobs, given.size, given.iterations, *options)
+    for name, options in variants.items():
+        rows[name] = paint(args.jobs, args.size, args.iterations, *options)
         print(name, {key: round(value, 3) for key, value in rows[name].items()}, flush=True)
     gain, possible = rows["one"]["job_s"] / rows["two"]["job_s"], two / one
-    found = {
-        "jobs": given.jobs,
-        "size_px": given.size,
-        "iterations": given.iterations,
+    results = {
+        "jobs": args.jobs,
+        "size_px": args.size,
+        "iterations": args.iterations,
         "products_gain": possible,
         "two_workers_gain": gain,
         "share_of_possible": gain / possible,
@@ -119,11 +119,11 @@ def main() -> None:
         "rows": rows,
         "machine": machine.describe(torch.device("cpu")),
     }
-    for name, value in found.items():
+    for name, value in results.items():
         if isinstance(value, float):
             print(f"{name:30} {value:.3f}")
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    if args.json:
+        args.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

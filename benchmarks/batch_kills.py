@@ -1,9 +1,9 @@
-"""Kill a batch at random moments, start it again, and count what was done, lost and done twice.
+"""Kill a batch at random moments, restart it, and count jobs done, lost and done twice.
 
     python -m benchmarks.batch_kills --jobs 40 --kills 50 --json FILE
 
-The whole batch, its workers left to notice by themselves, is killed with SIGKILL; at last it is
-left alone, and its pictures are compared with those of a batch that nobody killed.
+The parent process is killed with SIGKILL; its workers must notice that by themselves. At the end
+the batch runs to completion, and its pictures are compared with those of an uninterrupted batch.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def command(folder: Path, jobs: int, size_px: int, options: list[str]) -> list[str]:
-    """Return the words of the batch that is killed."""
+    """Return the command line of the batch."""
     content, style = ROOT / "img/content/chelsea.jpg", ROOT / "img/style/nocturne.jpg"
     return [
         *(sys.executable, "-m", "impasto", "batch", "--json", "--no-sheet", "--threads", "1"),
@@ -34,11 +34,11 @@ def command(folder: Path, jobs: int, size_px: int, options: list[str]) -> list[s
     ]
 
 
-def kill_once(words: list[str], chance: random.Random) -> bool:
-    """Start the batch and kill it at a random moment; False if it was done before."""
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+def kill_once(command_line: list[str], chance: random.Random) -> bool:
+    """Start the batch and kill it at a random moment; return False if it had ended already."""
+    process = subprocess.Popen(command_line, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    # At any moment: while it starts, between two events, within one.
+    # The moment can be during the start, between two events, or within one.
     if chance.random() < 0.8:
         for _ in range(chance.randrange(1, 12)):
             process.stdout.readline()
@@ -52,19 +52,19 @@ def kill_once(words: list[str], chance: random.Random) -> bool:
 
 
 def campaign(jobs: int, kills: int, size_px: int, options: list[str], seed: int) -> dict[str, Any]:
-    """Kill batches of ``jobs`` until there were so many kills, and count."""
+    """Kill batches of ``jobs`` until the number of kills is reached; return the counts."""
     chance = random.Random(seed)
     counted: Counter[str] = Counter()
-    with tempfile.TemporaryDirectory() as place:
-        whole = Path(place) / "whole"
+    with tempfile.TemporaryDirectory() as root:
+        whole = Path(root) / "whole"
         subprocess.run(command(whole, jobs, size_px, options), check=True, capture_output=True)
         wanted = {path.name: path.read_bytes() for path in whole.glob("*.png")}
         while counted["kills"] < kills:
-            folder = Path(place) / f"killed{counted['batches']}"
-            words = command(folder, jobs, size_px, options)
-            while counted["kills"] < kills and kill_once(words, chance):
+            folder = Path(root) / f"killed{counted['batches']}"
+            command_line = command(folder, jobs, size_px, options)
+            while counted["kills"] < kills and kill_once(command_line, chance):
                 counted["kills"] += 1
-            subprocess.run(words, check=True, capture_output=True)
+            subprocess.run(command_line, check=True, capture_output=True)
             counted["batches"] += 1
             counted.update(_judge(folder, wanted))
             print(dict(counted), flush=True)
@@ -80,15 +80,15 @@ def _judge(folder: Path, wanted: dict[str, bytes]) -> Counter[str]:
         except ValueError:
             continue
         done[record.get("output", "")] += record.get("state") == "done"
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for name, data in wanted.items():
         picture = folder / name
-        found["done"] += done[name] == 1
-        found["twice"] += done[name] > 1
-        found["lost"] += done[name] == 0 or not picture.exists()
-        found["other_bits"] += picture.exists() and picture.read_bytes() != data
-    found["left_behind"] += len(list(folder.glob(".*.part")))
-    return found
+        counts["done"] += done[name] == 1
+        counts["twice"] += done[name] > 1
+        counts["lost"] += done[name] == 0 or not picture.exists()
+        counts["other_bits"] += picture.exists() and picture.read_bytes() != data
+    counts["left_behind"] += len(list(folder.glob(".*.part")))
+    return counts
 
 
 def main() -> None:
@@ -99,10 +99,10 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=48, help="longest side, in pixels")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
-    given, options = parser.parse_known_args()
-    found = campaign(given.jobs, given.kills, given.size, options, given.seed)
-    if given.json:
-        given.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    args, options = parser.parse_known_args()
+    counts = campaign(args.jobs, args.kills, args.size, options, args.seed)
+    if args.json:
+        args.json.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Descend one size with longer, shorter and narrower memories, and compare the losses.
+"""Minimise at one size with L-BFGS histories of several lengths and types, and compare the losses.
 
     python -m benchmarks.histories CONTENT STYLE [CONTENT STYLE ...] --size 256 --json FILE
 
-What a large picture must choose between. The sizes below --size are painted once; from
-there every candidate descends the same objective. The loss is the painting's own.
+These are the candidates for a large picture. The sizes below --size are painted once; from there
+every candidate minimises the same objective. The loss is the painting's own.
 """
 
 from __future__ import annotations
@@ -39,38 +39,38 @@ class NarrowAdam(Adam):
 
 
 def candidates() -> dict[str, Optimiser]:
-    """Build each optimiser anew."""
-    found: dict[str, Optimiser] = {}
+    """Return new optimisers by name."""
+    optimisers: dict[str, Optimiser] = {}
     for history in (20, 10, 5, 3, 2, 1):
-        found[f"history {history}, float32"] = Lbfgs(history)
+        optimisers[f"history {history}, float32"] = Lbfgs(history)
         for name, dtype in _NARROW.items():
-            found[f"history {history}, {name}"] = Lbfgs(history, dtype)
+            optimisers[f"history {history}, {name}"] = Lbfgs(history, dtype)
     for rate in (0.02, 0.01, 0.005):
-        found[f"Adam {rate}, float32"] = Adam(rate)
-        found[f"Adam {rate}, bfloat16"] = NarrowAdam(rate)
-    return found
+        optimisers[f"Adam {rate}, float32"] = Adam(rate)
+        optimisers[f"Adam {rate}, bfloat16"] = NarrowAdam(rate)
+    return optimisers
 
 
 def descend(objective: Objective, optimiser: Optimiser, image: Tensor) -> list[float]:
     """Return the best loss after each of _STEPS."""
-    best, found = float("inf"), []
+    best, losses = float("inf"), []
     for step in range(1, max(_STEPS) + 1):
         evaluation = objective.evaluate(image)
         best = min(best, evaluation.total.item())
         image = optimiser.step(image, evaluation.gradient)
         if step in _STEPS:
-            found.append(best)
-    return found
+            losses.append(best)
+    return losses
 
 
 def main() -> None:
-    """Read the command line, descend, and write."""
-    given = arguments(__doc__.splitlines()[0]).parse_args()
+    """Read the command line, minimise, and write."""
+    args = arguments(__doc__.splitlines()[0]).parse_args()
     keep_pages()
     rows: list[dict[str, Any]] = []
-    for content, style in pairs(arguments(""), given.pictures):
-        painting = Painting(content, style, given.size)
-        *_, before, last = painting.given.scales
+    for content, style in pairs(arguments(""), args.pictures):
+        painting = Painting(content, style, args.size)
+        *_, before, last = painting.inputs.scales
         coarse = api.style_transfer(content, style, size=before.longest_px).pixels
         start = images.resize(coarse, last.height_px, last.width_px)
         objective = painting.objective(painting.network, last)
@@ -78,12 +78,12 @@ def main() -> None:
             losses = descend(objective, optimiser, start)
             pair = f"{Path(content).stem} x {Path(style).stem}"
             rows.append(
-                {"pair": pair, "size_px": given.size, "candidate": name, "steps": _STEPS,
+                {"pair": pair, "size_px": args.size, "candidate": name, "steps": _STEPS,
                  "losses": losses}
             )  # fmt: skip
             print(f"{pair:30} {name:26}", *(f"{loss:9.1f}" for loss in losses), flush=True)
-        if given.json:
-            write(given.json, rows, painting.plan.device)
+        if args.json:
+            write(args.json, rows, painting.plan.device)
 
 
 if __name__ == "__main__":

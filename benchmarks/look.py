@@ -1,10 +1,10 @@
-"""Paint pairs of pictures under every preset, and lay them side by side with their measures.
+"""Paint pairs of pictures with every preset, and show them side by side with their metrics.
 
     python -m benchmarks.look FOLDER --paintings DIR --size 256 --iterations 150
 
-Each picture and its measures go into FOLDER once; what is there already is not painted again,
-so the book may be painted in pieces (--minutes). At the end, and between, FOLDER holds
-index.html, a sheet for each pair, and look.json with all figures.
+Each picture and its metrics are written into FOLDER. Existing pictures are not painted again, so
+the book can be painted in several runs (--minutes). After each run FOLDER has index.html, a sheet
+for each pair, and look.json with all figures.
 """
 
 from __future__ import annotations
@@ -39,36 +39,36 @@ KNOWN = (
     ("tubingen", "shipwreck"),
 )
 NUMBERS = [number.name for number in dataclasses.fields(metrics.Metrics) if number.metadata]
-# Beside the presets: the default at other strengths.
+# The default is also painted at these strengths.
 STRENGTHS = (0.3, 0.8)
 
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """One pair of pictures, and what each is called."""
+    """One pair of pictures."""
 
     content: Path
     style: Path
 
     @property
     def name(self) -> str:
-        """What the pair's files are called."""
+        """The stem of the pair's file names."""
         return f"{self.content.stem}_{self.style.stem}"
 
 
 def pages(paintings: Path | None) -> list[Page]:
-    """List the pairs: the bundled pictures', and those of a folder with content/ and style/."""
-    found = [Page(samples.path("content", c), samples.path("style", s)) for c, s in BUNDLED]
+    """Return the bundled pairs, and those of a folder with content/ and style/."""
+    pairs = [Page(samples.path("content", c), samples.path("style", s)) for c, s in BUNDLED]
     if paintings is not None:
-        found += [
+        pairs += [
             Page(paintings / "content" / f"{c}.jpg", paintings / "style" / f"{s}.jpg")
             for c, s in KNOWN
         ]
-    return found
+    return pairs
 
 
 def variants() -> dict[str, dict[str, Any]]:
-    """Name what is painted of each pair, and with which options."""
+    """Return the options of each variant, by its name."""
     return {
         **{name: {"preset": name} for name in PRESETS},
         **{f"strength {strength:g}": {"strength": strength} for strength in STRENGTHS},
@@ -76,7 +76,7 @@ def variants() -> dict[str, dict[str, Any]]:
 
 
 def job_of(page: Page, options: dict[str, Any], size: int, most: int | None) -> Job:
-    """Put a job together, with at most so many iterations."""
+    """Make a job with at most ``most`` iterations."""
     job = api.make_job("style_transfer", str(page.content), str(page.style), size=size, **options)
     planned = sum(scale.iterations for scale in inputs.read(job).scales)
     if most is None or planned <= most:
@@ -86,14 +86,14 @@ def job_of(page: Page, options: dict[str, Any], size: int, most: int | None) -> 
 
 
 class Painter:
-    """Paints and measures; what one picture has loaded serves the next."""
+    """Paints and measures, with a cache that all pictures share."""
 
     def __init__(self) -> None:
         self._cache = Cache()
         self._networks = metrics.load_networks()
 
     def paint(self, page: Page, job: Job, path: Path) -> dict[str, Any]:
-        """Paint ``job``, write it to ``path`` and its figures beside it."""
+        """Paint ``job``; write the picture to ``path`` and its figures beside it."""
         result = api.paint(job, cache=self._cache)
         result.save(path)
         content, style = (images.load(str(file)).pixels for file in (page.content, page.style))
@@ -109,7 +109,7 @@ class Painter:
 
 
 def write_book(folder: Path, book: list[Page]) -> None:
-    """Write the page, the sheets and the figures of what is painted so far."""
+    """Write the page, the sheets and the figures of all pictures so far."""
     rows, sections = [], []
     for page in book:
         cells = []
@@ -134,8 +134,10 @@ def write_book(folder: Path, book: list[Page]) -> None:
 def write_sheet(folder: Path, page: Page, cells: list[tuple[Path, dict[str, Any]]]) -> None:
     """Write one pair's pictures as a sheet, the photograph and the painting first."""
     first = [(page.content, "photograph"), (page.style, "painting")]
-    told = [(path, f"{row['variant']} {row['time_s']:g} s\n{short(row)}") for path, row in cells]
-    shown = first + told
+    captioned = [
+        (path, f"{row['variant']} {row['time_s']:g} s\n{short(row)}") for path, row in cells
+    ]
+    shown = first + captioned
     sheet = contact_sheet(
         [label for _, label in shown],
         (images.to_image(images.load(str(path)).pixels) for path, _ in shown),
@@ -145,7 +147,7 @@ def write_sheet(folder: Path, page: Page, cells: list[tuple[Path, dict[str, Any]
 
 
 def section(page: Page, cells: list[tuple[Path, dict[str, Any]]]) -> str:
-    """Lay one pair's pictures out."""
+    """Return the HTML of one pair."""
     figures = "".join(
         f'<figure><img src="{html.escape(path.name)}" alt="{html.escape(row["variant"])}">'
         f"<figcaption><b>{html.escape(row['variant'])}</b>, {row['iterations']} iterations, "
@@ -156,7 +158,7 @@ def section(page: Page, cells: list[tuple[Path, dict[str, Any]]]) -> str:
 
 
 def short(row: dict[str, Any]) -> str:
-    """Write the measures in a line."""
+    """Return the main metrics in one line."""
     return (
         f"content {row['content_lpips']:.2f} style {row['style_layers']:.2f} "
         f"random {row['style_random']:.2f}"
@@ -164,12 +166,12 @@ def short(row: dict[str, Any]) -> str:
 
 
 def picture_path(folder: Path, page: Page, variant: str) -> Path:
-    """Say where a painting goes."""
+    """Return the path of a painting."""
     return folder / f"{page.name}_{variant.replace(' ', '_')}.png"
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
-    """Print the means over the pairs, as a table in Markdown, and who is beaten where."""
+    """Print the means over the pairs as a Markdown table, and where a variant beats the default."""
     by_variant: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         by_variant.setdefault(row["variant"], []).append(row)
@@ -184,37 +186,37 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def beats(row: dict[str, Any], ours: dict[str, dict[str, Any]]) -> bool:
-    """Tell whether a picture is nearer both to its photograph and to its painting, for no more."""
+    """Return whether a picture beats the default in content and style, in no more time."""
     default = ours[row["pair"]]
     nearer = all(row[name] < default[name] for name in ("content_lpips", "style_layers"))
     return nearer and row["time_s"] <= default["time_s"]
 
 
 def main() -> None:
-    """Read the command line, paint what is not there yet, and write the book."""
+    """Read the command line, paint the missing pictures, and write the book."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--paintings", type=Path, help="a folder with content/ and style/")
     parser.add_argument("--size", type=int, default=256, help="longest side, in pixels")
-    parser.add_argument("--iterations", type=int, help="at most so many for a picture")
-    parser.add_argument("--minutes", type=float, help="begin no picture after so many")
+    parser.add_argument("--iterations", type=int, help="maximum for a picture")
+    parser.add_argument("--minutes", type=float, help="start no picture after this time")
     parser.add_argument("--only", action="append", help="a variant's name; may be repeated")
-    given = parser.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    book, ends_s = pages(given.paintings), time.monotonic() + 60 * (given.minutes or 1e6)
-    chosen = {name: variants()[name] for name in given.only or variants()}
+    args = parser.parse_args()
+    args.folder.mkdir(parents=True, exist_ok=True)
+    book, ends_s = pages(args.paintings), time.monotonic() + 60 * (args.minutes or 1e6)
+    chosen = {name: variants()[name] for name in args.only or variants()}
     keep_pages()
     painter = Painter()
     for variant, options in chosen.items():
         for page in book:
-            path = picture_path(given.folder, page, variant)
+            path = picture_path(args.folder, page, variant)
             if path.with_suffix(".json").exists() or time.monotonic() > ends_s:
                 continue
-            job = job_of(page, options, given.size, given.iterations)
+            job = job_of(page, options, args.size, args.iterations)
             row = painter.paint(page, job, path)
             print(f"{page.name:28} {variant:14} {row['time_s']:6.1f} s  {short(row)}", flush=True)
-    write_book(given.folder, book)
-    print_table(json.loads((given.folder / "look.json").read_text()))
+    write_book(args.folder, book)
+    print_table(json.loads((args.folder / "look.json").read_text()))
 
 
 if __name__ == "__main__":

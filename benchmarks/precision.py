@@ -1,9 +1,9 @@
-"""Paint pairs in float32 and in a narrow type, and judge both finished pictures in float32.
+"""Paint pairs in float32 and in a narrow type, and compare both results in float32.
 
     python -m benchmarks.precision CONTENT STYLE [CONTENT STYLE ...] --size 256 --json FILE
 
-The guard behind ``--precision auto``: under one schedule the narrow type's finished picture
-must have a float32 loss within 5 % of the one painted in float32.
+This is the condition for ``--precision auto``: with the same schedule, the float32 loss of the
+narrow type's result must be within 5 % of that of the float32 result.
 """
 
 from __future__ import annotations
@@ -19,45 +19,45 @@ from impasto.compute.host import keep_pages
 def main() -> None:
     """Read the command line, paint, and write."""
     parser = arguments(__doc__.splitlines()[0])
-    parser.add_argument("--precisions", default="fp32,bf16", help="the first is the measure")
-    given = parser.parse_args()
-    painted = pairs(parser, given.pictures)
+    parser.add_argument("--precisions", default="fp32,bf16", help="the first is the reference")
+    args = parser.parse_args()
+    painted = pairs(parser, args.pictures)
     keep_pages()
     rows = []
     for content, style in painted:
-        measure = None
-        for precision in given.precisions.split(","):
-            painting = Painting(content, style, given.size, precision=precision)
-            found = painting.paint(Candidate())
-            picture = found.pop("picture")
-            measure = measure or (found["loss"], picture)
+        reference = None
+        for precision in args.precisions.split(","):
+            painting = Painting(content, style, args.size, precision=precision)
+            run = painting.paint(Candidate())
+            picture = run.pop("picture")
+            reference = reference or (run["loss"], picture)
             pair = f"{Path(content).stem} x {Path(style).stem}"
             row = {
                 "pair": pair,
-                "size_px": given.size,
+                "size_px": args.size,
                 "candidate": precision,
-                "loss_ratio": found["loss"] / measure[0],
-                "pixel_difference": (picture - measure[1])
+                "loss_ratio": run["loss"] / reference[0],
+                "pixel_difference": (picture - reference[1])
                 .clamp(-1, 1)
                 .square()
                 .mean()
                 .sqrt()
                 .item(),
-                **found,
+                **run,
             }
             rows.append(row)
             print(
-                f"{pair:30} {precision}  {found['time_s']:7.1f} s  loss {found['loss']:.1f}, "
+                f"{pair:30} {precision}  {run['time_s']:7.1f} s  loss {run['loss']:.1f}, "
                 f"{row['loss_ratio']:.3f} times the first; pixels differ by "
                 f"{255 * row['pixel_difference']:.1f} of 255, root mean square",
                 flush=True,
             )
-            if given.pictures_to:
-                given.pictures_to.mkdir(parents=True, exist_ok=True)
-                path = given.pictures_to / f"{pair} {precision}.png".replace(" ", "_")
+            if args.pictures_to:
+                args.pictures_to.mkdir(parents=True, exist_ok=True)
+                path = args.pictures_to / f"{pair} {precision}.png".replace(" ", "_")
                 images.save_image(images.to_image(picture), path)
-            if given.json:
-                write(given.json, rows, painting.plan.device)
+            if args.json:
+                write(args.json, rows, painting.plan.device)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Predicted memory and time beside measured, one image over processes, and pictures in and out.
+"""Compare predicted with measured memory and time, time several processes, and picture files.
 
     python -m benchmarks.scale predict CONTENT STYLE --size 512 2048 --memory 16GiB 3GiB
     python -m benchmarks.scale ranks CONTENT STYLE --size 2048 --ranks 2
     python -m benchmarks.scale pictures --size 8192
 
-Every painting is a process of its own, at one size, started from the photograph as it is, so
-that its peak memory is that of the size. Each adds its rows to --json FILE.
+Every painting runs in its own process at one size, starting from the photograph, so that its peak
+memory is that of the size. Each command adds its rows to --json FILE.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     for name, help_text in (
-        ("predict", "the plan beside what was measured"),
-        ("ranks", "one thread alone, and a process for each of several"),
+        ("predict", "predicted and measured memory and time"),
+        ("ranks", "one process, and several processes, of one thread each"),
         ("pictures", "reading and writing"),
     ):
         command = commands.add_parser(name, help=help_text)
         command.add_argument("--size", type=int, nargs="+", default=[512])
-        command.add_argument("--json", type=Path, help="where rows are added")
+        command.add_argument("--json", type=Path, help="file to add rows to")
         if name == "pictures":
             command.add_argument("--formats", nargs="+", default=["png", "tiff", "jpg"])
             continue
@@ -69,18 +69,18 @@ def main() -> None:
             command.add_argument("--memory", nargs="+", default=["16GiB"])
         else:
             command.add_argument("--ranks", type=int, default=2)
-    given = parser.parse_args()
-    rows = {"predict": predict, "ranks": ranks, "pictures": pictures}[given.command](given)
-    if given.json:
-        write(given.json, rows)
+    args = parser.parse_args()
+    rows = {"predict": predict, "ranks": ranks, "pictures": pictures}[args.command](args)
+    if args.json:
+        write(args.json, rows)
 
 
-def predict(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Paint at each size within each budget, beside the plan's words."""
+def predict(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Paint at each size within each budget, and compare with the plan."""
     rows = []
-    for size_px in given.size:
-        for memory in given.memory:
-            words = [*_words(given, size_px), "--memory", memory]
+    for size_px in args.size:
+        for memory in args.memory:
+            words = [*_words(args, size_px), "--memory", memory]
             *_, size, total = _lines(_impasto("plan", "transfer", *words, "--json"))
             with tempfile.TemporaryDirectory() as folder:
                 out = str(Path(folder, "out.png"))
@@ -112,26 +112,26 @@ def predict(given: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def ranks(given: argparse.Namespace) -> list[dict[str, Any]]:
-    """Paint with one thread, and with as many processes of one thread; and multiply so."""
+def ranks(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time one process and several processes of one thread each, for painting and products."""
     rows = []
-    alone_s, together_s = _matmul_s(1), _matmul_s(given.ranks)
-    gain = given.ranks * alone_s / together_s
-    torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={given.ranks}")
-    for size_px in given.size:
+    alone_s, together_s = _matmul_s(1), _matmul_s(args.ranks)
+    gain = args.ranks * alone_s / together_s
+    torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={args.ranks}")
+    for size_px in args.size:
         times_s = []
         for starter in ((), torchrun):
             with tempfile.TemporaryDirectory() as folder:
                 out = str(Path(folder, "out.png"))
-                words = [*_words(given, size_px), "--threads", "1", "--json", "-o", out]
-                # torchrun would take --start for its own --start-method, but for the "--".
+                words = [*_words(args, size_px), "--threads", "1", "--json", "-o", out]
+                # Without "--", torchrun would read --start as its own --start-method.
                 _, printed = _measured([sys.executable, *starter, "-m", "impasto", "--",
                                         "transfer", *words])  # fmt: skip
             times_s.append(_step_s(printed))
         row = {
             "what": "ranks",
             "size_px": size_px,
-            "ranks": given.ranks,
+            "ranks": args.ranks,
             "alone_step_s": times_s[0],
             "together_step_s": times_s[1],
             "gain": times_s[0] / times_s[1],
@@ -147,11 +147,11 @@ def ranks(given: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def pictures(given: argparse.Namespace) -> list[dict[str, Any]]:
+def pictures(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Write and read a picture of each size and format."""
     rows = []
-    for size_px in given.size:
-        for ending in given.formats:
+    for size_px in args.size:
+        for ending in args.formats:
             with tempfile.TemporaryDirectory() as folder:
                 path = str(Path(folder, f"picture.{ending}"))
                 row: dict[str, Any] = {"what": "pictures", "size_px": size_px, "format": ending}
@@ -168,10 +168,10 @@ def pictures(given: argparse.Namespace) -> list[dict[str, Any]]:
     return rows
 
 
-def _words(given: argparse.Namespace, size_px: int) -> list[str]:
-    options = [f"--{option}" for option in given.options]
-    return [*given.pictures, f"--size={size_px}", f"--coarsest={size_px}", "--start=content",
-            f"--iterations={given.iterations}", *options]  # fmt: skip
+def _words(args: argparse.Namespace, size_px: int) -> list[str]:
+    options = [f"--{option}" for option in args.options]
+    return [*args.pictures, f"--size={size_px}", f"--coarsest={size_px}", "--start=content",
+            f"--iterations={args.iterations}", *options]  # fmt: skip
 
 
 def _impasto(*words: str) -> list[str]:
@@ -184,7 +184,7 @@ def _lines(command: list[str]) -> list[dict[str, Any]]:
 
 
 def _measured(command: list[str]) -> tuple[int, list[dict[str, Any]]]:
-    """Run ``command`` to its end: its peak memory, and the lines of JSON that it printed."""
+    """Run ``command``; return its peak memory in bytes, and the lines of JSON that it printed."""
     with tempfile.TemporaryFile("w+") as printed:
         process = subprocess.Popen(command, stdout=printed)
         _, status, usage = os.wait4(process.pid, 0)
@@ -195,24 +195,24 @@ def _measured(command: list[str]) -> tuple[int, list[dict[str, Any]]]:
 
 
 def _step_s(printed: list[dict[str, Any]]) -> float:
-    """Return the time between the last two steps; of a lone step, the time to its end."""
+    """Return the time between the last two steps; with one step only, the time to its end."""
     times_s = [0.0, *(line["time_s"] for line in printed if line["event"] == "step")]
     return times_s[-1] - times_s[-2]
 
 
 def _matmul_s(count: int) -> float:
-    """Return the seconds that products take in the slowest of ``count`` processes."""
+    """Return the time of the slowest of ``count`` processes that multiply matrices."""
     command = [sys.executable, "-c", _MATMUL]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(count)]
     return max(float(process.communicate()[0]) for process in started)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write ``rows`` beside those that earlier runs left at ``path``."""
+    """Write ``rows`` to ``path``; rows of earlier runs stay, unless a new row replaces them."""
     new = {tuple(row.get(name) for name in _KEY) for row in rows}
     before = json.loads(path.read_text())["rows"] if path.exists() else []
-    kept = [row for row in before if tuple(row.get(name) for name in _KEY) not in new]
-    written = {"machine": machine.describe(torch.device("cpu")), "rows": kept + rows}
+    earlier = [row for row in before if tuple(row.get(name) for name in _KEY) not in new]
+    written = {"machine": machine.describe(torch.device("cpu")), "rows": earlier + rows}
     path.write_text(json.dumps(written, indent=1) + "\n")
 
 

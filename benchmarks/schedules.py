@@ -1,11 +1,11 @@
-"""Paint pairs of pictures under several schedules, and compare their float32 losses.
+"""Paint pairs of pictures with several schedules, and compare their float32 losses.
 
     python -m benchmarks.schedules CONTENT STYLE [CONTENT STYLE ...] --size 256 --json FILE
 
-What a candidate changes stands in CANDIDATES; a file of more may be given with --candidates
-(JSON: {name: {field: value}}). Of each the loss at the final size is recorded against the
-time spent in steps. The loss is evaluated in float32, outside the time; the painting itself
-uses the machine's own precision. Sizes run by the square root of 2 up to --size.
+CANDIDATES has the changes of each candidate; --candidates names a JSON file with more
+({name: {field: value}}). For each candidate the loss at the final size is recorded against the time
+spent in steps. The loss is evaluated in float32, and this does not count as time. The painting
+itself uses the machine's own precision. The ratio of sizes is the square root of 2, up to --size.
 """
 
 from __future__ import annotations
@@ -35,19 +35,24 @@ from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets, content_targets, style_shares, style_targets
 from impasto.planning.plan import make_plan
 
-# Root mean square of the first move and of the longest, in pixel values of [0, 1]: what the
-# package's own L-BFGS had when the figures in docs/speed.md were measured.
+# Root mean square of the first move and of the longest, in pixel values of [0, 1]: the values of
+# the package's L-BFGS when the figures in docs/speed.md were measured.
 FIRST_MOVE = 0.01
 LONGEST_MOVE = 0.25
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A schedule. ``iterations`` from the coarsest size; the package's own if absent.
+    """A schedule.
 
-    ``carry`` is what the optimiser takes over from the size before: nothing, the ``scale`` of
-    its first step, or its resampled ``pairs``. ``metric`` is the exponent by which low
-    frequencies are trusted with longer steps than high ones, 0 for all alike; the package's is 1.
+    Attributes:
+        iterations: for each size from the coarsest; None for the package's own.
+        coarsest: longest side of the first size, in pixels.
+        history: length of the L-BFGS history.
+        carry: what the optimiser takes over from the last size: nothing, the ``scale`` of its
+            first step, or its resampled ``pairs``.
+        metric: exponent of the preconditioner, which lets low frequencies take longer steps
+            than high ones; 0 for none. The package's is 1.
     """
 
     iterations: tuple[int, ...] | None = None
@@ -73,7 +78,7 @@ CANDIDATES = {
 
 
 class PreconditionedLbfgs:
-    """The package's L-BFGS, with curvature carried over and a preconditioner of its own.
+    """The package's L-BFGS, with curvature carried over and an adjustable preconditioner.
 
     The two-loop recursion starts from a multiple of a filter that grows as
     1 / frequency ** ``exponent``, instead of a multiple of the identity.
@@ -93,9 +98,9 @@ class PreconditionedLbfgs:
             self._filter = (frequency / 0.5) ** -exponent
 
     def begin(self, last: PreconditionedLbfgs, carry: str) -> None:
-        """Take over what was learnt at the size before."""
-        # The objective is a mean over positions: a pixel's gradient falls as their number
-        # grows, and so does the curvature.
+        """Take over curvature from the last size."""
+        # The objective is a mean over positions, so the gradient of a pixel and its curvature
+        # fall as their number grows.
         ratio = self._shape.numel() / last._shape.numel()
         if last._pairs:
             s, y, rho = last._pairs[-1]
@@ -107,7 +112,7 @@ class PreconditionedLbfgs:
                     self._pairs.append((s, y, 1 / (s @ y)))
 
     def step(self, image: Tensor, gradient: Tensor) -> Tensor:
-        """Return the next image; the first by the scale taken over, if there is one."""
+        """Return the next image; the first step uses the last size's scale, if there is one."""
         x, g = image.flatten(), gradient.flatten()
         if self._last is None and not self._pairs and self.scale is not None:
             self._last = (x, g)
@@ -126,7 +131,7 @@ class PreconditionedLbfgs:
         return (x + move).view_as(image)
 
     def restart(self) -> None:
-        """Forget the curvature, and take steps half as long."""
+        """Drop the curvature, and halve the steps."""
         self._pairs.clear()
         self._last = None
         self._step /= 2
@@ -159,19 +164,19 @@ class PreconditionedLbfgs:
 
 
 class Painting:
-    """One pair of pictures, ready to be painted under any schedule."""
+    """One pair of pictures, to be painted with any schedule."""
 
     def __init__(self, content: str, style: str, size: int, **options: Any) -> None:
         self.job = api.make_job("style_transfer", content, style, size=size, **options)
-        self.given: Inputs = inputs.read(self.job)
+        self.inputs: Inputs = inputs.read(self.job)
         self.plan = make_plan(self.job.runtime)
         self.network = self._load(self.plan.dtype)
-        self.judge = self.objective(self._load(torch.float32), self.given.scales[-1])
+        self.judge = self.objective(self._load(torch.float32), self.inputs.scales[-1])
 
     def paint(self, candidate: Candidate) -> dict[str, Any]:
         """Paint, and return times, losses and the picture."""
-        settings = self.given.settings.model_copy(update={"coarsest": candidate.coarsest})
-        final = self.given.scales[-1]
+        settings = self.inputs.settings.model_copy(update={"coarsest": candidate.coarsest})
+        final = self.inputs.scales[-1]
         plan = scales(final.height_px, final.width_px, settings)
         if candidate.iterations is not None:
             if len(candidate.iterations) != len(plan):
@@ -211,8 +216,8 @@ class Painting:
 
     def objective(self, net: models.VGGFeatures, scale: Scale) -> Objective:
         """Build the objective at a size, on the features of ``net``."""
-        assert self.given.content is not None
-        content = images.resize(self.given.content.pixels, scale.height_px, scale.width_px)
+        assert self.inputs.content is not None
+        content = images.resize(self.inputs.content.pixels, scale.height_px, scale.width_px)
         styles = [
             images.resize(
                 style.pixels,
@@ -222,24 +227,24 @@ class Painting:
                     min(scale.longest_px, max(style.height_px, style.width_px)),
                 ),
             )
-            for style in self.given.styles
+            for style in self.inputs.styles
         ]
-        settings = self.given.settings
+        settings = self.inputs.settings
         targets = Targets(
             content_targets(net, content, settings), style_targets(net, styles, settings)
         )
         return Objective(net, targets, settings)
 
     def _start(self, scale: Scale) -> Tensor:
-        assert self.given.content is not None
-        content = images.resize(self.given.content.pixels, scale.height_px, scale.width_px)
-        shares = style_shares(len(self.given.styles), self.given.settings)
+        assert self.inputs.content is not None
+        content = images.resize(self.inputs.content.pixels, scale.height_px, scale.width_px)
+        shares = style_shares(len(self.inputs.styles), self.inputs.settings)
         return colour.match(
-            content, colour.colours([style.pixels for style in self.given.styles], shares)
+            content, colour.colours([style.pixels for style in self.inputs.styles], shares)
         )
 
     def _load(self, dtype: torch.dtype) -> models.VGGFeatures:
-        settings, runtime = self.given.settings, self.job.runtime
+        settings, runtime = self.inputs.settings, self.job.runtime
         return models.load(
             settings.network,
             weights=runtime.weights,
@@ -270,7 +275,7 @@ def descend(
 
 
 def arguments(description: str) -> argparse.ArgumentParser:
-    """Begin the command line of a script that paints pairs of pictures and judges them."""
+    """Return a parser with the arguments that all these scripts share."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("pictures", nargs="+", metavar="CONTENT STYLE")
     parser.add_argument("--size", type=int, default=256, help="longest side, in pixels")
@@ -292,36 +297,36 @@ def main() -> None:
     parser.add_argument("--only", action="append", help="a candidate's name; may be repeated")
     parser.add_argument("--candidates", type=Path, help="more of them, as JSON")
     parser.add_argument("--precision", default="auto")
-    given = parser.parse_args()
-    painted = pairs(parser, given.pictures)
+    args = parser.parse_args()
+    painted = pairs(parser, args.pictures)
     keep_pages()
     candidates = dict(CANDIDATES)
-    if given.candidates:
-        more = json.loads(given.candidates.read_text())
+    if args.candidates:
+        more = json.loads(args.candidates.read_text())
         candidates |= {name: Candidate(**fields) for name, fields in more.items()}
     rows = []
     for content, style in painted:
-        painting = Painting(content, style, given.size, precision=given.precision)
-        for name in given.only or candidates:
-            found = painting.paint(candidates[name])
-            picture = found.pop("picture")
+        painting = Painting(content, style, args.size, precision=args.precision)
+        for name in args.only or candidates:
+            run = painting.paint(candidates[name])
+            picture = run.pop("picture")
             pair = f"{Path(content).stem} x {Path(style).stem}"
-            rows.append({"pair": pair, "size_px": given.size, "candidate": name, **found})
-            print(f"{pair:30} {name:26} {found['time_s']:7.1f} s  {found['loss']:.1f}", flush=True)
-            if given.pictures_to:
-                given.pictures_to.mkdir(parents=True, exist_ok=True)
-                path = given.pictures_to / f"{pair} {name}.png".replace(" ", "_")
+            rows.append({"pair": pair, "size_px": args.size, "candidate": name, **run})
+            print(f"{pair:30} {name:26} {run['time_s']:7.1f} s  {run['loss']:.1f}", flush=True)
+            if args.pictures_to:
+                args.pictures_to.mkdir(parents=True, exist_ok=True)
+                path = args.pictures_to / f"{pair} {name}.png".replace(" ", "_")
                 images.save_image(images.to_image(picture), path)
-            if given.json:
-                write(given.json, rows, painting.plan.device)
+            if args.json:
+                write(args.json, rows, painting.plan.device)
 
 
 def write(path: Path, rows: list[dict[str, Any]], device: torch.device) -> None:
-    """Write ``rows`` beside those that earlier runs left at ``path``."""
+    """Write ``rows`` to ``path``; rows of earlier runs stay, unless a new row replaces them."""
     new = {(row["pair"], row["size_px"], row["candidate"]) for row in rows}
     before = json.loads(path.read_text())["rows"] if path.exists() else []
-    kept = [row for row in before if (row["pair"], row["size_px"], row["candidate"]) not in new]
-    written = {"machine": machine.describe(device), "rows": kept + rows}
+    earlier = [row for row in before if (row["pair"], row["size_px"], row["candidate"]) not in new]
+    written = {"machine": machine.describe(device), "rows": earlier + rows}
     path.write_text(json.dumps(written, indent=1) + "\n")
 
 

@@ -1,10 +1,10 @@
-"""Time default paintings in a process that has everything loaded: libraries, weights, kernels.
+"""Time default paintings in a process that has libraries, weights and kernels loaded.
 
     python -m benchmarks.warm --size 256 512 1024 --device cuda --json warm.json
 
-Another pair is painted first at each size, so that nothing of the pair that is timed is known
-but the network. From reading the two pictures to the finished pixels in memory; beside it the
-part of that which the first step took, with all that is prepared for it.
+Another pair is painted first at each size, so that only the network is cached for the timed pair.
+The time is from reading the two pictures to the finished pixels in memory. The time until the
+first step, with its preparation, is reported too.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from impasto.compute.device import choose_device
 from impasto.engine.cache import Cache
 from impasto.images import samples
 
-KEPT = ("network", "weights_sha256")
+CACHED = ("network", "weights_sha256")
 
 
 def main() -> None:
@@ -32,40 +32,40 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs="+", default=[512])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--weights", metavar="FILE", help="the network's weights file")
-    parser.add_argument("--repeats", type=int, default=3, help="the fastest of so many counts")
-    parser.add_argument("--output", type=Path, help="where the pictures go")
-    parser.add_argument("--json", type=Path, help="where rows are written")
-    given = parser.parse_args()
-    options = {"device": given.device, "weights": given.weights, "offline": True}
+    parser.add_argument("--repeats", type=int, default=3, help="number of runs; the fastest counts")
+    parser.add_argument("--output", type=Path, help="folder for the pictures")
+    parser.add_argument("--json", type=Path, help="file for the rows")
+    args = parser.parse_args()
+    options = {"device": args.device, "weights": args.weights, "offline": True}
     cache, rows = NetworkOnly(), []
-    for size_px in given.size:
+    for size_px in args.size:
         painted("coffee", "glass", cache, size=size_px, **options)
         runs = [
             painted("chelsea", "nocturne", cache, size=size_px, **options)
-            for _ in range(given.repeats)
+            for _ in range(args.repeats)
         ]
         row, result = min(runs, key=lambda run: run[0]["time_s"])
         rows.append({"size_px": size_px, **row})
         print(", ".join(f"{name} {value:.4g}" for name, value in rows[-1].items()), flush=True)
-        if given.output:
-            given.output.mkdir(parents=True, exist_ok=True)
-            result.save(given.output / f"{size_px}.png")
-    if given.json:
-        about = machine.describe(choose_device(given.device))
-        written = {"benchmark": "warm", "machine": about, "rows": rows}
-        given.json.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
+        if args.output:
+            args.output.mkdir(parents=True, exist_ok=True)
+            result.save(args.output / f"{size_px}.png")
+    if args.json:
+        description = machine.describe(choose_device(args.device))
+        written = {"benchmark": "warm", "machine": description, "rows": rows}
+        args.json.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
 
 
 class NetworkOnly(Cache):
-    """Remembers networks and nothing of the pictures."""
+    """Caches networks, but nothing of the pictures."""
 
     def get_or_compute(self, kind: str, key: Sequence[Any], compute: Callable[[], Any]) -> Any:
-        """Return the network made before, and anything else anew."""
-        return super().get_or_compute(kind, key, compute) if kind in KEPT else compute()
+        """Return the network from the cache, and make anything else again."""
+        return super().get_or_compute(kind, key, compute) if kind in CACHED else compute()
 
 
 def painted(content: str, style: str, cache: Cache, **options: Any) -> tuple[dict[str, Any], Any]:
-    """Paint a pair of the gallery's, and say how long it took."""
+    """Paint a bundled pair; return its times and the result."""
     job = make_job(
         "style_transfer", samples.path("content", content), samples.path("style", style), **options
     )

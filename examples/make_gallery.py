@@ -1,6 +1,6 @@
 """Paint the pictures of README.md and docs/gallery.md: python examples/make_gallery.py.
 
-All of them take about a quarter of an hour on two cores; a name paints one sheet alone.
+All of them take about a quarter of an hour on two cores; with names, only those sheets are painted.
 """
 
 import argparse
@@ -22,12 +22,12 @@ GAP_PX = 6
 
 
 def front(size_px: int) -> Image.Image:
-    """Paint the first picture of the README: it is large, and alone."""
+    """Paint the first picture of the README, a single large one."""
     return _transfer("chelsea", "nocturne", size_px)
 
 
 def grid(size_px: int) -> Image.Image:
-    """Paint every photograph in every manner, with the paintings above and the photographs left."""
+    """Paint every photograph in every style; paintings at the top, photographs on the left."""
     corner = Image.new("RGB", (1, 1), "white")
     rows = [[corner, *(_open("style", name) for name in PAINTINGS)]]
     for photograph in PHOTOGRAPHS:
@@ -48,7 +48,7 @@ def modes(size_px: int) -> Image.Image:
 
 
 def layers(size_px: int) -> Image.Image:
-    """Rebuild one photograph from each of five depths of the network."""
+    """Rebuild one photograph from each of five layers of the network."""
     photograph = samples.path("content", "chelsea")
     row = [
         impasto.content(photograph, content_layers=layer, size=size_px).image for layer in LAYERS
@@ -66,14 +66,14 @@ SHEETS: dict[str, tuple[Callable[[int], Image.Image], int]] = {
 
 
 def main() -> None:
-    """Paint the asked sheets and say where they are."""
-    asked = _arguments()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    for name in asked.names or SHEETS:
+    """Paint the named sheets, and print their paths."""
+    args = _arguments()
+    args.out.mkdir(parents=True, exist_ok=True)
+    for name in args.names or SHEETS:
         began_s = time.perf_counter()
         painter, size_px = SHEETS[name]
-        file = asked.out / f"{name}.jpg"
-        file.write_bytes(_encode(painter(asked.size or size_px)))
+        file = args.out / f"{name}.jpg"
+        file.write_bytes(_encode(painter(args.size or size_px)))
         print(f"{file}: {file.stat().st_size // 1000} kB, {time.perf_counter() - began_s:.0f} s")
 
 
@@ -89,10 +89,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--size", type=int, help="longest side of one picture in pixels; by default each sheet's"
     )
-    asked = parser.parse_args()
-    if unknown := set(asked.names) - set(SHEETS):
+    args = parser.parse_args()
+    if unknown := set(args.names) - set(SHEETS):
         parser.error(f"expected any of {', '.join(SHEETS)}, got {', '.join(sorted(unknown))}")
-    return asked
+    return args
 
 
 def _transfer(photograph: str, painting: str, size_px: int) -> Image.Image:
@@ -105,7 +105,7 @@ def _open(kind: samples.Kind, name: str) -> Image.Image:
 
 
 def _sheet(rows: Sequence[Sequence[Image.Image]], size_px: tuple[int, int]) -> Image.Image:
-    """Set pictures in rows on white, each cut to one size."""
+    """Arrange pictures in rows on white, each cropped to one size."""
     width_px, height_px = size_px
     sheet = Image.new(
         "RGB",
@@ -123,7 +123,7 @@ def _sheet(rows: Sequence[Sequence[Image.Image]], size_px: tuple[int, int]) -> I
 
 
 def _encode(image: Image.Image) -> bytes:
-    """Write JPEG at the best quality that stays under the limit."""
+    """Encode as JPEG, at the best quality below the size limit."""
     quality = 92
     while True:
         buffer = io.BytesIO()

@@ -1,7 +1,7 @@
 """Paint the style pictures that come with the package: python examples/make_styles.py.
 
-Every picture is painted from a fixed seed, so that the same versions of NumPy and Pillow
-give the same file again.
+Every picture is painted with a fixed seed, so the same versions of NumPy and Pillow write the same
+file.
 """
 
 import argparse
@@ -27,14 +27,14 @@ LARGEST_BYTES = 300_000
 
 
 def main() -> None:
-    """Paint the asked pictures and say where they are."""
-    asked = _arguments()
-    asked.out.mkdir(parents=True, exist_ok=True)
-    for name in asked.names or PAINTINGS:
+    """Paint the named pictures, and print their paths."""
+    args = _arguments()
+    args.out.mkdir(parents=True, exist_ok=True)
+    for name in args.names or PAINTINGS:
         began_s = time.perf_counter()
         painter, share = PAINTINGS[name]
-        pixels = painter(round(asked.size * share))
-        file = asked.out / f"{name}.jpg"
+        pixels = painter(round(args.size * share))
+        file = args.out / f"{name}.jpg"
         file.write_bytes(_encode(pixels))
         print(f"{file}: {file.stat().st_size // 1000} kB, {time.perf_counter() - began_s:.1f} s")
 
@@ -49,16 +49,16 @@ def _arguments() -> argparse.Namespace:
         help="folder to write to; by default img/style of the checkout",
     )
     parser.add_argument("--size", type=int, default=768, help="longest side in pixels, at least 64")
-    asked = parser.parse_args()
-    if unknown := set(asked.names) - set(PAINTINGS):
+    args = parser.parse_args()
+    if unknown := set(args.names) - set(PAINTINGS):
         parser.error(f"expected any of {', '.join(PAINTINGS)}, got {', '.join(sorted(unknown))}")
-    if asked.size < 64:
-        parser.error(f"expected a size of at least 64 pixels, got {asked.size}; give a larger one")
-    return asked
+    if args.size < 64:
+        parser.error(f"expected a size of at least 64 pixels, got {args.size}; choose a larger one")
+    return args
 
 
 def _encode(pixels: Array) -> bytes:
-    """Write JPEG with full colour resolution, at the best quality that stays under the limit."""
+    """Encode as JPEG with full colour resolution, at the best quality below the size limit."""
     image = Image.fromarray((pixels * 255 + 0.5).astype(np.uint8))
     quality = 92
     while True:

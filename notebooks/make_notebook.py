@@ -1,7 +1,7 @@
-"""Builds the notebook from its source, the script of the same name, and runs it.
+"""Build the notebook from the script of the same name, and run it.
 
-The script is what to edit: cells begin at ``# %%``, prose at ``# %% [markdown]``. Then,
-from anywhere, with the development extras installed:
+Edit the script: code cells begin at ``# %%``, text cells at ``# %% [markdown]``. Then run this from
+any folder, with the development extras installed:
 
     python notebooks/make_notebook.py               (about five minutes on two cores)
 """
@@ -22,7 +22,7 @@ NOTEBOOK = SCRIPT.with_suffix(".ipynb")
 
 
 def convert(script: str) -> NotebookNode:
-    """Make a notebook, without outputs, of a script in cells."""
+    """Convert a script with cells to a notebook without outputs."""
     pieces = re.split(r"^# %%(.*)\n", script, flags=re.MULTILINE)[1:]
     notebook = new_notebook(
         metadata={
@@ -30,19 +30,19 @@ def convert(script: str) -> NotebookNode:
             "language_info": {"name": "python"},
         }
     )
-    for place, (marks, body) in enumerate(zip(pieces[::2], pieces[1::2], strict=True)):
+    for index, (marks, body) in enumerate(zip(pieces[::2], pieces[1::2], strict=True)):
         if "[markdown]" in marks:
             cell = new_markdown_cell(re.sub(r"^# ?", "", body.strip(), flags=re.MULTILINE))
         else:
             cell = new_code_cell(body.strip())
             cell.metadata["tags"] = re.findall(r'"(\w+)"', marks)
-        cell["id"] = f"cell-{place:02}"
+        cell["id"] = f"cell-{index:02}"
         notebook.cells.append(cell)
     return notebook
 
 
 def run(notebook: NotebookNode) -> NotebookNode:
-    """Run all cells in a kernel of this Python's, and keep what they show.
+    """Run all cells with this Python, and return the notebook with their outputs.
 
     Raises:
         nbclient.exceptions.CellExecutionError: a cell failed.

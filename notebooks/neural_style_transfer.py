@@ -1,19 +1,18 @@
 # %% [markdown]
 # # Neural style transfer: from the losses to the picture
 #
-# A photograph and a painting go in; the photograph comes out as if the painter had painted it. No
-# brush is simulated and nothing is trained here. There is only a picture whose pixels are moved,
-# again and again, until a network that once learnt to tell a thousand kinds of things apart finds
-# the *content* of the photograph and the *style* of the painting in it.
+# The inputs are a photograph and a painting. The output looks as if the painter had painted the
+# photograph. No brush is simulated and nothing is trained here. The algorithm changes the pixels of
+# a picture step by step, until a network that was trained to recognise a thousand kinds of things
+# finds the *content* of the photograph and the *style* of the painting in it.
 #
-# The idea is that of Gatys, Ecker and Bethge ([2015](https://arxiv.org/abs/1508.06576),
+# The idea is by Gatys, Ecker and Bethge ([2015](https://arxiv.org/abs/1508.06576),
 # [2016](https://openaccess.thecvf.com/content_cvpr_2016/html/Gatys_Image_Style_Transfer_CVPR_2016_paper.html)).
-# This notebook first takes their losses apart, with numbers to touch; then it paints; then it
-# looks at what each part of the machine contributes. You need some Python, and to know that a
-# gradient points uphill.
+# This notebook first explains their losses, with small experiments. Then it paints. Then it shows
+# the effect of each part. You need some Python, and you should know what a gradient is.
 #
-# It runs on an ordinary laptop: with the sizes below, on two cores, in under ten minutes. The
-# package comes with `pip install ".[notebook]"` in this repository.
+# It runs on an ordinary laptop: with the sizes below, on two cores, in under ten minutes. Install
+# the package with `pip install ".[notebook]"` in this repository.
 
 # %% tags=["parameters"]
 SIZE = 256  # longest side of the three paintings, in pixels
@@ -54,14 +53,14 @@ def row(pictures, width=12):
 # %% [markdown]
 # ## What the network sees
 #
-# VGG-16 is a pile of convolutions in five blocks. At layer $l$ it turns an image into $N_l$
-# *feature maps*, one for each pattern that it has learnt to notice; each map says at $M_l$
-# positions how strongly its pattern is there. We write the maps as a matrix $F^l$ with $N_l$ rows
+# VGG-16 is a stack of convolutions in five blocks. At layer $l$ it turns an image into $N_l$
+# *feature maps*, one for each pattern that it has learnt. Each map has $M_l$ positions, and its
+# value is large where the pattern is present. We write the maps as a matrix $F^l$ with $N_l$ rows
 # and $M_l$ columns.
 #
-# Near the pixels, in block 1, the patterns are edges and colours. Each block halves the maps and
-# sees twice as far, so that deep inside they are things like *eye* or *rounded and furry*, at a
-# few places only.
+# In block 1 the patterns are edges and colours. Each block halves the size of the maps and doubles
+# the size of the patterns. So in deep layers the patterns are things like *eye* or *rounded and
+# furry*, at a few positions only.
 
 # %%
 vgg = models.load("vgg16")
@@ -90,16 +89,16 @@ for name, maps in features.items():
 row(strongest, width=14)
 
 # %% [markdown]
-# ## Content: the same things at the same places
+# ## Content: the same things at the same positions
 #
-# Two pictures have the same content when a deep layer answers alike *at each position*. With $F$
-# the maps of the picture that is being painted and $P$ those of the photograph,
+# Two pictures have the same content if a deep layer has similar features *at each position*. If $F$
+# are the maps of the picture that is being painted and $P$ those of the photograph,
 #
 # $$L_{content} = \frac{1}{2} \sum_{ij} \left( F^l_{ij} - P^l_{ij} \right)^2 .$$
 #
-# How much does a change cost? Below, the photograph is turned darker, then blurred, then moved
-# sideways by eight pixels, then replaced by a cup of coffee. Under each picture stands its
-# content loss as a percentage of the coffee's, in a shallow and in a deep layer.
+# How much does a change cost? Below, the photograph is made darker, blurred, moved sideways by
+# eight pixels, and replaced by a cup of coffee. The title of each picture has its content loss as
+# a percentage of the coffee's, in a shallow and in a deep layer.
 
 # %%
 changed = {
@@ -112,10 +111,10 @@ changed = {
 compared = ["relu1_1", "relu4_2"]
 with torch.no_grad():
     P = vgg.features(photograph, compared)
-    found = {title: vgg.features(image, compared) for title, image in changed.items()}
+    maps = {title: vgg.features(image, compared) for title, image in changed.items()}
 
 costs = {
-    layer: {title: float(losses.content_loss(F[layer], P[layer])) for title, F in found.items()}
+    layer: {title: float(losses.content_loss(F[layer], P[layer])) for title, F in maps.items()}
     for layer in compared
 }
 row(
@@ -129,22 +128,21 @@ row(
 )
 
 # %% [markdown]
-# To the shallow layer, moving the cat by eight pixels is half as bad as having no cat at all; it
-# compares edges almost pixel by pixel. The deep layer hardly notices the dark, and knows the
-# moved cat for a cat; it misses the fur in the blurred one. That is why the content of a painting
-# is measured deep inside, by default at `relu4_2`: there is room left for other colours and other
-# strokes.
+# For the shallow layer, moving the cat by eight pixels costs half as much as removing the cat: it
+# compares edges almost pixel by pixel. The deep layer hardly notices the darker picture, and still
+# recognises the moved cat; but it misses the fur in the blurred one. That is why the content of a
+# painting is measured in a deep layer, by default `relu4_2`. Colours and strokes can then change.
 #
 # ## The Gram matrix: which patterns go together
 #
-# Style is what remains when we forget *where* things are. Take any two maps of a layer, multiply
-# them position by position, and add it all up:
+# Style is what remains when we ignore *where* things are. Take any two maps of a layer, multiply
+# them position by position, and add up the products:
 #
 # $$G^l_{ij} = \sum_k F^l_{ik} F^l_{jk} .$$
 #
-# $G_{ij}$ is large where patterns $i$ and $j$ tend to turn up together: *yellow* with *curved
-# stroke*, say. The sum over $k$ runs over all positions, so that their order cannot matter. Let
-# us check that, by shuffling the positions of the painting's maps.
+# $G_{ij}$ is large if patterns $i$ and $j$ often appear together, for example *yellow* with *curved
+# stroke*. The sum over $k$ runs over all positions, so their order does not matter. Let us check
+# that by shuffling the positions of the painting's maps.
 
 # %%
 with torch.no_grad():
@@ -159,18 +157,19 @@ print(f"and their Gram matrix by {float((G - H).norm() / G.norm()):.5%}.")
 # %% [markdown]
 # ## Style: the same patterns together, anywhere
 #
-# Two pictures have the same style when their Gram matrices agree, in several layers at once. With
-# $A$ the Gram matrix of the painting,
+# Two pictures have the same style if their Gram matrices agree, in several layers at once. If $A$
+# is the Gram matrix of the painting,
 #
 # $$L^l_{style} = \frac{1}{4 N_l^2 M_l^2} \sum_{ij} \left( G^l_{ij} - A^l_{ij} \right)^2,
 # \qquad L_{style} = \sum_l w_l\, L^l_{style} .$$
 #
-# (A painting may have another size than the photograph. Its sum then runs over another number of
-# positions, so $A$ is brought to ours first, by $M_l / M^{painting}_l$.)
+# (A painting may have another size than the photograph. Then its sum has another number of
+# positions, so $A$ is first multiplied by $M_l / M^{painting}_l$.)
 #
-# Does such a bare number know a painter? Cut the five bundled paintings in two and compare each
-# left half with each right half, which shows different things in the same manner. If the number
-# means anything, the diagonal is dark: each left half is nearest to its own right half.
+# Can this number distinguish painters? Cut the five bundled paintings in two, and compare each left
+# half with each right half. The two halves of a painting show different things in the same style.
+# If the number measures style, the diagonal is dark: each left half is nearest to its own right
+# half.
 
 
 # %%
@@ -204,13 +203,13 @@ for (down, across), distance in np.ndenumerate(distances.numpy()):
 # %% [markdown]
 # ## Both at once, in fifteen lines
 #
-# What a painting minimises is the weighted sum of the two,
+# A painting minimises the weighted sum of the two losses,
 #
 # $$L_{total} = \alpha\, L_{content} + \beta\, L_{style} ,$$
 #
-# and what it may change is each pixel. So: begin with the photograph, ask for the slope of
-# $L_{total}$ along every pixel, step downhill, repeat. This is the whole algorithm; the rest of
-# the package makes it quick and its pictures good.
+# and it may change every pixel. So: start with the photograph, compute the gradient of $L_{total}$
+# with respect to all pixels, take a step downhill, repeat. This is the whole algorithm. The rest of
+# the package makes it fast and its pictures good.
 
 # %%
 content_layer, style_layers = "relu4_2", ["relu1_1", "relu2_1", "relu3_1", "relu4_1"]
@@ -237,20 +236,20 @@ for step in range(1, number + 1):
 row(stages)
 
 # %% [markdown]
-# (The content loss is divided by its number of positions here, as `impasto` does by default: it
-# grows with the picture while the style loss does not, so that without this a larger picture
-# would need another $\alpha$.)
+# (Here the content loss is divided by its number of positions, as `impasto` does by default. It
+# grows with the size of the picture, and the style loss does not. Without the division a larger
+# picture would need another $\alpha$.)
 #
-# It works, and it shows what is still missing: specks in the flat areas, strokes shorter than the
-# painter's, the photograph's colours shining through. `impasto` starts from the photograph in the
-# painting's colours, paints a small picture first and then refines it (a stroke that spans the
-# small picture becomes a long stroke in the large one), descends with curvature in mind (L-BFGS),
-# and asks neighbouring pixels to be a little alike.
+# It works, but it has faults: specks in the flat areas, strokes shorter than the painter's, and the
+# photograph's colours show through. `impasto` improves this. It starts from the photograph in the
+# painting's colours. It paints a small picture first and then refines it: a stroke across the small
+# picture becomes a long stroke in the large one. It uses curvature (L-BFGS), and a smoothness term
+# makes neighbouring pixels similar.
 #
 # ## Three calls
 #
 # `main` does all that. It shows content, style and result side by side, writes the picture and an
-# animation of its making to `img/results`, and returns the result. First, **style transfer**.
+# animation of the painting to `img/results`, and returns the result. First, **style transfer**.
 #
 # (Nobody dances in `dancing.jpg`, and Picasso did not paint `picasso.jpg`: these are just the
 # names that notebooks on style transfer have always used. The photograph shows the astronaut
@@ -266,9 +265,9 @@ painted = main(
 )
 
 # %% [markdown]
-# **Content** alone, starting from noise: only $L_{content}$ is minimised. What comes out is what
-# layer `relu4_2` knows of the photograph. (It is given as `style_path`, and the noise as
-# `content_path`.)
+# **Content** alone, starting from noise: only $L_{content}$ is minimised. The result shows what
+# layer `relu4_2` preserves of the photograph. (The photograph is the argument `style_path`, and the
+# noise is `content_path`.)
 
 # %%
 main(
@@ -280,9 +279,9 @@ main(
 )
 
 # %% [markdown]
-# **Style** alone, also from noise: only $L_{style}$ is minimised. What comes out has the
-# painting's patterns and none of its things, a texture; here is what is left of a woman with a
-# guitar once places are forgotten.
+# **Style** alone, also from noise: only $L_{style}$ is minimised. The result is a texture: it has
+# the painting's patterns but none of its objects. This is what remains of a woman with a guitar
+# when positions are ignored.
 
 # %%
 main(
@@ -294,25 +293,25 @@ main(
 )
 
 # %% [markdown]
-# ## How it went
+# ## The losses over time
 #
-# Every result remembers its losses. Where a grey line stands, the painting went on at a larger
-# size: the picture was enlarged, which blurs it, and the loss jumps until the new pixels have
-# settled. (A loss at one size cannot be compared with one at another.)
+# Every result has the history of its losses. At each grey line the painting continued at a larger
+# size. The picture was enlarged, which blurs it, so the loss jumps and then falls again. (Losses at
+# different sizes cannot be compared.)
 
 # %%
 curves = painted.history.plot()
 # %% [markdown]
-# `painted.history` is a list of rows; `painted.history.columns()` gives the same as columns, and
-# `pandas.DataFrame(painted.history)` a table. Here are the last losses, the terms weighted as
-# they enter the sum:
+# `painted.history` is a list of rows. `painted.history.columns()` returns the same as columns, and
+# `pandas.DataFrame(painted.history)` makes a table. Here are the last losses; each term is
+# multiplied by its weight:
 
 # %%
 for name, value in painted.history.losses().items():
     print(f"{name:18} {value:8,.0f}")
 
 # %% [markdown]
-# And this is the painting as it came about, first as a strip and then moving.
+# And these are stages of the painting, first side by side and then as an animation.
 
 # %%
 with Image.open(painted.path.with_suffix(".gif")) as run:
@@ -330,12 +329,12 @@ small[0].save(
 Shown(data=stream.getvalue(), format="gif")
 
 # %% [markdown]
-# ## What each depth keeps
+# ## What each layer preserves of the content
 #
 # Rebuild a photograph from one layer at a time, each time from the same noise. The first three
-# blocks keep nearly every hair. In block 4 the colours have come loose, and block 5 knows that
-# there are two eyes in a furry face, and only about where. (The deeper the layer, the more it
-# leaves open; there smoothness, `total_variation`, decides instead.)
+# blocks preserve nearly every hair. In block 4 the colours are no longer exact. Block 5 preserves
+# that there are two eyes in a furry face, but only roughly where. (Deeper layers leave more open;
+# there the smoothness term, `total_variation`, has more influence.)
 
 # %%
 cat = samples.path("content", "chelsea")
@@ -355,12 +354,12 @@ row(
 )
 
 # %% [markdown]
-# ## What each depth adds to a style
+# ## What each layer adds to the style
 #
-# Now the same with style, with ever more layers. `relu1_1` alone has the right colours, in blots.
-# `relu2_1` makes dabs of them and `relu3_1` strokes; with `relu4_1` the strokes flow together,
-# round stars and whorls. Nothing is where it was, and all of it is in the painter's hand.
-# (`relu5_1` adds little: by default its weight is small.)
+# Now the same with style, with more and more layers. `relu1_1` alone gives the right colours, in
+# blots. `relu2_1` adds dabs, and `relu3_1` adds strokes. With `relu4_1` the strokes form stars and
+# whorls. Nothing is at its old position, but everything has the painter's style. (`relu5_1` adds
+# little, because its default weight is small.)
 
 # %%
 night = samples.path("style", "nocturne")
@@ -375,10 +374,11 @@ row(grown, width=14)
 # %% [markdown]
 # ## The layers' weights: how large the strokes are
 #
-# $w_l$ says how much each layer counts. Here all the weight is on one of them: first colours in
-# soft patches; then short bristles; then longer strokes, following the fur; then whole whorls and
-# stars, with harsh colours between, since no shallow layer holds those. `relu5_1` alone sees so
-# far that it leaves most to the photograph. The default, 16 : 8 : 4 : 2 : 1, takes some of each.
+# $w_l$ is the weight of each layer. Here one layer has all the weight. The results are: colours in
+# soft patches; short bristles; longer strokes that follow the fur; whole whorls and stars, with
+# harsh colours between them, because no shallow layer controls those. The patterns of `relu5_1` are
+# so large that it leaves most of the photograph as it is. The default, 16 : 8 : 4 : 2 : 1, combines
+# all of them.
 
 # %%
 row(
@@ -392,10 +392,10 @@ row(
 )
 
 # %% [markdown]
-# ## $\alpha$ against $\beta$: whose picture it is
+# ## $\alpha$ and $\beta$: the balance of content and style
 #
-# Only their ratio counts. From left to right the photograph is given more and more weight, with
-# the same painting.
+# Only their ratio matters. From left to right the photograph has more and more weight, with the
+# same painting.
 
 # %%
 glass = samples.path("style", "glass")
@@ -410,13 +410,13 @@ row(
 )
 
 # %% [markdown]
-# ## Where it begins
+# ## The initial image
 #
-# The losses have many valleys, and where the descent begins decides in which of them it ends.
-# *Matched* is the photograph with the mean and the spread of its colours moved to the painting's,
-# the default. From *the photograph* as it is, its colours survive. From *noise*, the cat has to
-# grow; from *the painting*, it grows among its stars and fields. (With $\alpha = 20$: at 1,
-# the last two would settle for a texture and for the painting itself, and never find the cat.)
+# The loss has many local minima, and the initial image determines which of them is reached.
+# *Matched*, the default, is the photograph with the mean and covariance of the painting's colours.
+# If painting starts from *the photograph* itself, its colours survive. From *noise*, the cat must
+# form first; from *the painting*, it forms between the stars and fields. (Here $\alpha = 20$. With
+# 1, the last two would end in a texture and in the painting itself, without the cat.)
 
 # %%
 starts = {
@@ -436,7 +436,7 @@ row(
 )
 
 # %% [markdown]
-# ## Your turn
+# ## Try it yourself
 #
 # - Your own pictures: `main("me.jpg", "img/style/woodcut.jpg")`. Larger: `imsize=1024`.
 # - Two painters at once: `main("me.jpg", ["img/style/glass.jpg", "img/style/nocturne.jpg"])`, and
@@ -452,7 +452,7 @@ row(
 # - L. A. Gatys, A. S. Ecker, M. Bethge. *Image Style Transfer Using Convolutional Neural Networks.*
 #   IEEE Conference on Computer Vision and Pattern Recognition (CVPR), 2016, pages 2414 to 2423.
 # - F. Chollet. *Deep Learning with Python*, second edition. Manning, 2021. The notebook that this
-#   project grew out of followed its chapter on neural style transfer.
+#   project began from followed its chapter on neural style transfer.
 # - K. Simonyan, A. Zisserman. *Very Deep Convolutional Networks for Large-Scale Image
 #   Recognition.* 2015. [arXiv:1409.1556](https://arxiv.org/abs/1409.1556)
 #

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# Sourced by ./run and ./test: makes .venv as constraints.txt and pyproject.toml ask, once.
-# Written for bash 3.2 (macOS) and later. What is said here goes to standard error, so that a
-# command's standard output stays its own.
+# Sourced by ./run and ./test: makes .venv once, from constraints.txt and pyproject.toml. Works with
+# bash 3.2 (macOS) and later. Messages go to standard error, so that they do not mix with the output
+# of the command.
 
 set -euo pipefail
 
 root=$(CDPATH="" cd -P -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd)
 venv=$root/.venv
-stamp=$venv/set-up-done   # what the finished set-up was made from
-begun=$venv/set-up-begun  # there while a set-up is under way, and after one that was cut off
+stamp=$venv/set-up-done   # records the inputs of the finished set-up
+begun=$venv/set-up-begun  # exists during a set-up, and after one that was interrupted
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 
@@ -17,24 +17,24 @@ fail() {
     exit 1
 }
 
-# is_set_up EXTRAS: whether .venv has the package with these extras (dev holds them all), as the files
-# ask now. Every start asks this, hence without starting Python.
+# is_set_up EXTRAS: whether .venv has the package with these extras (dev includes all), for the current
+# files. This runs at every start, so it does not start Python.
 is_set_up() {
-    local files place interpreter extra
+    local files folder interpreter extra
     [[ -x $venv/bin/impasto && -r $stamp ]] || return
-    { read -r files && read -r place && read -r interpreter && read -r extra; } <"$stamp" || return
-    [[ $files == "$(fingerprint)" && $place == "$root" ]] || return
+    { read -r files && read -r folder && read -r interpreter && read -r extra; } <"$stamp" || return
+    [[ $files == "$(fingerprint)" && $folder == "$root" ]] || return
     [[ $venv/bin/python -ef $interpreter && ($extra == dev || $extra == "$1") ]]
 }
 
 fingerprint() { cat -- "$root/constraints.txt" "$root/pyproject.toml" | cksum; }
 
-# set_up EXTRAS: puts the package with these extras into .venv.
+# set_up EXTRAS: installs the package with these extras into .venv.
 set_up() {
     trap 'say "interrupted; the next start does the set-up again"; exit 130' INT
     find_python
-    take_turn
-    if ! is_set_up "$1"; then  # another start may just have done it
+    take_lock
+    if ! is_set_up "$1"; then  # another start may have done it meanwhile
         say 'setting up .venv, this once: it takes some minutes'
         prepare_venv || fail "could not make $venv (see above); the next start tries again"
         install "$1" || fail 'could not install what impasto needs (see above); the next start tries again'
@@ -59,10 +59,10 @@ find_python() {
     fail "${trouble:-Python 3.10 or newer is needed, but no python3 runs here; install one from python.org or as a package of your system}"
 }
 
-# Of two starts at once, one sets up and the other waits. The lock is on an open file: the system
-# drops it however its holders end, and an orphaned pip is one of them. Python takes it, since
-# macOS has no command that does.
-take_turn() {
+# If two starts run at once, one sets up and the other waits. The lock is on an open file, so that
+# the system releases it when all holders have ended, an orphaned pip included. Python locks it,
+# because macOS has no command for that.
+take_lock() {
     exec 9<>"$root/constraints.txt"
     "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)' 2>/dev/null && return
     say 'waiting for another set-up here to end'
@@ -71,8 +71,8 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 fcntl.flock(9, fcntl.LOCK_EX)'
 }
 
-# Keeps a .venv that works. The mark stays while all else is removed, or else a removal that is
-# itself cut off would leave a .venv that only looks whole.
+# Keeps a .venv that works, or makes a new one. The mark $begun stays while the rest is removed:
+# otherwise an interrupted removal would leave a .venv that looks complete.
 prepare_venv() {
     mkdir -p -- "$venv" || return
     if is_whole; then
@@ -84,16 +84,16 @@ prepare_venv() {
     fi
 }
 
-# Not cut off, not moved from another folder (its scripts name their Python by path), and able to
-# install: a .venv whose Python the system has replaced no longer finds its pip.
+# A .venv is whole if its set-up was not interrupted, it was not moved (its scripts contain the path
+# of their Python), and it can install: if the system has replaced its Python, it finds no pip.
 is_whole() {
     [[ ! -e $begun && -x $venv/bin/python ]] || return
     [[ ! -e $stamp || $(sed -n 2p "$stamp") == "$root" ]] || return
     "$venv/bin/python" -c 'import sys, pip; sys.exit(sys.version_info < (3, 10))' 2>/dev/null
 }
 
-# In one resolve, or else pip may swap the locked torch for a larger build; and from within the
-# folder, since pip would read brackets in a path as extras.
+# All packages in one pip call, because otherwise pip may replace the locked torch by a larger build.
+# In the folder itself, because pip would read brackets in a path as extras.
 install() {
     local files
     files=$(fingerprint)

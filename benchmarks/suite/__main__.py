@@ -27,22 +27,23 @@ app = typer.Typer(
 Value = TypeVar("Value", int, float)
 Report = Annotated[
     Path | None,
-    typer.Option("--json", metavar="FILE", help="Write rows, machine and versions as JSON too."),
+    typer.Option("--json", metavar="FILE", help="Also write rows, machine and versions as JSON."),
 ]
 Sizes = Annotated[
-    str, typer.Option("--sizes", metavar="N,...", help="Longest sides in pixels, by commas.")
+    str,
+    typer.Option("--sizes", metavar="N,...", help="Longest sides in pixels, separated by commas."),
 ]
 Precisions = Annotated[
     str | None,
     typer.Option(
         "--precisions",
         metavar="NAME,...",
-        help="fp32, bf16, fp16; by default fp32, and bf16 where the hardware has it.",
+        help="fp32, bf16 or fp16; by default fp32, and bf16 if the hardware has it.",
     ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 Repeats = Annotated[
-    int, typer.Option("--repeats", min=1, max=1000, help="The fastest of so many counts.")
+    int, typer.Option("--repeats", min=1, max=1000, help="Number of runs; the fastest counts.")
 ]
 
 
@@ -53,7 +54,7 @@ def step(
     device: Device = "auto",
     repeats: Repeats = 3,
     plain: Annotated[
-        bool, typer.Option("--plain/--no-plain", help="Time plain autograd beside it.")
+        bool, typer.Option("--plain/--no-plain", help="Also time plain autograd.")
     ] = True,
     report: Report = None,
 ) -> None:
@@ -76,7 +77,7 @@ def scaling(
     repeats: Repeats = 2,
     report: Report = None,
 ) -> None:
-    """Time a step and megapixel as the picture grows, held whole in memory."""
+    """Time a step at growing sizes without tiles, and its time per megapixel."""
     from benchmarks.suite import steps
 
     plans = _plans(device, precisions)
@@ -96,18 +97,21 @@ def paint(
     notebook_steps: Annotated[
         int,
         typer.Option(
-            "--notebook-steps", min=0, help="How much of the notebook's 1000 steps to measure."
+            "--notebook-steps", min=0, help="How many of the notebook's 1000 steps to measure."
         ),
     ] = 5,
     weights: Annotated[
         str | None, typer.Option("--weights", metavar="FILE", help="The network's weights file.")
     ] = None,
     iterations: Annotated[
-        int | None, typer.Option("--iterations", min=0, help="Of our painting; default as usual.")
+        int | None,
+        typer.Option(
+            "--iterations", min=0, help="Iterations of impasto's painting; by default as usual."
+        ),
     ] = None,
     report: Report = None,
 ) -> None:
-    """Time the default painting from process start to file, beside the notebook's 1000 steps."""
+    """Time the default painting from process start to file, and the notebook's 1000 steps."""
     from benchmarks.suite import runs
 
     options = {"--weights": weights, "--iterations": iterations}
@@ -127,7 +131,7 @@ def paint(
 
 
 def _plans(device: str, precisions: str | None) -> dict[str, ComputePlan]:
-    """Read the names of precisions; what is native is taken if none is named."""
+    """Return a plan for each named precision; by default for the native ones."""
     from impasto.compute.device import choose_device, has_native_bfloat16
     from impasto.planning.plan import make_plan
 
@@ -161,14 +165,15 @@ def _report(
     """Show each row as soon as it is measured, and write all of them to ``report``."""
     from benchmarks.suite import machine
 
-    about = machine.describe(next(iter(plans.values())).device)
+    description = machine.describe(next(iter(plans.values())).device)
     typer.echo(
-        f"{about['device_name']} ({about['device']}), {about['threads']} threads, "
-        f"torch {about['torch']}, impasto {about['impasto']}"
+        f"{description['device_name']} ({description['device']}), "
+        f"{description['threads']} threads, torch {description['torch']}, "
+        f"impasto {description['impasto']}"
     )
     done = list(_shown(dataclasses.asdict(row) for row in rows))
     if report is not None:
-        written = {"benchmark": name, "machine": about, "rows": done}
+        written = {"benchmark": name, "machine": description, "rows": done}
         report.write_text(json.dumps(written, indent=2) + "\n", encoding="utf-8")
 
 
@@ -202,10 +207,10 @@ def _cell(name: str, value: Any) -> str:
 
 
 def run(words: Sequence[str] | None = None) -> NoReturn:
-    """Run the measurements that ``words`` name, and end the process.
+    """Run the command in ``words``, and end the process.
 
     Args:
-        words: what follows ``python -m benchmarks.suite``; this process's own if absent.
+        words: the arguments after ``python -m benchmarks.suite``; by default this process's.
     """
     if words is None:
         host.make_own()

@@ -1,4 +1,4 @@
-"""The machine that is measured: what it is, and the fastest it multiplies."""
+"""A description of the machine, and its peak speed of matrix products."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import impasto
 from impasto.planning.plan import ComputePlan
 from impasto.planning.synthetic import fastest_s
 
-# Square products, of which the best is the peak: small ones suit the caches, large ones
-# the cores.
+# Sides of square products, of which the fastest is the peak: small ones suit the caches, large
+# ones the cores.
 _PRODUCTS = (1024, 2048, 4096)
 
 
 def describe(device: torch.device) -> dict[str, Any]:
-    """Say what is measured: machine, device, versions, threads."""
+    """Return machine, device, versions and threads."""
     return {
         "machine": platform.machine(),
         "processor": _processor(),
@@ -35,9 +35,9 @@ def describe(device: torch.device) -> dict[str, Any]:
 
 
 def matmul_peak(plan: ComputePlan, *, repeats: int = 3) -> float:
-    """Return the most FLOP/s that a square product reaches in the plan's type and device.
+    """Return the peak FLOP/s of square products in the plan's type and device.
 
-    Float32 is multiplied at precision ``highest``, torch's default.
+    Float32 products have precision ``highest``, torch's default.
     """
     best = 0.0
     for side in _PRODUCTS:
@@ -61,7 +61,7 @@ def _device_name(device: torch.device) -> str:
 
 
 def _capabilities() -> list[str]:
-    """List what the processor offers, as torch sees it."""
+    """Return the processor's capabilities, as torch reports them."""
     if not hasattr(torch.cpu, "get_capabilities"):
         return []
     return sorted(name for name, has in torch.cpu.get_capabilities().items() if has is True)

@@ -1,7 +1,7 @@
-"""What impasto is compared with: plain autograd, and the notebook that it replaces.
+"""References for impasto: plain autograd, and the notebook that it replaces.
 
-The notebook, as a process of its own: ``python -m benchmarks.suite.reference CONTENT STYLE
---size 512 --steps 5``. Its weights are random, for only its time is asked for.
+``python -m benchmarks.suite.reference CONTENT STYLE --size 512 --steps 5`` runs the notebook's
+method in its own process. Its weights are random, because only its time matters.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ STEPS = 1000
 def plain_features(
     parameters: dict[str, Tensor], network: str, image: Tensor, layers: list[str]
 ) -> dict[str, Tensor]:
-    """Return the feature maps at ``layers`` as anyone would write it down."""
-    found: dict[str, Tensor] = {}
+    """Return the feature maps at ``layers``, computed in the plain way with torch."""
+    maps: dict[str, Tensor] = {}
     features = (image - _column(MEAN, image)) / _column(STD, image)
     for layer in network_spec(network).layers:
         if layer.kind == "conv":
@@ -47,14 +47,14 @@ def plain_features(
         else:
             features = F.relu(features) if layer.kind == "relu" else F.max_pool2d(features, 2)
         if layer.name in layers:
-            found[layer.name] = features
-            if len(found) == len(set(layers)):
+            maps[layer.name] = features
+            if len(maps) == len(set(layers)):
                 break
-    return found
+    return maps
 
 
 class PlainStep:
-    """The default painting's step by plain autograd, in the plan's type and device."""
+    """One step of the default painting with plain autograd, in the plan's type and device."""
 
     def __init__(
         self, parameters: dict[str, Tensor], plan: ComputePlan, settings: Settings, size_px: int
@@ -68,15 +68,15 @@ class PlainStep:
         )
         with torch.no_grad():
             self._P = self._features(content, list(settings.content_layers))
-            found = self._features(style, list(settings.style_layers))
-            self._A = {name: _gram(features) for name, features in found.items()}
+            maps = self._features(style, list(settings.style_layers))
+            self._A = {name: _gram(features) for name, features in maps.items()}
 
     def run(self) -> Tensor:
         """Return the gradient of the loss with respect to the image."""
         image = self._image.requires_grad_()
-        found = self._features(image, [*self._P, *self._A])
-        loss = _distance(found, self._P) + _distance(
-            {name: _gram(found[name]) for name in self._A}, self._A
+        maps = self._features(image, [*self._P, *self._A])
+        loss = _distance(maps, self._P) + _distance(
+            {name: _gram(maps[name]) for name in self._A}, self._A
         )
         (gradient,) = torch.autograd.grad(loss, image)
         return gradient
@@ -88,7 +88,7 @@ class PlainStep:
 def notebook(
     content: Tensor, style: Tensor, steps: int, on_step: Callable[[], object] = lambda: None
 ) -> Tensor:
-    """Paint as the notebook does, in float32 on the CPU, and return the picture.
+    """Paint with the notebook's method, in float32 on the CPU, and return the picture.
 
     VGG-19 up to conv4_2: style on its first ten convolutions before their rectifiers,
     content on the fourth and fifth; mean-square losses, Gram matrices divided by their
@@ -102,10 +102,10 @@ def notebook(
     """
     parameters = seeded_parameters("vgg19", _STYLE_LAYERS)
     with torch.no_grad():
-        found = plain_features(parameters, "vgg19", content, _STYLE_LAYERS)
-        P = {name: found[name] for name in _CONTENT_LAYERS}
-        found = plain_features(parameters, "vgg19", style, _STYLE_LAYERS)
-        A = {name: _gram(features) for name, features in found.items()}
+        maps = plain_features(parameters, "vgg19", content, _STYLE_LAYERS)
+        P = {name: maps[name] for name in _CONTENT_LAYERS}
+        maps = plain_features(parameters, "vgg19", style, _STYLE_LAYERS)
+        A = {name: _gram(features) for name, features in maps.items()}
     image = content.clone().requires_grad_()
     optimiser = torch.optim.LBFGS([image], max_iter=min(20, steps))
     done = 0
@@ -115,9 +115,9 @@ def notebook(
         with torch.no_grad():
             image.clamp_(0, 1)
         optimiser.zero_grad()
-        found = plain_features(parameters, "vgg19", image, _STYLE_LAYERS)
-        loss = _CONTENT_WEIGHT * _distance(found, P) + _STYLE_WEIGHT * _distance(
-            {name: _gram(found[name]) for name in A}, A
+        maps = plain_features(parameters, "vgg19", image, _STYLE_LAYERS)
+        loss = _CONTENT_WEIGHT * _distance(maps, P) + _STYLE_WEIGHT * _distance(
+            {name: _gram(maps[name]) for name in A}, A
         )
         loss.backward()  # type: ignore[no-untyped-call]
         done += 1
@@ -137,17 +137,17 @@ def main() -> None:
     parser.add_argument("--size", type=int, required=True, help="longest side, in pixels")
     parser.add_argument("--steps", type=int, required=True, help="evaluations of its closure")
     parser.add_argument("--output", required=True, help="the picture to write")
-    given = parser.parse_args()
-    content, style = (images.load(path).pixels for path in (given.content, given.style))
-    size = images.fit(content.shape[-2], content.shape[-1], given.size)
+    args = parser.parse_args()
+    content, style = (images.load(path).pixels for path in (args.content, args.style))
+    size = images.fit(content.shape[-2], content.shape[-1], args.size)
     times_s = [time.perf_counter()]
     picture = notebook(
         images.resize(content, *size),
         images.resize(style, *size),
-        given.steps,
+        args.steps,
         lambda: times_s.append(time.perf_counter()),
     )
-    images.save_image(images.to_image(picture), given.output)
+    images.save_image(images.to_image(picture), args.output)
     steps_s = [after - before for before, after in itertools.pairwise(times_s)]
     json.dump({"steps_s": steps_s}, sys.stdout)
 
@@ -157,8 +157,8 @@ def _gram(features: Tensor) -> Tensor:
     return rows @ rows.t() / features.numel()
 
 
-def _distance(found: dict[str, Tensor], wanted: dict[str, Tensor]) -> Tensor:
-    return torch.stack([F.mse_loss(found[name], target) for name, target in wanted.items()]).sum()
+def _distance(maps: dict[str, Tensor], wanted: dict[str, Tensor]) -> Tensor:
+    return torch.stack([F.mse_loss(maps[name], target) for name, target in wanted.items()]).sum()
 
 
 def _column(numbers: tuple[float, ...], image: Tensor) -> Tensor:

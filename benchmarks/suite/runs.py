@@ -1,4 +1,4 @@
-"""Whole paintings as processes: from the start of the process to the file on disk."""
+"""Time whole paintings, from the start of a process to the file on disk."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class RunTime:
-    """The default painting beside the notebook's 1000 steps, at the same number of pixels.
+    """Times of the default painting and of the notebook's 1000 steps, at the same size.
 
-    Of the notebook ``measured_steps`` are run; if those are fewer than its 1000, ``notebook_s``
-    is projected: the process as it was, plus the median step for each one left out.
+    The notebook runs for ``measured_steps``. If these are fewer than 1000, ``notebook_s`` is
+    extrapolated: the measured time, plus the median step for each missing step.
     """
 
     size_px: int
@@ -44,14 +44,14 @@ def measure_runs(
     notebook_steps: int = 5,
     options: Sequence[str] = (),
 ) -> Iterator[RunTime]:
-    """Paint the default picture at each size, and a part of the notebook's.
+    """Paint the default picture at each size, and run a part of the notebook.
 
     Args:
         content: the photograph.
         style: the painting.
         sizes_px: longest sides.
         notebook_steps: steps of the notebook to run, 0 for none.
-        options: further words for ``impasto transfer``, such as ``--weights FILE``.
+        options: further arguments for ``impasto transfer``, such as ``--weights FILE``.
 
     Raises:
         ImpastoError: a process failed.
@@ -90,7 +90,7 @@ def _notebook_s(content: Path, style: Path, size_px: int, steps: int, folder: st
     ]
     time_s, printed = _time_process(words, _ROOT)
     steps_s: list[float] = json.loads(printed)["steps_s"]
-    # The first step warms up; the optimiser's later ones cost no less than those measured.
+    # The first step is a warm-up; later steps of the optimiser take no less than the measured ones.
     each_s = statistics.median(steps_s[1:] or steps_s)
     return time_s + each_s * max(0, STEPS - len(steps_s))
 
@@ -100,9 +100,9 @@ def _time_process(words: list[str], folder: Path | None = None) -> tuple[float, 
     finished = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=folder)
     time_s = time.perf_counter() - began_s
     if finished.returncode != 0:
-        said = finished.stderr.strip().splitlines()[-1:] or ["nothing"]
+        error_lines = finished.stderr.strip().splitlines()[-1:] or ["nothing"]
         raise ImpastoError(
             f"expected {' '.join(words[1:3])} to finish, got exit code {finished.returncode}, "
-            f"and it said: {said[0]}; run it by itself to see why"
+            f"and the error {error_lines[0]}; run it by itself to see why"
         )
     return time_s, finished.stdout

@@ -1,4 +1,4 @@
-"""One step, loss and gradient: how long it takes, and how near to the machine's limit that is."""
+"""Time one step (loss and gradient), and compare it with the machine's peak speed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from impasto.planning.synthetic import fastest_s, seeded_network, seeded_paramet
 class StepTime:
     """A step of the default painting, on a square picture.
 
-    ``gflop`` counts the convolutions, forward and back to the data. ``plain_s`` is the same
-    step by plain autograd in the same number type; absent if it was not asked for.
+    ``gflop`` counts the convolutions, forward and backward to the data. ``plain_s`` is the time of
+    the same step with plain autograd in the same number type, or None.
     """
 
     precision: str
@@ -37,7 +37,7 @@ class StepTime:
 
 @dataclass(frozen=True)
 class Growth:
-    """A step's time at one size, and what a megapixel of it costs."""
+    """A step's time at one size, and its time per megapixel."""
 
     precision: str
     size_px: int
@@ -49,12 +49,12 @@ class Growth:
 def measure_steps(
     plans: dict[str, ComputePlan], sizes_px: list[int], *, repeats: int = 3, plain: bool = True
 ) -> Iterator[StepTime]:
-    """Time a step at each size under each plan, beside plain autograd and the matmul peak.
+    """Time a step at each size with each plan, and plain autograd, against the matmul peak.
 
     Args:
-        plans: by name of the precision.
+        plans: plans by name of the precision.
         sizes_px: sides of square pictures.
-        repeats: the fastest of so many counts.
+        repeats: number of runs; the fastest counts.
         plain: whether to time plain autograd as well.
     """
     settings = Settings()
@@ -85,13 +85,13 @@ def measure_steps(
 def measure_growth(
     plans: dict[str, ComputePlan], megapixels: list[float], *, repeats: int = 3
 ) -> Iterator[Growth]:
-    """Time a step on square pictures of so many megapixels, each held whole."""
+    """Time a step on square pictures with these numbers of megapixels, without tiles."""
     settings = Settings()
     parameters = seeded_parameters(settings.network, _layers(settings))
     for name, plan in plans.items():
         network = seeded_network(parameters, plan, settings)
         for wanted in megapixels:
-            # Sides of whole multiples of the network's coarsest stride lose no border.
+            # Sides that are multiples of the coarsest stride lose no pixels at the border.
             size_px = max(16, round(math.sqrt(wanted * 1e6) / 16) * 16)
             time_s = _time_step(network, plan, settings, size_px, repeats)
             exact = size_px**2 / 1e6
@@ -99,9 +99,9 @@ def measure_growth(
 
 
 def step_gflop(network: str, layers: list[str], height_px: int, width_px: int) -> float:
-    """Count the 10^9 operations of one step's convolutions: forward, and back to the data.
+    """Return the GFLOP of one step's convolutions, forward and backward to the data.
 
-    A multiplication and an addition are two. Losses, pooling and rectifiers do not count.
+    A multiplication and an addition count as two. Losses, pooling and rectifiers do not count.
     """
     spec = network_spec(network)
     operations = 0.0

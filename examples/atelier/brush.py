@@ -76,7 +76,7 @@ class Canvas:
     def draw(
         self, path: Array, width_px: Array, colour: Array, bristles: Bristles | None = None
     ) -> None:
-        """Lay K strokes along given paths (K, nodes, 2), in pixels, the first lowest."""
+        """Paint K strokes along paths (K, nodes, 2), in pixels; later ones cover earlier ones."""
         longest = float(np.linalg.norm(np.diff(path, axis=1), axis=-1).sum(axis=1).max())
         along = max(4, int(longest / _MESH_PX))
         across = max(4, int(float(width_px.max()) / _MESH_PX))
@@ -167,8 +167,8 @@ class Canvas:
         load = _interpolate(rng.random((count, hairs, 1)).astype(np.float32), t)[:, :, 0]
         ends = 1 - 0.5 * np.clip(bristles.dryness - load, 0, 1) / max(bristles.dryness, 1e-6)
         begins = 0.10 * t * t * rng.random((count, 1), dtype=np.float32)
-        laid = (s[:, None] <= ends[:, None, :]) & (s[:, None] >= begins[:, None, :])
-        inside = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height) & laid
+        covered = (s[:, None] <= ends[:, None, :]) & (s[:, None] >= begins[:, None, :])
+        inside = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height) & covered
 
         bank = np.exp(-(((np.abs(t) - 0.85) / 0.15) ** 2))
         heap = np.exp(-(((s - 0.93) / 0.07) ** 2))
@@ -177,12 +177,12 @@ class Canvas:
         thick = thick * (0.8 + 0.4 * rng.random((count, 1, 1), dtype=np.float32))
 
         tone = 1 + bristles.streak * shade
-        place = y.astype(np.int32) * self.width + x.astype(np.int32)
+        position = y.astype(np.int32) * self.width + x.astype(np.int32)
         stroke_of, _, hair_of = np.nonzero(inside)
         wet = np.empty((len(stroke_of), 4), np.float32)
         wet[:, :3] = colour[stroke_of] * tone[stroke_of, hair_of][:, None]
         wet[:, 3] = thick[inside] * np.sqrt(width_px[stroke_of])
-        self.paint.reshape(-1, 4)[place[inside]] = wet
+        self.paint.reshape(-1, 4)[position[inside]] = wet
 
     def finish(self, relief: float = 0.35, gloss: float = 0.12, weave: float = 0.0) -> Array:
         """Light the paint from the upper left and halve the size.
@@ -228,10 +228,10 @@ def _pressure(s: Array, taper: float, peak: Array) -> Array:
 
 def _interpolate(values: Array, at: Array) -> Array:
     """Interpolate (K, N, C) linearly at shares ``at`` of its second axis: (K, len(at), C)."""
-    place = at * 0.5 + 0.5 if at[0] < 0 else at
-    place = place * (values.shape[1] - 1)
-    low = np.minimum(place.astype(np.int32), values.shape[1] - 2)
-    share = (place - low)[None, :, None].astype(np.float32)
+    position = at * 0.5 + 0.5 if at[0] < 0 else at
+    position = position * (values.shape[1] - 1)
+    low = np.minimum(position.astype(np.int32), values.shape[1] - 2)
+    share = (position - low)[None, :, None].astype(np.float32)
     return values[:, low] * (1 - share) + values[:, low + 1] * share
 
 

@@ -145,8 +145,8 @@ def _colours(
     value = np.clip(level + shift + 0.55 * across, 0, 1)
     value += 0.03 * noise(rng, wide, tall, 9, 4)
     target = ramp(value, *_SHADES["wall"])
-    for place, (name, _) in enumerate(motif, start=1):
-        here = planes == place
+    for index, (name, _) in enumerate(motif, start=1):
+        here = planes == index
         target[here] = ramp(value[here], *_SHADES[name])
     turned = rng.choice(_LINES, (len(facets), len(motif) + 1))[facet, planes]
     return target, turned.astype(np.float32)
@@ -204,17 +204,17 @@ def _outlines(
     colour = shades[rng.integers(0, 3, len(edges))]
     width = rng.uniform(2.5, 7.5, len(edges)).astype(np.float32) * unit
     _in_batches(canvas, path.astype(np.float32), width, colour, ink)
-    for place, (name, outline) in enumerate(motif, start=1):
+    for index, (name, outline) in enumerate(motif, start=1):
         thick = 7.0 if name in ("sheet", "window", "table", "curtain", "lips") else 13.0
-        for visible in _visible(np.concatenate([outline, outline[:1]]), planes, place):
+        for visible in _visible(np.concatenate([outline, outline[:1]]), planes, index):
             _ink_line(canvas, rng, visible, thick * unit, unit)
 
 
-def _visible(line: Array, planes: Array, place: int) -> list[Array]:
+def _visible(line: Array, planes: Array, index: int) -> list[Array]:
     """Cut from a plane's outline (N, 2) what nearer planes hide."""
     share = np.linspace(0, 1, 40, endpoint=False, dtype=np.float32)[None, :, None]
     fine = (line[:-1, None] * (1 - share) + line[1:, None] * share).reshape(-1, 2)
-    shown = sample(planes, *(fine * planes.shape[0]).T) <= place
+    shown = sample(planes, *(fine * planes.shape[0]).T) <= index
     runs = np.split(np.arange(len(fine)), np.flatnonzero(np.diff(shown)) + 1)
     return [fine[run] for run in runs if shown[run[0]] and len(run) > 8]
 

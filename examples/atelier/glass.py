@@ -77,8 +77,8 @@ def _panes(rng: np.random.Generator, x: Array, y: Array) -> tuple[Array, Array]:
     ):  # fmt: skip
         here = kind == _NAMES.index(name)
         piece[here] = 10_000 + _nearest(rng, x[here], y[here], count, stretch)
-    for place, flower in enumerate(_FLOWERS):
-        _flower(kind, piece, x, y, place, flower)
+    for index, flower in enumerate(_FLOWERS):
+        _flower(kind, piece, x, y, index, flower)
     _border(kind, piece, x, y)
     return kind, piece
 
@@ -125,13 +125,13 @@ def _flower(
     piece: Array,
     x: Array,
     y: Array,
-    place: int,
+    index: int,
     flower: tuple[float, float, float, int, str],
 ) -> None:
     at_x, at_y, radius, petals, shades = flower
     dx, dy = x - at_x, y - at_y
     distance = np.hypot(dx, dy) / radius
-    turns = (np.arctan2(dy, dx) / (2 * np.pi) + 0.07 * place) * petals
+    turns = (np.arctan2(dy, dx) / (2 * np.pi) + 0.07 * index) * petals
     lobe = 0.74 + 0.26 * np.abs(np.sin(np.pi * turns)) ** 0.6
     inside = distance < lobe
     heart = distance < 0.27
@@ -139,8 +139,8 @@ def _flower(
     kind[heart] = _NAMES.index("eye")
     # Every other petal is cut once across.
     cut = (distance > 0.62) & (np.floor(turns) % 2 == 0)
-    piece[inside] = (20_000 + 100 * place + 2 * (np.floor(turns) % petals) + cut)[inside]
-    piece[heart] = 20_000 + 100 * place + 99
+    piece[inside] = (20_000 + 100 * index + 2 * (np.floor(turns) % petals) + cut)[inside]
+    piece[heart] = 20_000 + 100 * index + 99
 
 
 def _border(kind: Array, piece: Array, x: Array, y: Array) -> None:

@@ -66,15 +66,15 @@ def split(
 
 
 def _clip(corners: Array, side: Array) -> Array:
-    kept = []
+    clipped = []
     for here, there, a, b in zip(
         corners, np.roll(corners, -1, axis=0), side, np.roll(side, -1), strict=True
     ):
         if a >= 0:
-            kept.append(here)
+            clipped.append(here)
         if (a >= 0) != (b >= 0):
-            kept.append(here + (there - here) * (a / (a - b)))
-    return np.array(kept, np.float32)
+            clipped.append(here + (there - here) * (a / (a - b)))
+    return np.array(clipped, np.float32)
 
 
 def _area(corners: Array) -> float:

@@ -46,8 +46,8 @@ class Relief:
 
     Attributes:
         mask: where it is, (H, W).
-        line: number of the line that a pixel lies on, its fraction the place across the line.
-        along: place along the line, in lengths of one gouge mark.
+        line: number of the line that a pixel lies on, its fraction the position across the line.
+        along: position along the line, in lengths of one gouge mark.
         tone: share of ink left, in [0, 1].
         colour: of the blocks below, (H, W, 3).
         outline: whether a black line goes round it.
@@ -88,9 +88,9 @@ def _gouge(part: Relief) -> Array:
     """Cut away wood: 1 in the marks, which are lenses along each line."""
     number = np.floor(part.line)
     offset = _hash(number, 1.7)
-    place = part.along * (0.75 + 0.5 * _hash(number, 9.1)) + 17 * offset
-    mark = np.floor(place)
-    within = place - mark
+    position = part.along * (0.75 + 0.5 * _hash(number, 9.1)) + 17 * offset
+    mark = np.floor(position)
+    within = position - mark
     taper = np.clip(np.sin(np.pi * within), 0, 1) ** 0.45
     strength = 0.82 + 0.36 * (_hash(number * 31 + mark, 4.3) - 0.5)
     across = 2 * np.abs(part.line - number - 0.5)
@@ -225,9 +225,9 @@ def _pine(rng: np.random.Generator, x: Array, y: Array, wobble: Array) -> list[R
 
 
 def _cushion(
-    rng: np.random.Generator, x: Array, y: Array, place: tuple[float, float, float, float]
+    rng: np.random.Generator, x: Array, y: Array, box: tuple[float, float, float, float]
 ) -> Relief:
-    at_x, at_y, wide, high = place
+    at_x, at_y, wide, high = box
     dx, dy = (x - at_x) / wide, (y - at_y) / high
     theta = np.arctan2(dy - 0.9, dx * 1.6)
     phase = rng.uniform(0, 6)

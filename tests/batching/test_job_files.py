@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from impasto.batching import job_files
-from impasto.batching.build import in_order, make_tasks
+from impasto.batching.build import make_tasks, schedule
 from impasto.config.words import vary
 from impasto.errors import ImpastoError, SettingsError
 
@@ -71,13 +71,13 @@ def test_the_same_jobs_are_the_same_in_every_kind_of_file(tasks_of):
         tasks_of(f"jobs{kind}", text=text)
         for kind, text in ((".jsonl", JSONL), (".csv", CSV), (".yaml", YAML))
     ]
-    places = [[task.place for task in tasks] for tasks in by_kind]
-    assert places == [
+    labels = [[task.label for task in tasks] for tasks in by_kind]
+    assert labels == [
         [f"jobs.jsonl line {line}" for line in (2, 4, 5)],
         [f"jobs.csv line {line}" for line in (2, 4, 5)],
         [f"jobs.yaml line {line}" for line in (2, 6, 8)],
     ]
-    first, *others = ([replace(task, place="") for task in tasks] for tasks in by_kind)
+    first, *others = ([replace(task, label="") for task in tasks] for tasks in by_kind)
     assert others == [first, first]
     assert [len(task.spec.references()) for task in first] == [2, 3, 1]
     assert first[1].spec.settings.style_layers == {"relu1_1": 2, "relu2_1": 1}
@@ -113,13 +113,17 @@ def test_the_same_jobs_are_the_same_in_every_kind_of_file(tasks_of):
         ("a.jsonl", one(output="absent/a.png"), "line 1: no folder"),
         ("a.jsonl", one(output="a.jpg", bits=16), "line 1: .*expected 8 bits"),
         ("a.jsonl", one(dpi=9, width="6cm"), "line 1: expected dpi or width, got both"),
-        ("a.jsonl", one(output="other.png") + "\n" + one(content="other.png"), "line 2: .*beside"),
+        (
+            "a.jsonl",
+            one(output="other.png") + "\n" + one(content="other.png"),
+            "line 2: .*not also an input",
+        ),
         (
             "a.jsonl",
             one(content="other.png") + "\n" + one(output="other.png"),
             "line 1: .*by a.jsonl",
         ),
-        ("a.jsonl", one(content="a.png"), "line 1: content: .*cannot wait for themselves"),
+        ("a.jsonl", one(content="a.png"), "line 1: content: .*cannot wait for itself"),
         (
             "a.jsonl",
             one(content="b.png") + "\n" + one(content="a.png", output="b.png"),
@@ -129,7 +133,7 @@ def test_the_same_jobs_are_the_same_in_every_kind_of_file(tasks_of):
         ("a.jsonl", one() + "\n{", "a.jsonl line 2: expected a JSON object"),
         ("a.jsonl", "[" * 99999, "a.jsonl line 1: expected a JSON object"),
         ("a.jsonl", one() + "\n[3]", "a.jsonl line 2: expected options by name"),
-        ("a.jsonl", '{"seed": 1, "seed": 2}', "line 1: .*a name stands twice"),
+        ("a.jsonl", '{"seed": 1, "seed": 2}', "line 1: .*a name appears twice"),
         ("a.csv", "seed,seed\n1,2", "a.csv line 1: expected each heading once"),
         ("a.csv", "seed,size\n\n1,2,3", "a.csv line 3: expected 2 cells"),
         ("a.csv", 'seed\n"1', "a.csv line 2: expected CSV"),
@@ -161,7 +165,7 @@ def test_the_same_jobs_are_the_same_in_every_kind_of_file(tasks_of):
         ("a.yaml", "- !!python/object/apply:os.system [ls]", "line 1: expected options by name"),
         ("a.jsonl", "\n", "has no jobs"),
         ("a.yaml", "", "has no jobs"),
-        ("a.txt", "", "no file of jobs"),
+        ("a.txt", "", "no job file"),
     ],
 )
 def test_what_is_wrong_is_refused_with_its_file_and_line(tasks_of, folder, name, text, message):
@@ -242,7 +246,7 @@ def test_a_job_may_be_painted_from_what_an_earlier_one_writes(tasks_of):
 def test_a_picture_of_an_earlier_run_of_the_batch_may_be_replaced(tasks_of, folder):
     shutil.copy(folder / "other.png", folder / "1.png")
     text = one(output="1.png") + "\n" + one(content="1.png", output="2.png")
-    with pytest.raises(SettingsError, match=r"line 2: .*is there already"):
+    with pytest.raises(SettingsError, match=r"line 2: .*exists already"):
         tasks_of("a.jsonl", text=text)
     _, second = tasks_of("a.jsonl", text=text, written={folder / "1.png"})
     assert second.writers
@@ -260,10 +264,10 @@ def test_a_pipe_is_not_waited_for(tasks_of, folder):
 
 def test_every_content_meets_every_style_in_every_variation(tasks_of, folder):
     contents, styles = folder / "contents", folder / "styles"
-    for place, names in ((contents, ("a.png", "b.PNG")), (styles, ("a.png", "a.jpg"))):
-        place.mkdir()
+    for directory, names in ((contents, ("a.png", "b.PNG")), (styles, ("a.png", "a.jpg"))):
+        directory.mkdir()
         for name in names:
-            shutil.copy(folder / "photograph.png", place / name)
+            shutil.copy(folder / "photograph.png", directory / name)
     (contents / "notes.txt").write_text("no picture")
     (contents / ".hidden.png").write_text("no picture")
     (contents / "c.png").mkdir()
@@ -297,15 +301,15 @@ def test_what_is_passed_over_in_a_folder_is_named(folder):
     contents = folder / "contents"
     contents.mkdir()
     shutil.copy(folder / "photograph.png", contents / "a.png")
-    assert job_files.passed_over(contents) is None
+    assert job_files.skipped_files(contents) is None
     for number in range(6):
         (contents / f"IMG_{number}.CR2").touch()
     (contents / "2024").mkdir()
     (contents / ".hidden").touch()
-    told = job_files.passed_over(contents)
-    assert "2024/, IMG_0.CR2, IMG_1.CR2, IMG_2.CR2, IMG_3.CR2 and 2 more" in told
-    assert ".hidden" not in told
-    assert job_files.passed_over(contents / "a.png") is None
+    message = job_files.skipped_files(contents)
+    assert "2024/, IMG_0.CR2, IMG_1.CR2, IMG_2.CR2, IMG_3.CR2 and 2 more" in message
+    assert ".hidden" not in message
+    assert job_files.skipped_files(contents / "a.png") is None
 
 
 def test_a_job_goes_before_flags_and_flags_before_defaults(tasks_of):
@@ -403,7 +407,7 @@ def test_large_pictures_come_first_and_equal_styles_side_by_side(tasks_of):
             [("painting.png", 64), ("other.png", 64), ("painting.png", 96), ("painting.png", 64)]
         )
     ]
-    ordered = [task.output.stem for task in in_order(tasks_of("a.jsonl", text="\n".join(jobs)))]
+    ordered = [task.output.stem for task in schedule(tasks_of("a.jsonl", text="\n".join(jobs)))]
     assert ordered[0] == "2"
     assert abs(ordered.index("0") - ordered.index("3")) == 1
 

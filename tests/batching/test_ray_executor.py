@@ -87,8 +87,8 @@ def test_local_starts_its_own_ray_whatever_an_earlier_one_left_behind(
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     # Ray removes this file when it ends, unless its processes are killed.
     (short_folder / "ray").mkdir()
-    for place in (short_folder, short_folder / "ray"):
-        (place / "ray_current_cluster").write_text("127.0.0.1:9")
+    for directory in (short_folder, short_folder / "ray"):
+        (directory / "ray_current_cluster").write_text("127.0.0.1:9")
     file = jobs_file({}, {"output": "1.png", "start": "0.png"}, {"output": "2.png", "seed": 1})
     done = run_process("batch", file, "--cluster", "local", "--quiet", "--no-sheet")
     assert (done.code, done.err) == (0, "")

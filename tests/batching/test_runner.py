@@ -167,12 +167,12 @@ def test_cancelling_ends_the_processes_at_once(tasks):
 
 def processes_of(folder):
     """The processes that work in ``folder``, but for this one."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cwd"):
+    process_ids = []
+    for directory in Path("/proc").glob("[0-9]*/cwd"):
         with contextlib.suppress(OSError):
-            if place.readlink() == folder and int(place.parent.name) != os.getpid():
-                found.append(place.parent.name)
-    return found
+            if directory.readlink() == folder and int(directory.parent.name) != os.getpid():
+                process_ids.append(directory.parent.name)
+    return process_ids
 
 
 @pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="processes are counted by /proc")
@@ -392,12 +392,12 @@ def test_a_file_that_is_no_journal_is_left_alone(impasto, folder, jobs_file, tex
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["jobs.jsonl", "--style=other.png"], "a file of jobs or folders, got both"),
+        (["jobs.jsonl", "--style=other.png"], "a job file or folders, got both"),
         ([], "got neither"),
-        (["--content=photograph.png", "--style=other.png"], "say -o OUT"),
+        (["--content=photograph.png", "--style=other.png"], "name one with -o"),
         (["jobs.jsonl", "--sheet=sheet.txt"], "a name that ends in"),
-        (["jobs.jsonl", "--sheet=0.png"], "is the batch's own file"),
-        (["jobs.jsonl", "-o", "painting.png"], "cannot be made a folder"),
+        (["jobs.jsonl", "--sheet=0.png"], "is the batch's journal"),
+        (["jobs.jsonl", "-o", "painting.png"], "cannot be created"),
         (["jobs.jsonl", "--journal=absent/j.jsonl"], "cannot be used as journal"),
         (["jobs.jsonl", "--bata=3"], "No such option"),
     ],

@@ -87,8 +87,8 @@ def test_without_iterations_the_start_is_the_result(impasto, quick):
     shown = [
         pixels(f"from {name}.png").astype(float) for name in ("content", "style", "noise", "other")
     ]
-    for place, one in enumerate(shown):
-        assert all(np.abs(one - another).mean() > 5 for another in shown[:place])
+    for index, one in enumerate(shown):
+        assert all(np.abs(one - another).mean() > 5 for another in shown[:index])
 
 
 def test_it_starts_from_a_picture_at_a_path(impasto, quick):

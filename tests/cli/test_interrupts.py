@@ -73,7 +73,7 @@ def test_a_signal_writes_the_best_picture_at_the_size_asked_for(
     assert (process.returncode, err) == (code, "")
     message, result = map(json.loads, out.splitlines()[-2:])
     assert message["text"] == (
-        "stopped early: the best picture so far is kept, and --resume goes on from there"
+        "stopped early: the best picture so far is saved, and --resume goes on from there"
     )
     assert (result["event"], result["path"]) == ("result", "out.png")
     assert size_of(folder / "out.png") == size_of(folder / "run.gif") == (48, 36)

@@ -126,7 +126,7 @@ def test_help_tells_of_every_option_its_bounds_and_its_default(impasto, monkeypa
     shown = " ".join(impasto(command, "--help").out.replace("│", " ").split())
     for field in (*Settings.model_fields, *Runtime.model_fields, *DeliveryOptions.model_fields):
         assert f"--{field.replace('_', '-').replace('json-lines', 'json')} " in shown
-    assert "Longest side of the result, 16 to 65536 pixels;" in shown
+    assert "Longest side of the result in pixels, 16 to 65536;" in shown
     assert "cropped at its centre. (default 512)" in shown
     assert "(at least 16; at most 65536; default 128)" in shown
     assert "(above 0; at most 10; default 0.02)" in shown

@@ -37,7 +37,7 @@ def test_a_plan_names_each_size_and_paints_nothing(folder, impasto):
     assert outcome.code == 0
     assert "128 x 96" in outcome.out
     assert "256 x 192" in outcome.out
-    assert "whole" in outcome.out
+    assert "none" in outcome.out
     assert "GiB" in outcome.out
     assert sorted(folder.glob("*.*")) == before
 

@@ -250,8 +250,8 @@ def test_without_weights_and_network_it_names_the_three_ways(impasto, folder):
     outcome = impasto(*TRANSFER, "--offline")
     assert (outcome.code, outcome.out) == (2, "")
     (line,) = outcome.err.splitlines()
-    for way in ("impasto weights fetch vgg16", "--weights FILE", "IMPASTO_WEIGHTS_VGG16"):
-        assert way in line
+    for source in ("impasto weights fetch vgg16", "--weights FILE", "IMPASTO_WEIGHTS_VGG16"):
+        assert source in line
     assert not (folder / "out.png").exists()
 
 
@@ -295,7 +295,7 @@ def masks(folder):
 
 
 @pytest.mark.parametrize(
-    ("region", "told"),
+    ("region", "message"),
     [
         ("white.png", "region: expected MASK:STYLE or MASK:STYLE:STYLE_MASK, got 'white.png'"),
         ("black.png:other.png", "expected some white, got black everywhere"),
@@ -304,8 +304,8 @@ def masks(folder):
         ("absent.png:other.png", "no file 'absent.png'"),
     ],
 )
-def test_a_region_that_cannot_be(refuse, masks, quick, region, told):
-    assert told in refuse(*TRANSFER, *quick, "--region", region)
+def test_a_region_that_cannot_be(refuse, masks, quick, region, message):
+    assert message in refuse(*TRANSFER, *quick, "--region", region)
 
 
 def test_a_region_where_there_is_no_style(refuse, masks, quick):

@@ -53,19 +53,19 @@ def painted(impasto, quick):
 def test_recipe_prints_how_a_picture_was_made(impasto, painted, folder):
     outcome = impasto("recipe", "out.png")
     assert (outcome.code, outcome.err) == (0, "")
-    told = json.loads(outcome.out)
-    assert (told["mode"], told["settings"]["size"]) == ("style_transfer", 48)
-    assert (told["settings"]["seed"], told["settings"]["network"]) == (5, "vgg16")
-    assert told["settings"]["total_variation"] == 8500
-    assert told["inputs"]["content"] == {
+    recipe = json.loads(outcome.out)
+    assert (recipe["mode"], recipe["settings"]["size"]) == ("style_transfer", 48)
+    assert (recipe["settings"]["seed"], recipe["settings"]["network"]) == (5, "vgg16")
+    assert recipe["settings"]["total_variation"] == 8500
+    assert recipe["inputs"]["content"] == {
         "name": "photograph.png",
         "sha256": images.load("photograph.png").sha256,
     }
-    assert [style["name"] for style in told["inputs"]["styles"]] == ["painting.png"]
-    assert len(told["weights_sha256"]) == 64
-    assert told["versions"].keys() == {"impasto", "torch", "python"}
-    assert told["decisions"]["device"] == "cpu"
-    assert told["decisions"]["stopped_after"] is None
+    assert [style["name"] for style in recipe["inputs"]["styles"]] == ["painting.png"]
+    assert len(recipe["weights_sha256"]) == 64
+    assert recipe["versions"].keys() == {"impasto", "torch", "python"}
+    assert recipe["decisions"]["device"] == "cpu"
+    assert recipe["decisions"]["stopped_after"] is None
 
 
 def test_no_private_path_is_told(impasto, quick, folder):
@@ -152,12 +152,12 @@ def test_a_steered_painting_is_steered_again(impasto, quick, weights, weights_fi
 
 
 def test_a_recipe_with_changes_that_cannot_be_is_refused(impasto, painted, weights, folder):
-    for settings, told in (({"size": 64}, "size: cannot change"), ({"beta": [1]}, "beta: exp")):
+    for settings, message in (({"size": 64}, "size: cannot change"), ({"beta": [1]}, "beta: exp")):
         change_recipe("out.png", decisions={"changes": [{"after": 2, "settings": settings}]})
         outcome = impasto(*AGAIN, *weights)
         assert outcome.code == 2
         (line,) = outcome.err.splitlines()
-        assert line.startswith(f"impasto: {told}")
+        assert line.startswith(f"impasto: {message}")
         assert not (folder / "again.png").exists()
 
 
@@ -185,7 +185,7 @@ def test_one_thing_can_be_changed(impasto, painted, weights):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (("--set", "size"), "expected NAME=VALUE, got 'size'"),
         (("--set", "size=big"), "size: expected a whole number of pixels, both sides such as"),
@@ -198,11 +198,11 @@ def test_one_thing_can_be_changed(impasto, painted, weights):
         (("--content", "absent.png"), "no file 'absent.png'"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_painted_again_is_refused(impasto, painted, weights, folder, words, told):
+def test_what_cannot_be_painted_again_is_refused(impasto, painted, weights, folder, words, message):
     outcome = impasto(*AGAIN, *weights, *words)
     assert (outcome.code, outcome.out) == (2, "")
     (line,) = outcome.err.splitlines()
-    assert line.startswith(f"impasto: {told}")
+    assert line.startswith(f"impasto: {message}")
     assert not (folder / "again.png").exists()
 
 
@@ -226,7 +226,7 @@ def test_other_weights_are_refused_unless_told_otherwise(impasto, painted, weigh
     change_recipe("out.png", weights_sha256="5" * 64)
     outcome = impasto(*AGAIN, *weights)
     assert outcome.code == 2
-    assert outcome.err.startswith("impasto: weights: these are others than the recipe's")
+    assert outcome.err.startswith("impasto: weights: these are not the recipe's")
     assert impasto(*AGAIN, *weights, "--other-inputs").code == 0
 
 

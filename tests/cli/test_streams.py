@@ -61,7 +61,7 @@ def test_the_picture_is_painted(shell, quick, words, ending, code):
     assert is_painted()
     assert "Traceback" not in err
     if code == 1 and "2>" not in ending:
-        assert "standard output could not take all that was printed" in err
+        assert "standard output could not be written in full" in err
 
 
 @pytest.mark.parametrize("ending", ["2>&-", ">&- 2>&-"])
@@ -85,7 +85,7 @@ def test_a_refusal_keeps_its_exit_code(shell):
 def test_a_command_whose_words_are_lost(shell, words):
     code, _, err = shell(words.split(), ">/dev/full")
     assert (code, "Traceback" in err) == (1, False)
-    assert "standard output could not take all that was printed (No space left on device)" in err
+    assert "standard output could not be written in full (No space left on device)" in err
 
 
 @full
@@ -130,8 +130,8 @@ def test_a_picture_that_standard_output_does_not_take_is_kept(shell, quick, fold
     code, _, err = shell(["style", "painting.png", "-o", "-", *quick, "-q"], ">/dev/full")
     assert code == 1
     assert "standard output cannot be written (No space left on device)" in err
-    (kept,) = folder.glob("cache/rescued/*/picture.png")
-    assert str(kept) in err
+    (rescued,) = folder.glob("cache/rescued/*/picture.png")
+    assert str(rescued) in err
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def test_an_unknown_command(impasto, word, hint):
 def test_pictures_parted_by_commas(impasto, separator):
     outcome = impasto(*TRANSFER[:2], f"painting.png{separator}other.png", *TRANSFER[3:])
     assert outcome.code == 2
-    assert "part them by spaces instead of commas" in outcome.err
+    assert "separate them by spaces instead of commas" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -23,10 +23,10 @@ def test_known_mean_and_covariance():
     image[0, 0, 0] = torch.tensor([0.2, 0.6])
     image[0, 1, 0] = torch.tensor([0.5, 0.1])
     image[0, 2, 0] = 0.9
-    found = colours([image], [1.0])
+    measured = colours([image], [1.0])
     expected = [[0.04, -0.04, 0], [-0.04, 0.04, 0], [0, 0, 0]]
-    torch.testing.assert_close(found.mean, torch.tensor([0.4, 0.3, 0.9]).double())
-    torch.testing.assert_close(found.covariance, torch.tensor(expected).double())
+    torch.testing.assert_close(measured.mean, torch.tensor([0.4, 0.3, 0.9]).double())
+    torch.testing.assert_close(measured.covariance, torch.tensor(expected).double())
 
 
 def test_two_pictures_pool_as_one_whose_pixels_are_both():
@@ -41,9 +41,9 @@ def test_the_matched_picture_has_the_target_s_colours():
     target = colours([cloud(2)], [1.0])
     matched = match(cloud(1), target)
     assert 0 < matched.min() < matched.max() < 1
-    found = colours([matched], [1.0])
-    torch.testing.assert_close(found.mean, target.mean, rtol=0, atol=1e-9)
-    torch.testing.assert_close(found.covariance, target.covariance, rtol=0, atol=1e-9)
+    measured = colours([matched], [1.0])
+    torch.testing.assert_close(measured.mean, target.mean, rtol=0, atol=1e-9)
+    torch.testing.assert_close(measured.covariance, target.covariance, rtol=0, atol=1e-9)
 
 
 def test_colours_matched_to_themselves_stay():
@@ -95,10 +95,10 @@ def test_a_grey_picture_takes_no_colour_noise():
     # Its colours lie on a line: nothing across it may be blown up.
     grey = cloud(1)[:, :1].expand(1, 3, -1, -1)
     target = colours([cloud(2)], [1.0])
-    found = match(grey, target)[0].flatten(1)
-    ratios = torch.linalg.svdvals(found - found.mean(1, keepdim=True))
+    measured = match(grey, target)[0].flatten(1)
+    ratios = torch.linalg.svdvals(measured - measured.mean(1, keepdim=True))
     assert ratios[1] < 1e-6 * ratios[0]
-    torch.testing.assert_close(found.mean(1), target.mean, rtol=0, atol=1e-9)
+    torch.testing.assert_close(measured.mean(1), target.mean, rtol=0, atol=1e-9)
 
 
 def test_the_least_trace_of_colour_in_a_grey_picture_is_not_blown_up():
@@ -111,8 +111,8 @@ def test_the_least_trace_of_colour_in_a_grey_picture_is_not_blown_up():
 
 
 def test_colours_are_computed_in_float64_whatever_the_picture():
-    found = colour.colours([cloud(1).float()], [1.0])
-    assert found.mean.dtype == found.covariance.dtype == torch.float64
+    measured = colour.colours([cloud(1).float()], [1.0])
+    assert measured.mean.dtype == measured.covariance.dtype == torch.float64
 
 
 def test_the_noise_of_a_grey_photograph_is_not_stretched_to_colours() -> None:
@@ -146,11 +146,11 @@ def test_the_photograph_s_colours_are_kept_under_the_painting_s_lightness():
     # More rows than are converted at a time; muted, so that every lightness has the chroma.
     painting = 0.3 + 0.4 * torch.rand(1, 1, 300, 5, generator=generator).expand(1, 3, 300, 5)
     photograph = torch.tensor([0.55, 0.5, 0.45]).view(1, 3, 1, 1).expand(1, 3, 300, 5)
-    kept = colour.to_oklab(colour.keep(painting, photograph))
+    recoloured = colour.to_oklab(colour.keep(painting, photograph))
     lightness = colour.to_oklab(painting)[:, :1]
     chroma = colour.to_oklab(photograph)[:, 1:]
-    torch.testing.assert_close(kept[:, :1], lightness, rtol=0, atol=2e-3)
-    torch.testing.assert_close(kept[:, 1:], chroma, rtol=0, atol=2e-3)
+    torch.testing.assert_close(recoloured[:, :1], lightness, rtol=0, atol=2e-3)
+    torch.testing.assert_close(recoloured[:, 1:], chroma, rtol=0, atol=2e-3)
 
 
 def test_a_picture_keeps_its_own_colours():
@@ -161,9 +161,9 @@ def test_a_picture_keeps_its_own_colours():
 def test_chroma_that_no_colour_of_that_lightness_has_gives_way_and_the_hue_stays():
     white = torch.full((1, 3, 2, 2), 0.98)
     blue = torch.tensor([0.0, 0.0, 1.0]).view(1, 3, 1, 1).expand(1, 3, 2, 2)
-    kept = colour.keep(white, blue)
-    assert 0 <= kept.min() <= kept.max() <= 1
-    lab, wanted = colour.to_oklab(kept)[0, :, 0, 0], colour.to_oklab(blue)[0, :, 0, 0]
+    recoloured = colour.keep(white, blue)
+    assert 0 <= recoloured.min() <= recoloured.max() <= 1
+    lab, wanted = colour.to_oklab(recoloured)[0, :, 0, 0], colour.to_oklab(blue)[0, :, 0, 0]
     assert lab[0] == pytest.approx(float(colour.to_oklab(white)[0, 0, 0, 0]), abs=5e-3)
     assert torch.cosine_similarity(lab[1:], wanted[1:], dim=0) > 0.99
     assert lab[1:].norm() < 0.5 * wanted[1:].norm()
@@ -191,11 +191,11 @@ def painted(picture, weights_file):
 
 def test_a_result_may_keep_the_photograph_s_colours(painted):
     free, photograph = painted(palette=0)
-    kept, _ = painted(colour="keep")
+    recoloured, _ = painted(colour="keep")
     wanted = colour.to_oklab(photograph)[:, 1:]
-    ours, theirs = ((colour.to_oklab(x)[:, 1:] - wanted).abs().mean() for x in (kept, free))
+    ours, theirs = ((colour.to_oklab(x)[:, 1:] - wanted).abs().mean() for x in (recoloured, free))
     assert ours < 0.2 * theirs
-    lightness = [colour.to_oklab(x)[:, :1] for x in (kept, free)]
+    lightness = [colour.to_oklab(x)[:, :1] for x in (recoloured, free)]
     torch.testing.assert_close(*lightness, rtol=0, atol=0.02)
 
 

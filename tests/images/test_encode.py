@@ -115,7 +115,7 @@ def test_the_print_size_stands_in_exif(tmp_path, ending):
     assert exif[ExifTags.Base.ResolutionUnit] == 2
 
 
-def test_a_gif_has_no_place_for_a_print_size(tmp_path):
+def test_a_gif_cannot_hold_a_print_size(tmp_path):
     with pytest.raises(ImageError, match="no print size in GIF"):
         images.check_output(tmp_path / "out.gif", dpi=300)
 

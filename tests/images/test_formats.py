@@ -133,9 +133,9 @@ def test_heic_without_its_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with pytest.raises(
         ImageError, match=r"a HEIC picture: expected the package pillow-heif"
-    ) as told:
+    ) as caught:
         images.load(data)
-    assert "pip install '.[heic]' in impasto's own folder" in str(told.value)
+    assert "pip install '.[heic]' in impasto's own folder" in str(caught.value)
 
 
 def test_reading_heic_leaves_pillow_as_it_was():
@@ -154,9 +154,9 @@ def test_half_a_file_of_these_kinds(name):
         "rgb.jp2": lambda: file_bytes(image, "JPEG2000"),
         "rgb.heic": lambda: heic(image),
     }[name]()
-    with pytest.raises(ImageError, match=r"damaged|cut short") as told:
+    with pytest.raises(ImageError, match=r"damaged|cut short") as caught:
         images.load(whole[: len(whole) // 2])
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_without_signature_is_not_taken_for_tga():

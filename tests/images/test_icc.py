@@ -49,7 +49,7 @@ KNOWN_COLOURS = {
 
 
 def flat(colour, profile, kind):
-    """A file of one colour, given in the space of ``profile``."""
+    """A file of one colour, in the colour space of ``profile``."""
     deep = np.broadcast_to(np.round(np.array(colour) * 65535).astype(np.uint16), (16, 16, 3))
     if kind == "png16":
         return png(deep, 2, profile=profile)
@@ -67,27 +67,27 @@ def flat(colour, profile, kind):
 
 
 @pytest.mark.parametrize("colour", KNOWN_COLOURS)
-@pytest.mark.parametrize(("place", "make_profile"), [(1, display_p3), (2, adobe_rgb)])
+@pytest.mark.parametrize(("index", "make_profile"), [(1, display_p3), (2, adobe_rgb)])
 @pytest.mark.parametrize("kind", ["png16", "tiff16", "png", "tiff", "webp", "jpeg", "avif"])
-def test_known_colours_of_wide_gamuts(colour, place, make_profile, kind):
+def test_known_colours_of_wide_gamuts(colour, index, make_profile, kind):
     spaces = KNOWN_COLOURS[colour]
-    found = rgb(images.load(flat(spaces[place], make_profile(), kind)))
+    loaded = rgb(images.load(flat(spaces[index], make_profile(), kind)))
     # In linear light: the rounding of a strong primary spills over into the weak ones.
     tolerance = {"png16": 0.0015, "tiff16": 0.0015, "jpeg": 0.02, "avif": 0.02}.get(kind, 0.006)
     expected = decode_srgb(np.broadcast_to(spaces[0], (16, 16, 3)))
-    np.testing.assert_allclose(decode_srgb(found), expected, atol=tolerance)
+    np.testing.assert_allclose(decode_srgb(loaded), expected, atol=tolerance)
 
 
 @pytest.mark.parametrize("make_profile", [display_p3, adobe_rgb])
 def test_colours_outside_srgb_are_clipped(make_profile):
-    found = rgb(images.load(flat((0, 1, 0), make_profile(), "png16")))
-    np.testing.assert_allclose(found[0, 0], [0, 1, 0], atol=0.002)
+    loaded = rgb(images.load(flat((0, 1, 0), make_profile(), "png16")))
+    np.testing.assert_allclose(loaded[0, 0], [0, 1, 0], atol=0.002)
 
 
 @pytest.mark.parametrize("make_profile", [display_p3, adobe_rgb])
 @pytest.mark.parametrize("kind", ["png16", "tiff16"])
 def test_a_conversion_of_16_bits_keeps_them(make_profile, kind):
-    """A ramp of 8192 greys, which 8 bits anywhere on the way would leave at 256."""
+    """A ramp of 8192 greys, which 8 bits at any stage would reduce to 256."""
     ramp = np.repeat(np.arange(0, 65536, 8, dtype=np.uint16).reshape(64, 128, 1), 3, axis=2)
     if kind == "png16":
         data = png(ramp, 2, profile=make_profile())
@@ -95,9 +95,9 @@ def test_a_conversion_of_16_bits_keeps_them(make_profile, kind):
         image = pyvips.Image.new_from_array(ramp).copy(interpretation="rgb16")
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", make_profile())
         data = image.tiffsave_buffer()
-    found = rgb(images.load(data))[..., 1].reshape(-1)
-    assert len(np.unique(found)) > 7500
-    assert (np.diff(found) >= -1e-4).all()
+    loaded = rgb(images.load(data))[..., 1].reshape(-1)
+    assert len(np.unique(loaded)) > 7500
+    assert (np.diff(loaded) >= -1e-4).all()
 
 
 @pytest.mark.parametrize("make_profile", [display_p3, adobe_rgb])

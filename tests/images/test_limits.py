@@ -62,8 +62,8 @@ def test_scans_are_counted():
     # Neither a thumbnail in front nor what a camera puts behind counts.
     assert limits.count_scans(jpeg(exif=b"Exif\0\0" + progressive)) == 1
     assert limits.count_scans(plain + progressive * 100) == 1
-    for place in range(len(progressive)):
-        assert limits.count_scans(progressive[:place]) <= 10
+    for length in range(len(progressive)):
+        assert limits.count_scans(progressive[:length]) <= 10
     assert limits.count_scans(b"") == 0
 
 

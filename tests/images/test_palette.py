@@ -1,4 +1,4 @@
-"""Colours moved onto a painting's: by a bounded, continuous map, found from integers."""
+"""Colour transfer to a painting by a bounded, continuous map, computed from integer histograms."""
 
 import numpy as np
 import pytest
@@ -53,10 +53,10 @@ def same(first, second):
 
 def test_known_counts_and_sums():
     image = torch.tensor([[1.0, 0.0], [0.0, 0.5], [0.25, 0.5]]).view(1, 3, 1, 2)
-    found = histogram(image, torch.tensor([1.0, 0.4]).view(1, 1, 1, 2))
-    assert found.counts.sum() == 255 + 102
-    assert found.sums.sum(1).tolist() == [255 * 65535, 102 * 32768, 255 * 16384 + 102 * 32768]
-    assert sorted(found.shares.tolist()) == pytest.approx([102 / 357, 255 / 357])
+    counted = histogram(image, torch.tensor([1.0, 0.4]).view(1, 1, 1, 2))
+    assert counted.counts.sum() == 255 + 102
+    assert counted.sums.sum(1).tolist() == [255 * 65535, 102 * 32768, 255 * 16384 + 102 * 32768]
+    assert sorted(counted.shares.tolist()) == pytest.approx([102 / 357, 255 / 357])
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -189,11 +189,11 @@ def test_a_painting_of_two_colours_is_not_plain():
 
 
 def test_the_map_is_continuous_so_that_sixteen_bits_show_no_banding():
-    found = find_map(histogram(cloud(1)), Palette([histogram(cloud(2))], [1.0]))
+    colour_map = find_map(histogram(cloud(1)), Palette([histogram(cloud(2))], [1.0]))
     # A ramp in steps of one level of 65535, across several cells of the table.
     ramp = torch.arange(20000, 30000).double().div(65535).float()
     image = torch.stack([ramp, ramp.flip(0), ramp.mul(0.5)]).view(1, 3, 100, 100)
-    mapped = found.apply(image)[0].flatten(1)
+    mapped = colour_map.apply(image)[0].flatten(1)
     assert mapped.diff(dim=1).abs().max() < 3 * MAX_SLOPE / 65535
     levels = (mapped * 65535).round()
     assert len(levels[0].unique()) > 1000
@@ -201,19 +201,19 @@ def test_the_map_is_continuous_so_that_sixteen_bits_show_no_banding():
 
 def test_pixels_are_mapped_each_by_itself():
     image = cloud(1, 300, 33)
-    found = find_map(histogram(image), Palette([histogram(cloud(2))], [1.0]))
-    whole = found.apply(image, 0.7)
+    colour_map = find_map(histogram(image), Palette([histogram(cloud(2))], [1.0]))
+    whole = colour_map.apply(image, 0.7)
     for rows, columns in (((0, 7), (0, 33)), ((5, 299), (11, 12)), ((260, 300), (3, 31))):
         tile = (..., slice(*rows), slice(*columns))
-        assert found.apply(image[tile].contiguous(), 0.7).equal(whole[tile])
+        assert colour_map.apply(image[tile].contiguous(), 0.7).equal(whole[tile])
 
 
 def test_amounts_lie_between_the_picture_and_the_whole_transport():
     image = cloud(1)
-    found = find_map(histogram(image), Palette([histogram(cloud(2))], [1.0]))
-    assert found.apply(image, 0.0).equal(image)
-    half = found.apply(image, 0.5)
-    torch.testing.assert_close(half, (image + found.apply(image)) / 2, rtol=0, atol=1e-6)
+    colour_map = find_map(histogram(image), Palette([histogram(cloud(2))], [1.0]))
+    assert colour_map.apply(image, 0.0).equal(image)
+    half = colour_map.apply(image, 0.5)
+    torch.testing.assert_close(half, (image + colour_map.apply(image)) / 2, rtol=0, atol=1e-6)
 
 
 def test_the_same_pictures_give_the_same_map():
@@ -234,15 +234,15 @@ def test_where_nothing_counts_no_colour_moves():
     image, nothing = cloud(1), histogram(cloud(2), torch.zeros(1, 1, 40, 50))
     painted = Palette([histogram(cloud(2))], [1.0])
     assert Palette([nothing], [1.0]).is_empty
-    for found in (
+    for colour_map in (
         find_map(histogram(image), Palette([nothing], [1.0])),
         find_map(nothing, painted),
     ):
-        assert found.apply(image).equal(image)
+        assert colour_map.apply(image).equal(image)
 
 
 def test_colours_of_a_histogram_are_the_means_of_its_cells():
-    found = histogram(cloud(1))
-    assert isinstance(found, ColourHistogram)
-    mean = found.colours @ found.shares
+    counted = histogram(cloud(1))
+    assert isinstance(counted, ColourHistogram)
+    mean = counted.colours @ counted.shares
     np.testing.assert_allclose(mean, cloud(1)[0].flatten(1).double().mean(1).numpy(), atol=1e-5)

@@ -261,17 +261,17 @@ def test_threads_may_load_at_once():
         png(colours(11, dtype=np.uint16), 2, profile=matrix_profile(P3_TO_XYZ_D50, 2.2))
     ] * 4
     hashes = [images.load(source).pixels.sum().item() for source in sources]
-    found = [0.0] * len(sources)
+    sums = [0.0] * len(sources)
 
     def work(index):
-        found[index] = images.load(sources[index]).pixels.sum().item()
+        sums[index] = images.load(sources[index]).pixels.sum().item()
 
     threads = [threading.Thread(target=work, args=(index,)) for index in range(len(sources))]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert found == hashes
+    assert sums == hashes
 
 
 def test_to_image_rounds_clips_and_tags():

@@ -101,7 +101,10 @@ def test_without_a_checkpoint_it_starts_afresh_and_says_so(impasto, quick):
     outcome = impasto(*TRANSFER, *quick, "--resume", "--json")
     assert outcome.code == 0
     first, second, *_ = map(json.loads, outcome.out.splitlines())
-    assert first["text"] == "no checkpoint '.out.png.checkpoint': the painting starts afresh"
+    assert (
+        first["text"]
+        == "no checkpoint '.out.png.checkpoint': the painting starts from the beginning"
+    )
     assert second["step"] == 1
 
 
@@ -161,7 +164,7 @@ def test_asked_never_to_keep_it_keeps_nothing(start_process, quick):
         process.stdout.readline()
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)
-    assert json.loads(out.splitlines()[-2])["text"].endswith("the best picture so far is kept")
+    assert json.loads(out.splitlines()[-2])["text"].endswith("the best picture so far is saved")
     assert not KEPT.exists()
 
 

@@ -1,4 +1,4 @@
-"""The measures: known answers, and each moves the right way."""
+"""The metrics: known answers, and each changes in the right direction."""
 
 import dataclasses
 import math
@@ -52,8 +52,8 @@ def test_lpips_is_the_weighed_distance_of_unit_features(
     for layer, head in heads.items():
         one, two = (F.normalize(maps[layer], dim=1) for maps in (ours, theirs))
         expected += float(((one - two) ** 2 * head.view(1, -1, 1, 1)).sum(1).mean())
-    found = metrics.lpips(smooth, other, small_network(dtype=torch.float32), heads)
-    assert found == pytest.approx(expected, rel=1e-3)
+    distance = metrics.lpips(smooth, other, small_network(dtype=torch.float32), heads)
+    assert distance == pytest.approx(expected, rel=1e-3)
 
 
 def test_every_content_distance_grows_with_noise(smooth, small_network, heads):

@@ -49,7 +49,7 @@ def test_no_picture_is_replaced_by_what_is_painted_from_it(impasto, inputs, quic
     outcome = impasto(*words, *quick)
     assert (outcome.code, outcome.out) == (2, "")
     (line,) = outcome.err.splitlines()
-    assert "expected a file that is not painted from" in line
+    assert "expected a file that is not an input" in line
     assert {path.name: path.read_bytes() for path in folder.glob("*.png")} == inputs
 
 
@@ -58,7 +58,7 @@ def test_a_weights_file_is_not_replaced(impasto, folder, weights_file):
     weights.write_bytes(weights_file.read_bytes())
     outcome = impasto(*TRANSFER, "-o", "weights.png", "--weights", "weights.png", "--size", "48")
     assert outcome.code == 2
-    assert "expected a file that is not painted from" in outcome.err
+    assert "expected a file that is not an input" in outcome.err
     assert weights.read_bytes() == weights_file.read_bytes()
 
 
@@ -71,7 +71,7 @@ def test_a_picture_after_some_iterations_replaces_no_input(impasto, folder, quic
     words = ("transfer", content, "painting.png", "-o", "out.png", *quick)
     outcome = impasto(*words, "--save-every", "2")
     assert outcome.code == 2
-    assert "expected a file that is not painted from" in outcome.err
+    assert "expected a file that is not an input" in outcome.err
     assert Path(name).read_bytes() == before
     assert impasto(*words).code == 0
 
@@ -81,7 +81,7 @@ def test_a_checkpoint_replaces_no_input(impasto, quick, name):
     Path("photograph.png").rename(name)
     outcome = impasto("transfer", name, "painting.png", "-o", "out.png", *quick)
     assert outcome.code == 2
-    assert "expected a file that is not painted from" in outcome.err
+    assert "expected a file that is not an input" in outcome.err
     assert Path(name).exists()
 
 
@@ -93,7 +93,7 @@ def test_an_animation_replaces_no_input(impasto, quick):
         "--timelapse", "./photograph.gif",
     )  # fmt: skip
     assert outcome.code == 2
-    assert "expected a file that is not painted from" in outcome.err
+    assert "expected a file that is not an input" in outcome.err
     assert Path("photograph.gif").read_bytes() == before
 
 
@@ -104,7 +104,7 @@ def test_a_replay_replaces_nothing_that_it_reads(impasto, quick, output):
     words = ("replay", "first.png", "--content", "photograph.png", "--style", "painting.png")
     outcome = impasto(*words, *quick[:2], "-o", output)
     assert outcome.code == 2
-    assert "expected a file that is not painted from" in outcome.err
+    assert "expected a file that is not an input" in outcome.err
     assert Path(output).read_bytes() == before
 
 

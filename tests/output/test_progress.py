@@ -55,18 +55,18 @@ def rows(shown):
 
 
 @pytest.mark.parametrize(
-    ("columns", "told"),
+    ("columns", "text"),
     [
         (40, r" left"),
         (80, r" left  loss [\d.,e+]+"),
         (140, r" left  content \S+  style \S+  total variation \S+"),
     ],
 )
-def test_a_bar_fits_and_keeps_size_share_and_time_left(in_terminal, quick, columns, told):
+def test_a_bar_fits_and_keeps_size_share_and_time_left(in_terminal, quick, columns, text):
     shown = rows(in_terminal(columns, *TRANSFER, *quick))
     assert max(map(len, shown)) <= columns
     assert not any("…" in row for row in shown)
-    bar = re.compile(rf" +48 x 36 [━╸╺]+ +\d+% (\d+ h )?(\d+ min )?[\d.]+ \S+{told}")
+    bar = re.compile(rf" +48 x 36 [━╸╺]+ +\d+% (\d+ h )?(\d+ min )?[\d.]+ \S+{text}")
     drawn = [row for row in shown if "48 x 36 " in row and " left" in row]
     assert drawn
     assert all(bar.fullmatch(row) for row in drawn)

@@ -24,12 +24,12 @@ def step(number, size=(40, 30)):
 def greys(path):
     """The middle pixel of every frame."""
     with Image.open(path) as animation:
-        found = []
-        for place in range(animation.n_frames):
-            animation.seek(place)
+        greys_of_frames = []
+        for index in range(animation.n_frames):
+            animation.seek(index)
             middle = animation.width // 2, animation.height // 2
-            found.append(animation.convert("RGB").getpixel(middle)[0])
-        return found
+            greys_of_frames.append(animation.convert("RGB").getpixel(middle)[0])
+        return greys_of_frames
 
 
 def test_a_short_run_keeps_every_step(tmp_path):
@@ -46,9 +46,9 @@ def test_a_long_run_keeps_few_at_even_distances(tmp_path, steps, every):
     for number in range(1, steps + 1):
         timelapse.add(step(number))
     timelapse.save(tmp_path / "run.gif", Image.new("RGB", (40, 30), "white"))
-    kept = greys(tmp_path / "run.gif")
-    assert kept == [*range(21, steps + 21, every), 255]
-    assert len(kept) <= 61
+    frames = greys(tmp_path / "run.gif")
+    assert frames == [*range(21, steps + 21, every), 255]
+    assert len(frames) <= 61
 
 
 def test_pictures_that_are_not_kept_are_not_made():

@@ -82,7 +82,7 @@ class Studio:
             time.sleep(0.1)
 
     def order(self, *, pictures=None, settings=(), **fields):
-        """Order a painting that takes a moment, unless told otherwise."""
+        """Order a painting that takes a moment, unless its settings say otherwise."""
         self.wait_until_ready()
         if pictures is None:
             pictures = {"content": "content.dancing", "styles": ["style.picasso"]}

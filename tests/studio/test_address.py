@@ -125,7 +125,7 @@ def test_behind_nginx_the_studio_works(proxied, open_page, picture_bytes, prefix
     done = studio.painted(pictures={"content": picture["id"], "styles": ["style.picasso"]})
     assert studio.get(f"/api/works/{done['id']}/picture.png").status_code == 200
     work = studio.order(settings={"iterations": 300}).json()
-    assert "finished" in (told.get("state") for _, told in studio.events(f"?work={work['id']}"))
+    assert "finished" in (data.get("state") for _, data in studio.events(f"?work={work['id']}"))
     foreign = {"origin": "http://evil.example"}
     assert studio.get("/api/works", headers=foreign).status_code == 403
     studio.forget_token()

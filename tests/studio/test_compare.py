@@ -174,7 +174,7 @@ def test_the_guard_is_the_studios(compare):
     ("words", "message"),
     [
         (["--compare=absent"], "expected a folder of pictures, got 'absent'"),
-        (["--compare=.", "--device=cpu"], "expected no option of painting beside it, got --device"),
+        (["--compare=.", "--device=cpu"], "expected no painting options beside it, got --device"),
         (["--compare=.", "--queue-limit=3"], "got --queue-limit"),
         (["--compare-seed=3"], "expected --compare FOLDER beside it"),
     ],

@@ -119,8 +119,8 @@ def test_choices_are_on_the_disk_at_once_and_are_not_asked_again(pictures):
     comparison = Comparison(pictures)
     first = comparison.trials[comparison.current]
     comparison.choose(comparison.current, "left")
-    (kept,) = json.loads((pictures / CHOICES_FILE).read_text())["choices"]
-    assert kept == {
+    (choice,) = json.loads((pictures / CHOICES_FILE).read_text())["choices"]
+    assert choice == {
         "pair": first.pair,
         "left": first.left.method,
         "right": first.right.method,

@@ -39,12 +39,12 @@ def test_a_request_that_does_not_come_is_not_waited_for(studio, sent):
     with connect(studio) as client:
         began_s = time.monotonic()
         client.sendall(sent)
-        told = b""
+        answer = b""
         while data := client.recv(4096):
-            told += data
+            answer += data
         waited_s = time.monotonic() - began_s
     assert connections.HEADERS_S - 1 < waited_s < connections.HEADERS_S + 15
-    assert not sent or b"408" in told.splitlines()[0]
+    assert not sent or b"408" in answer.splitlines()[0]
 
 
 def test_headers_that_drip_in_are_not_waited_for(studio):
@@ -89,10 +89,10 @@ def test_a_body_that_comes_slowly_but_steadily_is_taken(studio, picture_bytes):
         for start in range(0, len(body), step):
             client.sendall(body[start : start + step])
             time.sleep(1.0)
-        told = b""
+        answer = b""
         while part := client.recv(4096):
-            told += part
-    assert b" 201 " in told.splitlines()[0]
+            answer += part
+    assert b" 201 " in answer.splitlines()[0]
 
 
 def test_a_client_that_sends_requests_now_and_then_is_served(studio):

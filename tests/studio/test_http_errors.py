@@ -12,7 +12,7 @@ GOOD = {"content": "content.dancing", "styles": ["style.picasso"]}
 
 
 @pytest.mark.parametrize(
-    ("order", "told"),
+    ("order", "message"),
     [
         (GOOD | {"settings": {"size": 1}}, "size"),
         (GOOD | {"settings": {"sizes": 64}}, "sizes"),
@@ -36,10 +36,10 @@ GOOD = {"content": "content.dancing", "styles": ["style.picasso"]}
     ids=str,
 )
 @pytest.mark.parametrize("path", ["/api/works", "/api/plan"])
-def test_orders_that_cannot_be_painted_are_422(studio, path, order, told):
+def test_orders_that_cannot_be_painted_are_422(studio, path, order, message):
     answer = studio.post(path, json=order)
     assert answer.status_code == 422
-    assert told in answer.json()["error"]
+    assert message in answer.json()["error"]
     assert set(answer.json()) == {"error"}
 
 
@@ -143,13 +143,13 @@ def test_no_answer_names_a_path_of_the_server(studio, picture_bytes, weights_fil
     assert "/" not in picture["name"]
     assert picture["name"].endswith("graph.png")
     small = {"content": picture["id"], "styles": ["style.picasso"]}
-    told = [
+    errors = [
         studio.upload(b"nothing").text,
         studio.upload(png(64, 64)).text,
         studio.order(pictures=small, settings={"size": 16}).text,
         studio.get("/api/works").text,
         studio.get("/api/status").text,
     ]
-    for text in told:
-        for place in (str(studio.folder), str(weights_file), "/tmp", "site-packages", "/src/"):
-            assert place not in text
+    for text in errors:
+        for private in (str(studio.folder), str(weights_file), "/tmp", "site-packages", "/src/"):
+            assert private not in text

@@ -12,20 +12,20 @@ def test_uploads_stop_at_the_quota_and_go_on_when_one_is_deleted(open_studio, pi
     studio = open_studio("--upload-quota=40kB")
     status = studio.get("/api/status").json()
     assert (status["uploaded_bytes"], status["upload_quota_bytes"]) == (0, 40_000)
-    kept = []
+    picture_ids = []
     for seed in range(40):
         answer = studio.upload(picture_bytes(60, 60, seed=seed), f"{seed}.png")
         if answer.status_code == 507:
             break
-        kept.append(answer.json()["id"])
-    assert kept
+        picture_ids.append(answer.json()["id"])
+    assert picture_ids
     assert answer.status_code == 507
     assert "delete uploaded pictures first" in answer.json()["error"]
     status = studio.get("/api/status").json()
     assert 0 < status["uploaded_bytes"] <= 40_000
     again = studio.upload(picture_bytes(60, 60, seed=0), "again.png")
-    assert (again.status_code, again.json()["id"]) == (201, kept[0])
-    for picture_id in kept:
+    assert (again.status_code, again.json()["id"]) == (201, picture_ids[0])
+    for picture_id in picture_ids:
         assert studio.ask("DELETE", f"/api/pictures/{picture_id}").status_code == 204
     assert studio.get("/api/status").json()["uploaded_bytes"] == 0
     assert studio.upload(picture_bytes(60, 60, seed=seed)).status_code == 201
@@ -41,7 +41,7 @@ def test_an_uploaded_picture_is_deleted_unless_it_is_needed(studio, picture_byte
     work = studio.order(pictures=pictures, settings={"iterations": 100_000}).json()
     refused = studio.ask("DELETE", path)
     assert refused.status_code == 409
-    assert "cancel it first" in refused.json()["error"]
+    assert "cancel that work first" in refused.json()["error"]
     studio.post(f"/api/works/{work['id']}/cancel")
     studio.wait(work["id"], "cancelled")
     assert studio.ask("DELETE", path).status_code == 204

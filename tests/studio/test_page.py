@@ -25,8 +25,8 @@ def check_access(page):
     """No violation of axe-core's rules in this state, in either colour scheme."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        found = Axe().run(page).response["violations"]
-        assert not found, [(fault["id"], fault["nodes"][0]["html"]) for fault in found]
+        violations = Axe().run(page).response["violations"]
+        assert not violations, [(fault["id"], fault["nodes"][0]["html"]) for fault in violations]
 
 
 def choose(page, settings):

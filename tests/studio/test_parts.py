@@ -12,32 +12,32 @@ from impasto.studio.storage import clean_name
 
 
 def test_clients_take_turns_and_each_keeps_its_order():
-    turns = FairQueue()
+    queue = FairQueue()
     for work in ("a1", "a2", "a3"):
-        turns.add("a", work)
-    turns.add("b", "b1")
-    assert len(turns) == 4
-    assert [turns.take() for _ in range(5)] == ["a1", "b1", "a2", "a3", None]
+        queue.add("a", work)
+    queue.add("b", "b1")
+    assert len(queue) == 4
+    assert [queue.take() for _ in range(5)] == ["a1", "b1", "a2", "a3", None]
 
 
 def test_what_goes_on_comes_before_its_clients_others():
-    turns = FairQueue()
-    turns.add("a", "a1")
-    turns.add("a", "a0", first=True)
-    assert (turns.drop("a1"), turns.drop("a1")) == (True, False)
-    assert (turns.take(), turns.take()) == ("a0", None)
+    queue = FairQueue()
+    queue.add("a", "a1")
+    queue.add("a", "a0", first=True)
+    assert (queue.drop("a1"), queue.drop("a1")) == (True, False)
+    assert (queue.take(), queue.take()) == ("a0", None)
 
 
 def test_a_slow_listener_hears_the_latest_of_each_topic_only():
     async def listen():
-        audience = EventStream()
-        everything, one = audience.join(), audience.join("b")
+        events = EventStream()
+        everything, one = events.join(), events.join("b")
         for step in range(1000):
-            audience.tell("work", "a", step)
-        audience.tell("work", "b", "other")
-        audience.close()
-        heard = [event async for event in everything.stream()]
-        return heard, [event async for event in one.stream()]
+            events.publish("work", "a", step)
+        events.publish("work", "b", "other")
+        events.close()
+        streamed = [event async for event in everything.stream()]
+        return streamed, [event async for event in one.stream()]
 
     everything, one = asyncio.run(listen())
     assert everything[1:] == [b"event: work\ndata: 999\n\n", b'event: work\ndata: "other"\n\n']
@@ -59,7 +59,7 @@ def test_the_form_has_every_setting_with_its_bounds():
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("name", "shown"),
     [
         ("cat.png", "cat.png"),
         ("../../etc/passwd", "passwd"),
@@ -70,5 +70,5 @@ def test_the_form_has_every_setting_with_its_bounds():
         ("x" * 500 + ".png", "x" * 116 + ".png"),
     ],
 )
-def test_names_of_uploads_are_only_names(given, kept):
-    assert clean_name(given) == kept
+def test_names_of_uploads_are_only_names(name, shown):
+    assert clean_name(name) == shown

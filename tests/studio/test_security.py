@@ -111,10 +111,10 @@ def test_a_visitor_without_a_token_gets_a_page_that_asks_for_it(studio, browser)
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 def test_nobody_else_on_this_machine_can_read_the_folder(open_studio, picture_bytes, tmp_path):
-    kept = tmp_path / "kept"
-    (kept / "works").mkdir(parents=True)
-    (kept / "works").chmod(0o755)
-    kept.chmod(0o755)
+    studio_folder = tmp_path / "kept"
+    (studio_folder / "works").mkdir(parents=True)
+    (studio_folder / "works").chmod(0o755)
+    studio_folder.chmod(0o755)
     studio = open_studio()
     studio.upload(picture_bytes(), "photograph.png")
     studio.painted()

@@ -31,12 +31,12 @@ def test_a_painting_is_ordered_watched_and_fetched(studio, picture_bytes, tmp_pa
     assert ordered.status_code == 201
     work = ordered.json()
     previews, steps = {}, []
-    for kind, told in studio.events(f"?work={work['id']}"):
+    for kind, data in studio.events(f"?work={work['id']}"):
         if kind == "preview" and not previews:
-            previews[told["step"]] = studio.get(f"/{told['url']}").content
+            previews[data["step"]] = studio.get(f"/{data['url']}").content
         if kind == "work":
-            steps.append(told["step"])
-            if told["state"] == "finished":
+            steps.append(data["step"])
+            if data["state"] == "finished":
                 break
     assert steps == sorted(steps)
     assert steps[-1] == 30
@@ -200,8 +200,8 @@ def test_works_survive_the_servers_death_and_those_under_way_go_on(open_studio):
     studio.process.kill()
     studio.process.wait()
     again = open_studio()
-    kept = again.work(done["id"])
-    assert (kept["state"], kept["replay"]) == ("finished", done["replay"])
+    work = again.work(done["id"])
+    assert (work["state"], work["replay"]) == ("finished", done["replay"])
     assert again.get(f"/api/works/{done['id']}/picture.tiff").status_code == 200
     first = next(w for w in again.get("/api/works").json() if w["steps"] == 900)
     again.post(f"/api/works/{first['id']}/cancel")
@@ -234,12 +234,12 @@ def test_the_program_of_the_page_about_the_studio_runs(
 ):
     page = (Path(__file__).parents[2] / "docs" / "studio.md").read_text(encoding="utf-8")
     (program,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.DOTALL | re.MULTILINE)
-    for told, tried in (
+    for original, tried in (
         ("http://127.0.0.1:8500", studio.address),
         ('{"size": 512}', '{"size": 48, "coarsest": 48, "iterations": 2}'),
     ):
-        assert program.count(told) == 1
-        program = program.replace(told, tried)
+        assert program.count(original) == 1
+        program = program.replace(original, tried)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("IMPASTO_STUDIO_TOKEN", studio.token)
     studio.wait_until_ready()

@@ -1,4 +1,4 @@
 """``impasto batch``: many pictures, on this machine's processes or on a cluster's.
 
-entries (words, as a file or folders say them) -> tasks (checked) -> executor -> journal, files
+entries (options from a job file or from folders) -> tasks (checked) -> executor -> journal, files
 """

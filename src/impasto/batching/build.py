@@ -1,4 +1,4 @@
-"""Entries become tasks: every word checked, every picture found, before anything is painted."""
+"""Turn entries into tasks: check every option and every picture before anything is painted."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ def make_tasks(
     home: Path,
     written: Container[Path] = (),
 ) -> list[Task]:
-    """Check every entry, and return what is to be painted, in the order of ``entries``.
+    """Check every entry, and return its task, in the order of ``entries``.
 
     Args:
-        entries: what the user asks for.
-        options: what holds for each entry that does not say otherwise.
-        mode: likewise.
-        into: the folder that outputs are relative to, and that those without a name go to; by
-            default an entry's own, and each needs a name.
-        ending: of the files without a name.
+        entries: the user's jobs.
+        options: options from the command line; an entry's own options override them.
+        mode: the mode of entries that name none.
+        into: the folder for the outputs. By default outputs are relative to the entry's folder,
+            and each entry must name its output.
+        ending: the file name extension of outputs without a name.
         home: the journal's folder.
         written: outputs that an earlier run of this batch has written, resolved.
 
@@ -56,17 +56,18 @@ def make_tasks(
             that needs what it writes itself or what a later one writes.
         ImageError: an input that is no picture, or an output that cannot be written.
     """
-    maker = _Maker(options, mode, into, ending, home, written)
-    maker.note_outputs(entries)
-    tasks = [maker.make(entry) for entry in entries]
+    builder = _TaskBuilder(options, mode, into, ending, home, written)
+    builder.note_outputs(entries)
+    tasks = [builder.make(entry) for entry in entries]
     _check_outputs(tasks)
     return tasks
 
 
-def in_order(tasks: Sequence[Task]) -> list[Task]:
-    """Put large ones first, so that no worker ends alone, and equal ones side by side.
+def schedule(tasks: Sequence[Task]) -> list[Task]:
+    """Sort large tasks first, so that all workers end at about the same time.
 
-    What is warm for one then serves the next: memory, the network, and the styles' statistics.
+    Tasks with the same network and styles follow each other, so that the next one finds them in
+    the cache.
     """
 
     def key(task: Task) -> tuple[Any, ...]:
@@ -85,7 +86,7 @@ def in_order(tasks: Sequence[Task]) -> list[Task]:
 
 
 @dataclass
-class _Maker:
+class _TaskBuilder:
     options: dict[str, Any]
     mode: str
     into: Path | None
@@ -93,22 +94,22 @@ class _Maker:
     home: Path
     written: Container[Path] = ()
     hashes: dict[Path, str] = field(default_factory=dict)
-    # What every entry writes, and the tasks made so far, by resolved path.
+    # By resolved path: the entry that writes it, and the task if it is built already.
     outputs: dict[Path, Entry] = field(default_factory=dict)
     writers: dict[Path, Task] = field(default_factory=dict)
 
     def note_outputs(self, entries: Sequence[Entry]) -> None:
-        """Note what is going to be written, so that a job may be painted from another's picture."""
+        """Record all outputs, so that a job may be painted from another job's picture."""
         for entry in entries:
             with suppress(ImpastoError, ValueError, TypeError):
                 self.outputs.setdefault(_real(self._output(entry)), entry)
 
     def make(self, entry: Entry) -> Task:
-        """Check an entry; what is wrong with it is said with its place."""
+        """Check an entry, and return its task; an error names the entry."""
         try:
             task = self._make(entry)
         except ImpastoError as error:
-            raise type(error)(f"{entry.place}: {error}") from None
+            raise type(error)(f"{entry.label}: {error}") from None
         self.writers.setdefault(_real(task.output), task)
         return task
 
@@ -120,12 +121,12 @@ class _Maker:
         if unknown is not None:
             raise SettingsError(unknown_option(unknown, known))
         mode = _mode(words.get("mode", self.mode))
-        given = {**self.options, **words}
-        if not isinstance(given.get("preset", ""), str):
-            raise SettingsError(f"preset: expected a name, got {short_repr(given['preset'])}")
-        settings = make_settings(**words_of(Settings, given, also=("preset",)))
-        finish = check(OutputOptions, words_of(OutputOptions, given))
-        runtime = check(Runtime, words_of(Runtime, given))
+        options = {**self.options, **words}
+        if not isinstance(options.get("preset", ""), str):
+            raise SettingsError(f"preset: expected a name, got {short_repr(options['preset'])}")
+        settings = make_settings(**words_of(Settings, options, also=("preset",)))
+        finish = check(OutputOptions, words_of(OutputOptions, options))
+        runtime = check(Runtime, words_of(Runtime, options))
         spec = self._spec(entry, mode, settings)
         weights_sha256 = None
         if runtime.weights is not None:
@@ -135,7 +136,7 @@ class _Maker:
         output = self._output(entry)
         finish.check(output, _longest_px(spec.settings, spec.references()[0]))
         return Task(
-            place=entry.place,
+            label=entry.label,
             output=output,
             spec=spec,
             runtime=runtime,
@@ -144,7 +145,7 @@ class _Maker:
         )
 
     def _spec(self, entry: Entry, mode: Mode, settings: Settings) -> JobSpec:
-        """Refer to the entry's pictures; paths in the settings become references too."""
+        """Make references to the entry's pictures, and to the files that its settings name."""
         words, folder = entry.words, entry.folder
         content = [
             self._refer("content", word, folder) for word in _pictures(words, mode, "content")
@@ -210,18 +211,18 @@ class _Maker:
         return path, self.hashes[path]
 
     def _chained(self, kind: str, path: Path, real: Path) -> tuple[Path, str]:
-        """Return a picture that an earlier job is going to write, and what stands for its hash."""
+        """Return the path of an earlier job's output, and a placeholder for its hash."""
         writer = self.writers.get(real)
         if writer is None:
             raise SettingsError(
-                f"{kind}: {_shown(path)} is written by {self.outputs[real].place}: expected a "
-                "picture that is there already, or the output of an earlier job; jobs cannot wait "
-                "for themselves or for later ones, so name another file or change the order"
+                f"{kind}: {_shown(path)} is written by {self.outputs[real].label}: expected a "
+                "picture that exists already, or the output of an earlier job; a job cannot wait "
+                "for itself or for a later one, so name another file or change the order"
             )
         if os.path.lexists(real) and real not in self.written:
             raise SettingsError(
-                f"{kind}: {_shown(path)} is there already, and {writer.place} would replace it: "
-                "expected an output beside the pictures to paint from; name another output"
+                f"{kind}: {_shown(path)} exists already, and {writer.label} would replace it: "
+                "expected an output that is not also an input; name another output"
             )
         return path, pending(writer.identity)
 
@@ -236,7 +237,7 @@ class _Maker:
         folder = entry.folder if self.into is None else self.into
         if word is not None:
             return folder / files.path_of(word)
-        return folder / f"{entry.named_by or _named(entry)}{self.ending}"
+        return folder / f"{entry.named_by or _default_name(entry)}{self.ending}"
 
 
 def _longest_px(settings: Settings, model: PictureReference) -> int:
@@ -245,7 +246,7 @@ def _longest_px(settings: Settings, model: PictureReference) -> int:
 
     size = settings.size
     if size == "original" and writer_of(model):
-        return 1  # known once it is written; the encoder checks it again
+        return 1  # The size is known once it is written; the encoder checks it again.
     if size == "original":
         return max(images.read_size(model.file))
     return max(size) if isinstance(size, tuple) else size
@@ -259,24 +260,24 @@ def _mode(word: Any) -> Mode:
 
 
 def _pictures(words: dict[str, Any], mode: Mode, kind: str) -> list[Any]:
-    """Return the paths given of a kind, if it is one that the mode takes."""
-    given = words.get(kind)
-    several = given if isinstance(given, list) else [] if given is None else [given]
+    """Return the paths of the content or style pictures, after a check that the mode takes them."""
+    value = words.get(kind)
+    paths = value if isinstance(value, list) else [] if value is None else [value]
     if kind == ("content" if mode == "style" else "style" if mode == "content" else None):
-        if several:
+        if paths:
             raise SettingsError(
-                f"{kind}: expected none in {mode} mode, got {short_repr(given)}; leave it out"
+                f"{kind}: expected none in {mode} mode, got {short_repr(value)}; leave it out"
             )
-    elif not several or (kind == "content" and len(several) > 1):
+    elif not paths or (kind == "content" and len(paths) > 1):
         raise SettingsError(
             f"{kind}: expected a picture in {mode} mode, got "
-            f"{short_repr(given) if given else 'none'}; name one"
+            f"{short_repr(value) if value else 'none'}; name one"
         )
-    return several
+    return paths
 
 
-def _named(entry: Entry) -> str:
-    """Name a picture by the pictures that it is painted from."""
+def _default_name(entry: Entry) -> str:
+    """Make an output's name from the names of its content and style pictures."""
     styles = entry.words.get("style", [])
     pictures = [
         entry.words.get("content"),
@@ -286,7 +287,7 @@ def _named(entry: Entry) -> str:
 
 
 def _checked_sha256(kind: str, path: Path) -> str:
-    """Return the hash of a file; a picture's header is read first.
+    """Return the hash of a file, after a check of the picture's header.
 
     Raises:
         ImageError: it is no picture.
@@ -303,7 +304,7 @@ def _checked_sha256(kind: str, path: Path) -> str:
 
 
 def _real(path: Path) -> Path:
-    """Follow links; a loop of links is left as it is."""
+    """Resolve symbolic links; a loop of links stays as it is."""
     return Path(os.path.realpath(path))
 
 
@@ -318,17 +319,17 @@ def _check_outputs(tasks: Sequence[Task]) -> None:
         for picture in task.spec.references()
         if not writer_of(picture)
     }
-    places: dict[Path, str] = {}
+    labels: dict[Path, str] = {}
     for task in tasks:
         output = _real(task.output)
-        if output in places:
+        if output in labels:
             raise SettingsError(
-                f"{task.place}: expected each job to have an output of its own, got "
-                f"{str(task.output)!r}, as {places[output]} has; name another"
+                f"{task.label}: expected each job to have an output of its own, got "
+                f"{str(task.output)!r}, as {labels[output]} has; name another"
             )
         if output in inputs:
             raise SettingsError(
-                f"{task.place}: expected an output beside the pictures to paint from, got "
-                f"{str(task.output)!r}, which is one of them; name another"
+                f"{task.label}: expected an output that is not also an input, got "
+                f"{str(task.output)!r}, which is one of the pictures to paint from; name another"
             )
-        places[output] = task.place
+        labels[output] = task.label

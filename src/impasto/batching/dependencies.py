@@ -1,4 +1,4 @@
-"""Which tasks wait for which: a picture may be painted from one that another task writes."""
+"""The order between tasks: a picture may be painted from one that another task writes."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from impasto.batching.tasks import Task
 
 
 class Dependencies:
-    """The tasks of a batch that have not begun, and the tasks that each of them waits for.
+    """The tasks of a batch that have not started, and the tasks that each of them waits for.
 
     A task waits only for tasks before it in the user's list, so there is no cycle.
 
     Args:
-        tasks: all that are to be painted, in the order in which they should begin.
+        tasks: all tasks to paint, in the order in which they should start.
     """
 
     def __init__(self, tasks: Sequence[Task]) -> None:
@@ -27,16 +27,16 @@ class Dependencies:
                 self._readers.setdefault(writer, []).append(reader)
 
     def ready(self) -> list[Task]:
-        """List the tasks that wait for nothing at the start."""
+        """Return the tasks that wait for no other task."""
         return [task for name, task in self._tasks.items() if not self._waiting.get(name)]
 
     def done(self, task: Task) -> list[Task]:
-        """Record that ``task`` has its picture; return the tasks that may begin now."""
+        """Record that ``task`` has its picture; return the tasks that may start now."""
         released = []
         for reader in self._readers.pop(task.identity, []):
             waiting = self._waiting.get(reader)
             if waiting is None:
-                continue  # another task that it waited for has failed
+                continue  # Another task that it waited for has failed.
             waiting.discard(task.identity)
             if not waiting:
                 released.append(self._tasks[reader])

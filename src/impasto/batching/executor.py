@@ -1,4 +1,4 @@
-"""Who paints the tasks: the seam between a batch and the processes that it runs on."""
+"""The interface between a batch and the processes that paint its tasks."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from impasto.batching.tasks import Event, Task
 
 
 class Executor(Protocol):
-    """Paints tasks elsewhere, several at a time."""
+    """Paints tasks in other processes, several at a time."""
 
     def check(self, task: Task) -> None:
-        """Make sure that the task can be painted here.
+        """Check that this executor can paint the task.
 
         Raises:
-            SettingsError: nothing here could ever paint it.
+            SettingsError: no worker is large enough for it.
         """
 
     def submit(self, task: Task) -> None:
-        """Take a task; it is begun when there is room, in the order of submission.
+        """Add a task to the queue; tasks start in the order of submission.
 
-        More may be submitted while ``as_completed`` yields.
+        More tasks may be submitted while ``as_completed`` yields.
         """
 
     def as_completed(self) -> Iterator[Event]:
-        """Yield what happens, until every task that was submitted has ended.
+        """Yield events until every submitted task has ended.
 
-        The first Advance of a task says that it is handed to a process.
+        The first Advance of a task means that a process has received it.
         """
 
     def cancel(self) -> None:
-        """End everything now, whatever is under way, and give back what was held."""
+        """Stop all tasks now, and free the processes."""

@@ -1,4 +1,4 @@
-"""Files of jobs, and folders of pictures, as entries: each job's words, and where they stand."""
+"""Read job files and folders of pictures into entries: the options of each job, and a label."""
 
 from __future__ import annotations
 
@@ -22,48 +22,48 @@ _ENDINGS = (
     *(".avif", ".bmp", ".gif", ".j2k", ".jp2", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"),
     *(".ppm", ".tga", ".tif", ".tiff", ".webp"),
 )
-# Read only where the extra heic is installed.
+# These need the extra ``heic``.
 _HEIC_ENDINGS = (".heic", ".heif")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A job in the user's words.
+    """The options of one job, not yet checked.
 
     Attributes:
-        place: where it stands, for messages.
+        label: the file and line that the job comes from, for messages.
         words: options by name, with ``mode``, ``content``, ``style`` and ``output``.
-        folder: what its paths are relative to.
-        named_by: tells it from others in the name of its picture, if ``output`` is absent.
+        folder: relative paths start here.
+        named_by: the name of its picture if there is no ``output``.
     """
 
-    place: str
+    label: str
     words: dict[str, Any]
     folder: Path
     named_by: str = ""
 
 
 def read_file(path: Path) -> list[Entry]:
-    """Read a file of jobs: .jsonl (a line each), .csv (a row each) or .yaml (a list).
+    """Read a job file: .jsonl (one job a line), .csv (one job a row) or .yaml (a list).
 
-    Absent, empty and null values leave an option as it is. Paths are relative to the file. In CSV,
-    several style pictures stand in one cell, separated by semicolons.
+    An empty or null value leaves the option at its default. Paths are relative to the file. In CSV,
+    several style pictures are in one cell, separated by semicolons.
 
     Raises:
-        SettingsError: no such file, of another kind, or a line that cannot be read.
+        SettingsError: the file is absent or of another kind, or a line cannot be read.
     """
     readers = {".jsonl": _read_jsonl, ".csv": _read_csv, ".yaml": _read_yaml, ".yml": _read_yaml}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise SettingsError(
-            f"{str(path)!r} is no file of jobs: expected a name that ends in "
-            f"{', '.join(readers)}, got {path.suffix!r}; or give folders with --content and --style"
+            f"{str(path)!r} is no job file: expected a name that ends in "
+            f"{', '.join(readers)}, got {path.suffix!r}; or name folders with --content and --style"
         )
     text = _read_text(path)
     entries = []
     for line, words in reader(text, path.name):
-        place = f"{path.name} line {line}"
-        entries.append(Entry(place, _options(words, place), path.resolve().parent))
+        label = f"{path.name} line {line}"
+        entries.append(Entry(label, _options(words, label), path.resolve().parent))
     if not entries:
         raise SettingsError(f"{str(path)!r} has no jobs: expected at least one; add a line")
     return entries
@@ -75,12 +75,12 @@ def pair(
     """Pair every content picture with every style picture, in every variation.
 
     Args:
-        contents: pictures, or folders of pictures; empty for a mode without.
-        styles: likewise.
-        variations: options of each; from :func:`vary`.
+        contents: pictures, or folders of pictures; empty for a mode without content.
+        styles: the same for styles.
+        variations: options by name, one mapping for each variation; from :func:`vary`.
 
     Raises:
-        SettingsError: a folder that is absent or without pictures.
+        SettingsError: a folder is absent or has no pictures.
     """
     content_names = _names([picture for path in contents for picture in _pictures(path)])
     style_names = _names([picture for path in styles for picture in _pictures(path)])
@@ -94,9 +94,9 @@ def pair(
                 *shown,
             ]
             pictures = {"content": content, "style": style}
-            given = {kind: str(path) for kind, path in pictures.items() if path}
+            paths = {kind: str(path) for kind, path in pictures.items() if path}
             entries.append(
-                Entry(" ".join(names), {**given, **variation}, Path.cwd(), "_".join(names))
+                Entry(" ".join(names), {**paths, **variation}, Path.cwd(), "_".join(names))
             )
     return entries
 
@@ -110,7 +110,7 @@ def _read_text(path: Path) -> str:
             f"{one_line(repr(str(path)))} cannot be read ({reason}): expected a text file of jobs; "
             "check its path"
         ) from None
-    # As any text file: lines may end as on Windows.
+    # Lines may end as on Windows or on old Macs.
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -132,13 +132,13 @@ def _options(words: Any, label: str) -> dict[str, Any]:
 
 
 def _is_flat(value: Any) -> bool:
-    """Tell whether a value is a word, or a list or a mapping of words."""
+    """Return whether a value is a scalar, or a list or mapping of scalars."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return not any(isinstance(part, (list, dict)) for part in parts)
 
 
 def _read_jsonl(text: str, name: str) -> Iterator[tuple[int, Any]]:
-    # Not splitlines(): a JSON string may hold U+2028, U+2029 and U+0085 as they are.
+    # Not splitlines(): a JSON string may contain U+2028, U+2029 and U+0085 unescaped.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
@@ -192,7 +192,7 @@ def _read_yaml(text: str, name: str) -> Iterator[tuple[int, Any]]:
 
     loader = None
     try:
-        # Every scalar stays a word, as on the command line: YAML would take 16:9 for 969.
+        # Every scalar stays a string, as on the command line: YAML would read 16:9 as 969.
         loader = yaml.BaseLoader(text)
         root = loader.get_single_node()
         if root is None:
@@ -228,7 +228,7 @@ def _read_yaml(text: str, name: str) -> Iterator[tuple[int, Any]]:
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     by_name = dict(pairs)
     if len(by_name) < len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name appears twice")
     return by_name
 
 
@@ -238,8 +238,8 @@ def _check_once(names: list[str], label: str, noun: str = "option") -> None:
         raise SettingsError(f"{label}: expected each {noun} once, got {short_repr(name)} twice")
 
 
-def passed_over(folder: Path) -> str | None:
-    """Say which files and subfolders of ``folder`` are not read; None where there are none.
+def skipped_files(folder: Path) -> str | None:
+    """Return a message that names the files in ``folder`` that are not read, or None.
 
     Hidden files are not named.
     """
@@ -261,16 +261,16 @@ def passed_over(folder: Path) -> str | None:
 
 
 def _pictures(path: Path) -> list[Path]:
-    """List the pictures in a folder, by name; a file is itself."""
+    """Return the pictures in a folder, sorted by name; for a file, the file itself."""
     if not path.is_dir():
         return [path]
     pictures = [entry for entry in _entries_of(path) if _is_picture(entry)]
     if not pictures:
-        others = passed_over(path)
+        others = skipped_files(path)
         more = f" ({others})" if others else ""
         raise SettingsError(
             f"{one_line(repr(str(path)))} has no pictures: expected files that end in "
-            f"{', '.join(_picture_endings())}; give another folder{more}"
+            f"{', '.join(_picture_endings())}; name another folder{more}"
         )
     return pictures
 
@@ -286,7 +286,7 @@ def _entries_of(folder: Path) -> list[Path]:
 
 
 def _picture_endings() -> tuple[str, ...]:
-    """List the endings of the picture files that can be read here."""
+    """Return the file name extensions of pictures that can be read here."""
     return _ENDINGS if find_spec("pillow_heif") is None else (*_ENDINGS, *_HEIC_ENDINGS)
 
 
@@ -295,7 +295,7 @@ def _is_picture(entry: Path) -> bool:
 
 
 def _names(pictures: Sequence[Path]) -> dict[Path, str]:
-    """Name each picture by its file's name, with the ending where that alone tells it apart."""
+    """Name each picture by its stem; with the extension if two pictures have the same stem."""
     stems = [picture.stem for picture in pictures]
     return {
         picture: picture.stem if stems.count(picture.stem) == 1 else picture.name.replace(".", "-")
@@ -304,5 +304,5 @@ def _names(pictures: Sequence[Path]) -> dict[Path, str]:
 
 
 def _shown(value: str) -> str:
-    """Make a value fit for a file's name."""
+    """Replace the characters of a value that should not be in a file's name."""
     return re.sub(r"[^\w.=,+-]", "-", value)

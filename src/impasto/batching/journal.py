@@ -1,8 +1,8 @@
-"""What has become of each task: lines of JSON, appended and synced, that outlive any kill.
+"""The state of each task, as lines of JSON that are appended and synced, so that a kill loses none.
 
-``begun``; then ``saving`` with the hash of the picture, before its file is written; then
-``done``; or ``failed``. Whoever is killed between the last two has written the file or has
-not, and its hash tells which.
+The states are ``begun``, then ``saving`` with the hash of the picture, then ``done``; or
+``failed``. ``saving`` is recorded before the picture's file is written. If the batch is killed
+between ``saving`` and ``done``, the hash shows whether the file is complete.
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ class Journal:
     """The journal of a batch, open for one process at a time.
 
     Args:
-        path: the file; it is made if it is absent.
+        path: the file; it is created if it is absent.
 
     Raises:
-        SettingsError: another batch has it open, it is of another kind or cannot be written.
+        SettingsError: another batch has it open, it is no journal, or it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = FileLock(files.beside(path, prefix=".", suffix=".lock"))
         try:
-            # A lock would make the folder; a misspelt one should not come to be.
+            # The lock would create the folder; a misspelt folder should not be created.
             path.parent.resolve(strict=True)
             self._lock.acquire(timeout=0)
         except Timeout:
             raise SettingsError(
-                f"{str(path)!r} is in use: expected one batch at a time, and another is at work; "
-                "wait for it, or give this one another --journal"
+                f"{str(path)!r} is in use: expected one batch at a time, and another is running; "
+                "wait for it, or name another file with --journal"
             ) from None
         except OSError as error:
             raise _unusable(path, error) from None
@@ -54,7 +54,7 @@ class Journal:
             self._latest = read(path)
             self._file = path.open("ab", buffering=0)
             if not _ends_whole(path):
-                # A line cut short by a kill ends here, and not in the next record.
+                # End a line that a kill cut short, so that the next record begins on its own line.
                 self._file.write(b"\n")
             header = {"event": "batch", "format": _FORMAT, "impasto": impasto.__version__}
             self._append(**header, check=_check_of(header))
@@ -77,7 +77,7 @@ class Journal:
         self._lock.release()
 
     def is_done(self, task: Task) -> bool:
-        """Tell whether the task's picture is there, by the journal and on the disk."""
+        """Return whether the journal says done and the file is there, unchanged."""
         latest = self._latest.get(task.identity)
         if latest is None or latest["state"] not in ("saving", "done"):
             return False
@@ -85,7 +85,7 @@ class Journal:
         try:
             if not task.output.is_file():
                 return False
-            # Journals of earlier versions may know no hash of a picture that is done.
+            # Journals of earlier versions may have no hash of a picture that is done.
             is_whole = sha256 is None and latest["state"] == "done"
             is_whole = is_whole or sha256_of(task.output) == sha256
         except OSError:
@@ -95,15 +95,15 @@ class Journal:
         return is_whole
 
     def begun(self, task: Task) -> None:
-        """Record that a process has the task."""
-        self._record(task, "begun", place=task.place)
+        """Record that a process has received the task."""
+        self._record(task, "begun", place=task.label)
 
     def saving(self, task: Task, data: bytes) -> None:
         """Record that the picture's file is about to be written."""
         self._record(task, "saving", sha256=hashlib.sha256(data).hexdigest())
 
     def ended(self, outcome: Outcome) -> None:
-        """Record how the task has ended."""
+        """Record how the task ended."""
         facts: dict[str, Any] = {"time_s": round(outcome.time_s, 3)}
         if outcome.size_px:
             facts["width_px"], facts["height_px"] = outcome.size_px
@@ -123,7 +123,7 @@ class Journal:
         except OSError as error:
             raise OutputError(
                 f"{str(self.path)!r} cannot be written ({error.strerror or error}), and without "
-                "a journal work would be lost; make room, and start the batch again"
+                "a journal finished work would be lost; free some space, and start the batch again"
             ) from None
 
     def _append(self, **facts: Any) -> None:
@@ -133,11 +133,11 @@ class Journal:
 
 
 def read(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the latest record of each task; lines that are damaged are passed over.
+    """Return the latest record of each task; damaged lines are skipped.
 
     Raises:
-        SettingsError: none of the lines is a journal's, or it is of another version.
-        OSError: it cannot be read.
+        SettingsError: no line belongs to a journal, or the journal is of another version.
+        OSError: the file cannot be read.
     """
     latest: dict[str, dict[str, Any]] = {}
     try:
@@ -182,7 +182,7 @@ def outputs(path: Path) -> set[Path]:
 
 
 def _parse(line: bytes) -> dict[str, Any]:
-    """Read a line; one that is cut short by a kill or damaged has no facts."""
+    """Read a line; a damaged or incomplete line gives an empty record."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -191,7 +191,7 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 def _check_of(header: dict[str, Any]) -> str:
-    """Return a checksum: a damaged header is told from one of another version by it."""
+    """Return a checksum, which distinguishes a damaged header from one of another version."""
     facts = [header.get(name) for name in ("event", "format", "impasto")]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:8]
 
@@ -204,12 +204,12 @@ def _ends_whole(path: Path) -> bool:
 def _foreign(path: Path) -> SettingsError:
     return SettingsError(
         f"{str(path)!r} is no journal of a batch of this version: expected lines of JSON of format "
-        f"{_FORMAT}; give another file with --journal"
+        f"{_FORMAT}; name another file with --journal"
     )
 
 
 def _unusable(path: Path, error: OSError) -> SettingsError:
     return SettingsError(
         f"{str(path)!r} cannot be used as journal ({error.strerror or error}): expected a file in "
-        "a folder that can be written; give another with --journal"
+        "a folder that can be written; name another with --journal"
     )

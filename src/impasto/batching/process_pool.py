@@ -1,4 +1,4 @@
-"""Tasks painted by processes on this machine, which share its cores."""
+"""Paint tasks in processes on this machine, which share its cores."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _MOST_DEATHS = 3
 class _Worker:
     process: BaseProcess
     pipe: Connection
-    place: int
+    index: int
     task: Task | None = None
 
 
 class LocalProcesses:
-    """Processes that each paint one task at a time; one that dies is replaced.
+    """Processes that each paint one task at a time; a process that dies is replaced.
 
     Args:
-        workers: how many; by default one for each GPU, or one on the CPU.
-        threads: of each; by default the physical cores are dealt out.
-        tasks: how many will be submitted; by default as many as have been.
+        workers: number of processes; by default one for each GPU, or one on the CPU.
+        threads: threads of each process; by default an equal share of the physical cores.
+        tasks: number of tasks to expect; by default the number submitted so far.
     """
 
     def __init__(
@@ -50,27 +50,27 @@ class LocalProcesses:
         self._deaths: Counter[str] = Counter()
 
     def check(self, task: Task) -> None:
-        """Refuse nothing: every task can be tried on this machine."""
+        """Accept every task."""
 
     def submit(self, task: Task) -> None:
-        """Take a task."""
+        """Add a task to the queue."""
         self._waiting.append(task)
         self._submitted += 1
 
     def as_completed(self) -> Iterator[Event]:
-        """Yield what happens, until every task has ended; then the processes end too."""
+        """Yield events until every task has ended; then end the processes."""
         try:
-            yield from self._hand_out()
+            yield from self._dispatch()
             while busy := [worker for worker in self._workers if worker.task]:
                 for pipe in connection.wait([worker.pipe for worker in busy]):
                     (worker,) = (worker for worker in busy if worker.pipe is pipe)
-                    happened = self._listen(worker)
-                    # Before anything is done with a picture: nobody should wait for that.
-                    begun = list(self._hand_out())
-                    yield from happened
-                    yield from begun
-                # A task that ended may have let others be submitted.
-                yield from self._hand_out()
+                    events = self._receive(worker)
+                    # Dispatch before the caller saves a picture, so that no worker waits for that.
+                    started = list(self._dispatch())
+                    yield from events
+                    yield from started
+                # The end of a task may have released others, which are now in the queue.
+                yield from self._dispatch()
         finally:
             self.cancel()
 
@@ -84,7 +84,7 @@ class LocalProcesses:
             worker.pipe.close()
         self._workers.clear()
 
-    def _hand_out(self) -> Iterator[Advance]:
+    def _dispatch(self) -> Iterator[Advance]:
         while self._waiting:
             idle = next((worker for worker in self._workers if worker.task is None), None)
             if idle is None:
@@ -95,32 +95,32 @@ class LocalProcesses:
             try:
                 idle.pipe.send(task)
             except OSError:
-                # It died before it had anything to do.
+                # The process died while it was idle.
                 self._waiting.appendleft(task)
-                self._bury(idle)
+                self._remove(idle)
                 continue
             idle.task = task
             yield Advance(task, 0.0)
 
-    def _listen(self, worker: _Worker) -> list[Event]:
+    def _receive(self, worker: _Worker) -> list[Event]:
         task = worker.task
         assert task is not None
         try:
-            told = worker.pipe.recv()
+            message = worker.pipe.recv()
         except (EOFError, OSError):
             return self._died(worker, task)
-        if isinstance(told, int):
+        if isinstance(message, int):
             if self._count_devices:
-                self._most = max(self._most, told)
+                self._most = max(self._most, message)
             return []
-        if isinstance(told, float):
-            return [Advance(task, told)]
+        if isinstance(message, float):
+            return [Advance(task, message)]
         worker.task = None
-        return [told]
+        return [message]
 
     def _died(self, worker: _Worker, task: Task) -> list[Event]:
-        """Give the task to another process, unless it seems to be what kills them."""
-        how = self._bury(worker)
+        """Queue the task again, unless it has killed several processes already."""
+        reason = self._remove(worker)
         self._deaths[task.identity] += 1
         if self._deaths[task.identity] < _MOST_DEATHS:
             self._waiting.appendleft(task)
@@ -129,12 +129,12 @@ class LocalProcesses:
             Outcome(
                 task,
                 "failed",
-                message=f"expected its process to live, and {_MOST_DEATHS} ended, the last one "
-                f"{how}; if memory ran out, ask for a smaller size or for fewer workers",
+                message=f"expected its process to survive, but {_MOST_DEATHS} ended, the last one "
+                f"{reason}; if memory ran out, ask for a smaller size or for fewer workers",
             )
         ]
 
-    def _bury(self, worker: _Worker) -> str:
+    def _remove(self, worker: _Worker) -> str:
         worker.process.join()
         worker.pipe.close()
         self._workers.remove(worker)
@@ -142,30 +142,30 @@ class LocalProcesses:
         return f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
 
     def _start(self) -> _Worker:
-        taken = {worker.place for worker in self._workers}
-        place = next(place for place in range(self._most) if place not in taken)
+        taken = {worker.index for worker in self._workers}
+        index = next(index for index in range(self._most) if index not in taken)
         side_by_side = min(self._most, max(self._expected, self._submitted))
         cores = physical_cores() or os.cpu_count() or 1
         threads = self._threads or max(1, cores // side_by_side)
         context = multiprocessing.get_context("spawn")
         pipe, theirs = context.Pipe()
         process = context.Process(
-            target=serve, args=(theirs, threads, place, 1 / side_by_side), daemon=True
+            target=serve, args=(theirs, threads, index, 1 / side_by_side), daemon=True
         )
         process.start()
         theirs.close()
-        worker = _Worker(process, pipe, place)
+        worker = _Worker(process, pipe, index)
         self._workers.append(worker)
         return worker
 
 
-def serve(pipe: Connection, threads: int, place: int, memory_share: float) -> None:
-    """Paint what comes through ``pipe``, until it is closed or the parent is gone."""
-    # The terminal tells all its processes of Ctrl-C; the parent decides.
+def serve(pipe: Connection, threads: int, index: int, memory_share: float) -> None:
+    """Paint the tasks from ``pipe`` until it is closed or the parent process has ended."""
+    # Ctrl-C in a terminal reaches all its processes; the parent decides what to do.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    painter = TaskPainter(threads, place=place, memory_share=memory_share)
-    # A parent that is killed closes its end.
+    painter = TaskPainter(threads, index=index, memory_share=memory_share)
+    # When the parent is killed, its end of the pipe is closed.
     with suppress(EOFError, OSError):
         pipe.send(devices())
         while True:

@@ -1,4 +1,4 @@
-"""What a batch shows while it works: a bar for all and one for each job, JSON, or nothing."""
+"""Progress displays of a batch: bars for the batch and each job, lines of JSON, or nothing."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import typer
 from impasto.batching.tasks import Advance, Outcome, Task
 from impasto.output.progress import clock, print_json
 
-_STOPPED = "stopped: what is done is kept; start the same batch again to go on"
+_STOPPED = "stopped: finished pictures are kept; start the same batch again to go on"
 
 
 @dataclass
 class BatchProgress:
-    """How far a batch has come.
+    """Counts of a batch's jobs, and the time left.
 
     Attributes:
-        jobs: how many there are.
-        done: how many of them have their picture.
-        failed: how many have failed, this time.
+        jobs: number of jobs.
+        done: number of jobs that have their picture.
+        failed: number of jobs that failed in this run.
     """
 
     jobs: int
@@ -36,18 +36,18 @@ class BatchProgress:
         self._under_way: dict[str, float] = {}
 
     def plan(self, tasks: Sequence[Task]) -> None:
-        """Count what is to be painted now."""
+        """Set the tasks of this run."""
         self._work = sum(task.work for task in tasks)
 
     def advance(self, task: Task, share: float) -> None:
-        """Count a part of a task."""
+        """Record the share of a task that is done."""
         if not self._under_way and not self._work_done:
-            # Processes that start say nothing of how long painting takes.
+            # The start of the processes does not count as painting.
             self._began_s = time.perf_counter()
         self._under_way[task.identity] = task.work * share
 
     def end(self, outcome: Outcome) -> None:
-        """Count a task that has ended."""
+        """Record that a task has ended."""
         self._under_way.pop(outcome.task.identity, None)
         self._work_done += outcome.task.work
         self.done += outcome.state == "done"
@@ -55,79 +55,79 @@ class BatchProgress:
 
     @property
     def share(self) -> float:
-        """The share of this time's work that is done, in [0, 1]."""
+        """The share of this run's work that is done, in [0, 1]."""
         done = self._work_done + sum(self._under_way.values())
         return done / self._work if self._work else 1.0
 
     @property
     def time_left_s(self) -> float | None:
-        """Seconds still to go, if work goes on as it did; None before there is any."""
+        """Expected seconds until the end, at the speed so far; None before the first progress."""
         share = self.share
         return (time.perf_counter() - self._began_s) * (1 - share) / share if share else None
 
 
-class Show:
-    """Shows errors, and nothing else; the others show some of what comes."""
+class BatchDisplay:
+    """Shows errors only; its subclasses show more events."""
 
-    def __enter__(self) -> Show:
+    def __enter__(self) -> BatchDisplay:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        """Leave nothing behind."""
+        """Clean up."""
 
     def began(self, progress: BatchProgress, journal: Path) -> None:
-        """Show nothing."""
+        """BatchDisplay nothing."""
 
     def advanced(self, advance: Advance, progress: BatchProgress) -> None:
-        """Show nothing."""
+        """BatchDisplay nothing."""
 
     def ended(self, outcome: Outcome, progress: BatchProgress) -> None:
-        """Say what has failed."""
+        """Print the error of a failed job."""
         if outcome.state == "failed":
-            self.complain(f"{outcome.task.place}: {outcome.message}")
+            self.error(f"{outcome.task.label}: {outcome.message}")
 
     def drawn(self, sheet: Path) -> None:
-        """Show nothing."""
+        """BatchDisplay nothing."""
 
     def finished(self, progress: BatchProgress, time_s: float) -> None:
-        """Show nothing."""
+        """BatchDisplay nothing."""
 
     def stopped(self) -> None:
-        """Show nothing."""
+        """BatchDisplay nothing."""
 
-    def noted(self, message: str) -> None:
-        """Show nothing."""
+    def note(self, message: str) -> None:
+        """BatchDisplay nothing."""
 
-    def complain(self, message: str) -> None:
-        """Write an error."""
+    def error(self, message: str) -> None:
+        """Print an error."""
         typer.echo(f"impasto: {message}", err=True)
 
 
-class JsonShow(Show):
-    """Prints one JSON object a line: what becomes of jobs, the sheet, and a summary."""
+class BatchJson(BatchDisplay):
+    """Prints one JSON object a line: the events of jobs, the contact sheet, and a summary."""
 
     def began(self, progress: BatchProgress, journal: Path) -> None:
-        """Print how much there is to do."""
+        """Print the number of jobs."""
         print_json("batch", jobs=progress.jobs, done=progress.done, journal=str(journal))
 
     def advanced(self, advance: Advance, progress: BatchProgress) -> None:
-        """Print how far a job is."""
+        """Print the progress of a job."""
         task = advance.task
         state = "progress" if advance.progress else "begun"
         self._print(state, task.identity, task.output, progress, share=round(advance.progress, 4))
 
     def ended(self, outcome: Outcome, progress: BatchProgress) -> None:
-        """Print what has become of a job."""
+        """Print the end of a job."""
         facts: dict[str, Any] = {"time_s": round(outcome.time_s, 3)}
         if outcome.size_px:
             facts["width_px"], facts["height_px"] = outcome.size_px
         if outcome.state == "failed":
-            facts |= {"place": outcome.task.place, "message": outcome.message}
+            facts |= {"place": outcome.task.label, "message": outcome.message}
         task = outcome.task
         self._print(outcome.state, task.identity, task.output, progress, **facts)
 
     def drawn(self, sheet: Path) -> None:
-        """Print where the contact sheet is."""
+        """Print the path of the contact sheet."""
         print_json("sheet", path=str(sheet))
 
     def finished(self, progress: BatchProgress, time_s: float) -> None:
@@ -141,15 +141,15 @@ class JsonShow(Show):
         )
 
     def stopped(self) -> None:
-        """Print that it can go on."""
-        self.complain(_STOPPED)
+        """Print that the batch can go on later."""
+        self.error(_STOPPED)
 
-    def noted(self, message: str) -> None:
-        """Print what the user should know."""
-        self.complain(message)
+    def note(self, message: str) -> None:
+        """Print a message."""
+        self.error(message)
 
-    def complain(self, message: str) -> None:
-        """Print an error that is no job's."""
+    def error(self, message: str) -> None:
+        """Print an error that belongs to no job."""
         print_json("message", text=message)
 
     @staticmethod
@@ -168,7 +168,7 @@ class JsonShow(Show):
         )
 
 
-class BarsShow(Show):
+class BatchBars(BatchDisplay):
     """Draws bars on standard error: one for the batch, one for each job under way."""
 
     def __init__(self) -> None:
@@ -180,14 +180,14 @@ class BarsShow(Show):
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TaskProgressColumn(),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[text]}"),
             console=self._console,
         )
         self._all: Any = None
         self._jobs: dict[str, Any] = {}
 
     def __exit__(self, *raised: object) -> None:
-        """Leave the bar of the batch as it stands."""
+        """Remove the bars of the jobs; the bar of the batch stays."""
         for bar in self._jobs.values():
             self._bars.remove_task(bar)
         if self._bars.live.is_started:
@@ -199,18 +199,18 @@ class BarsShow(Show):
             self._say(f"{progress.done} of {progress.jobs} jobs are done already")
         if progress.done < progress.jobs:
             self._bars.start()
-            self._all = self._bars.add_task("batch", total=1.0, told="starting")
+            self._all = self._bars.add_task("batch", total=1.0, text="starting")
 
     def advanced(self, advance: Advance, progress: BatchProgress) -> None:
         """Move the bar of a job and that of the batch."""
         identity = advance.task.identity
         if identity not in self._jobs:
-            self._jobs[identity] = self._bars.add_task(advance.task.output.name, total=1.0, told="")
+            self._jobs[identity] = self._bars.add_task(advance.task.output.name, total=1.0, text="")
         self._bars.update(self._jobs[identity], completed=advance.progress)
         self._move(progress)
 
     def ended(self, outcome: Outcome, progress: BatchProgress) -> None:
-        """Take a job's bar away."""
+        """Remove a job's bar."""
         bar = self._jobs.pop(outcome.task.identity, None)
         if bar is not None:
             self._bars.remove_task(bar)
@@ -218,39 +218,39 @@ class BarsShow(Show):
         self._move(progress)
 
     def drawn(self, sheet: Path) -> None:
-        """Say where the contact sheet is."""
+        """Print the path of the contact sheet."""
         self._say(f"contact sheet: {sheet}")
 
     def finished(self, progress: BatchProgress, time_s: float) -> None:
-        """Say what came of it."""
+        """Print the number of jobs that are done, and of those that failed."""
         failed = f", {progress.failed} failed" if progress.failed else ""
         self._say(f"{progress.done} of {progress.jobs} done{failed}, in {clock(time_s)}")
 
     def stopped(self) -> None:
-        """Say that it can go on."""
+        """Print that the batch can go on later."""
         self._say(_STOPPED)
 
-    def noted(self, message: str) -> None:
-        """Say what the user should know."""
+    def note(self, message: str) -> None:
+        """Print a message above the bars."""
         self._say(message)
 
-    def complain(self, message: str) -> None:
-        """Write an error above the bars."""
+    def error(self, message: str) -> None:
+        """Print an error above the bars."""
         self._say(f"impasto: {message}")
 
     def _move(self, progress: BatchProgress) -> None:
         left_s = progress.time_left_s
         failed = f", {progress.failed} failed" if progress.failed else ""
         left = "" if left_s is None else f", {clock(left_s)} left"
-        told = f"{progress.done} of {progress.jobs} done{failed}{left}"
-        self._bars.update(self._all, completed=progress.share, told=told)
+        text = f"{progress.done} of {progress.jobs} done{failed}{left}"
+        self._bars.update(self._all, completed=progress.share, text=text)
 
     def _say(self, text: str) -> None:
         self._bars.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def make_show(*, quiet: bool = False, json_lines: bool = False) -> Show:
-    """Choose what to show."""
+def make_display(*, quiet: bool = False, json_lines: bool = False) -> BatchDisplay:
+    """Choose a display."""
     if json_lines:
-        return JsonShow()
-    return Show() if quiet else BarsShow()
+        return BatchJson()
+    return BatchDisplay() if quiet else BatchBars()

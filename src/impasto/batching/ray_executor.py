@@ -1,4 +1,4 @@
-"""Tasks painted on a Ray cluster, or on this machine by Ray."""
+"""Paint tasks with Ray, on a cluster or on this machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from impasto.errors import MissingPackageError, SettingsError
 from impasto.job.job import PictureReference
 
 _MOST_RETRIES = 3
-# Tasks that wait on the cluster while others are painted, so that nobody waits for the driver.
+# Extra tasks in the cluster's own queue, so that no worker waits for this process.
 _AHEAD = 2
 _MOST_SHIPPED = 64
 _POLL_S = 0.2
@@ -27,15 +27,16 @@ _painter: TaskPainter | None = None
 
 
 class RayCluster:
-    """A Ray cluster's workers; a task whose worker or node dies is painted elsewhere.
+    """The workers of a Ray cluster; if a worker or node dies, another one paints its task.
 
     Args:
-        address: of the cluster, or ``local`` to start Ray on this machine.
-        workers: most tasks at a time; by default as many as the cluster has room for, and
-            with ``local`` one.
-        threads: CPUs that a task asks for; by default 1, and with ``local`` the physical cores
-            dealt out to the workers.
-        shared_folder: pictures inside it are opened by their path on every node, not shipped.
+        address: the cluster's address, or ``local`` to start Ray on this machine.
+        workers: maximum number of tasks at a time; by default as many as the cluster has room
+            for, and with ``local`` one.
+        threads: CPUs for each task; by default 1, and with ``local`` an equal share of the
+            physical cores.
+        shared_folder: every node opens pictures in this folder by their path; other pictures
+            are sent to the nodes.
 
     Raises:
         MissingPackageError: Ray is not installed.
@@ -51,15 +52,15 @@ class RayCluster:
         shared_folder: Path | None = None,
     ) -> None:
         self._ray = _import_ray()
-        self._most = workers
+        self._most_tasks = workers
         self._threads = threads or 1
         options: dict[str, Any] = {"address": address}
         if address == "local":
-            self._most = workers or 1
+            self._most_tasks = workers or 1
             cores = physical_cores() or os.cpu_count() or 1
-            self._threads = threads or max(1, cores // self._most)
-            # An address file that an earlier Ray left behind would be believed otherwise.
-            options |= {"num_cpus": self._most * self._threads, "include_dashboard": False}
+            self._threads = threads or max(1, cores // self._most_tasks)
+            # Without num_cpus, Ray would use an address file that an earlier Ray left behind.
+            options |= {"num_cpus": self._most_tasks * self._threads, "include_dashboard": False}
         self._shared = shared_folder and shared_folder.resolve()
         self._waiting: deque[Task] = deque()
         self._under_way: dict[Any, Task] = {}
@@ -68,10 +69,10 @@ class RayCluster:
         self._paint = self._ray.remote(max_retries=_MOST_RETRIES)(paint)
 
     def check(self, task: Task) -> None:
-        """Make sure that a node is large enough for the task.
+        """Check that a node is large enough for the task.
 
         Raises:
-            SettingsError: it wants more threads than any node has CPUs.
+            SettingsError: the task needs more threads than any node has CPUs.
         """
         most = max((self._cpus(node) for node in self._nodes()), default=0)
         if self._threads_of(task) > most:
@@ -81,27 +82,27 @@ class RayCluster:
             )
 
     def submit(self, task: Task) -> None:
-        """Take a task."""
+        """Add a task to the queue."""
         self._waiting.append(task)
 
     def as_completed(self) -> Iterator[Event]:
-        """Yield what happens, until every task has ended; then let the cluster go."""
+        """Yield events until every task has ended; then disconnect."""
         try:
-            yield from self._hand_out()
+            yield from self._dispatch()
             while self._under_way:
-                # Woken now and then, for signals.
+                # The timeout lets Python handle signals.
                 ended, _ = self._ray.wait(list(self._under_way), timeout=_POLL_S)
-                outcomes = [self._take(reference) for reference in ended]
-                begun = list(self._hand_out())
+                outcomes = [self._outcome(reference) for reference in ended]
+                started = list(self._dispatch())
                 yield from outcomes
-                yield from begun
-                # A task that ended may have let others be submitted.
-                yield from self._hand_out()
+                yield from started
+                # The end of a task may have released others, which are now in the queue.
+                yield from self._dispatch()
         finally:
             self.cancel()
 
     def cancel(self) -> None:
-        """Take back what is under way, and let the cluster go."""
+        """Cancel all tasks, and disconnect from the cluster."""
         self._waiting.clear()
         self._shipped.clear()
         if self._ray.is_initialized():
@@ -111,10 +112,10 @@ class RayCluster:
             self._ray.shutdown()
 
     def _connect(self, address: str, options: dict[str, Any]) -> None:
-        # Ray puts its own handlers in the place of the command's.
+        # Ray replaces the signal handlers; they are set again afterwards.
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
-            _knock(address)
+            _check_listening(address)
             self._ray.init(
                 **options, log_to_driver=False, configure_logging=False, namespace="impasto"
             )
@@ -122,13 +123,13 @@ class RayCluster:
             reason = " ".join(str(error).split())[:300]
             raise SettingsError(
                 f"no Ray cluster at {address!r} ({reason}): expected one that answers; start it "
-                "with ray start --head, or say --cluster local"
+                "with ray start --head, or use --cluster local"
             ) from None
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
-    def _hand_out(self) -> Iterator[Event]:
+    def _dispatch(self) -> Iterator[Event]:
         room = self._room()
         while self._waiting and len(self._under_way) < room:
             task = self._waiting.popleft()
@@ -149,7 +150,7 @@ class RayCluster:
             self._under_way[reference] = task
             yield Advance(task, 0.0)
 
-    def _take(self, reference: Any) -> Outcome:
+    def _outcome(self, reference: Any) -> Outcome:
         task = self._under_way.pop(reference)
         try:
             outcome: Outcome = self._ray.get(reference)
@@ -165,7 +166,7 @@ class RayCluster:
         return outcome
 
     def _ship(self, picture: PictureReference) -> Any:
-        """Put a picture's bytes where every node can have them, once."""
+        """Put a picture's bytes into Ray's object store, once for each picture."""
         sha256 = picture.known_sha256
         if sha256 not in self._shipped:
             self._shipped[sha256] = self._ray.put(picture.file.read_bytes())
@@ -178,11 +179,11 @@ class RayCluster:
         return self._shared is not None and path.resolve().is_relative_to(self._shared)
 
     def _room(self) -> int:
-        """Count the tasks that may be on the cluster now: nodes come and go."""
+        """Return how many tasks the cluster may have now; nodes may join and leave."""
         nodes = self._nodes()
         slots = int(self._gpus() or sum(self._cpus(node) // self._threads for node in nodes))
-        # Where fewer are asked for than there is room, one ahead would be one too many.
-        return self._most if self._most and self._most < slots else slots + _AHEAD
+        # If the user limits the tasks below the cluster's room, none may wait there.
+        return self._most_tasks if self._most_tasks and self._most_tasks < slots else slots + _AHEAD
 
     def _nodes(self) -> list[dict[str, Any]]:
         return [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
@@ -199,7 +200,7 @@ class RayCluster:
 
 
 def paint(task: Task, threads: int, names: list[str], *pictures: bytes) -> Outcome:
-    """Paint on a node: Ray calls this in worker processes, which it uses again and again."""
+    """Paint a task; Ray calls this on a node, in a worker process that it keeps for later tasks."""
     global _painter
     if _painter is None:
         cores = physical_cores() or os.cpu_count() or 1
@@ -207,11 +208,11 @@ def paint(task: Task, threads: int, names: list[str], *pictures: bytes) -> Outco
     return _painter.paint(task, shipped=dict(zip(names, pictures, strict=True)))
 
 
-def _knock(address: str) -> None:
-    """Make sure that something listens at ``address``; Ray would try for minutes.
+def _check_listening(address: str) -> None:
+    """Check that a server listens at ``address``; Ray itself would try for minutes.
 
     Raises:
-        OSError: nothing does.
+        OSError: no server listens.
     """
     host, colon, port = address.rpartition("//")[2].rpartition(":")
     if colon and port.isdecimal():
@@ -219,7 +220,7 @@ def _knock(address: str) -> None:
 
 
 def _import_ray() -> Any:
-    # Read when Ray is imported: nothing is told to its makers unless the user wants that.
+    # Ray reads this when it is imported: no usage statistics are sent unless the user wants it.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray

@@ -1,15 +1,15 @@
-"""The batch itself: what is missing is painted, written, and recorded."""
+"""Run a batch: paint the missing pictures, write them, and record them in the journal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from impasto.batching.build import in_order
+from impasto.batching.build import schedule
 from impasto.batching.dependencies import Dependencies
 from impasto.batching.executor import Executor
 from impasto.batching.journal import Journal
-from impasto.batching.progress import BatchProgress, Show
+from impasto.batching.progress import BatchDisplay, BatchProgress
 from impasto.batching.tasks import Advance, Outcome, Task
 from impasto.errors import OutputError
 from impasto.output import writer
@@ -18,35 +18,35 @@ from impasto.output import writer
 def run(
     tasks: Sequence[Task],
     journal: Journal,
-    show: Show,
+    display: BatchDisplay,
     make_executor: Callable[[int], Executor],
 ) -> BatchProgress:
     """Paint those of ``tasks`` that have no picture yet.
 
     Args:
-        tasks: what the user asked for.
-        journal: of this batch; nothing that it knows to be done is done again.
-        show: told of everything.
-        make_executor: starts whatever paints so many tasks; not called if nothing is missing.
+        tasks: all tasks of the batch.
+        journal: the batch's journal; tasks that are done by it are skipped.
+        display: receives all events.
+        make_executor: called with the number of missing tasks, unless that is 0.
 
     Returns:
-        How far it came; a task that fails does not keep others from being painted.
+        The final counts; a failed task does not stop the others.
 
     Raises:
         SettingsError: the executor can never paint one of the tasks; none is painted.
         OutputError: the journal cannot be written.
     """
-    missing = in_order([task for task in tasks if not journal.is_done(task)])
+    missing = schedule([task for task in tasks if not journal.is_done(task)])
     progress = BatchProgress(len(tasks), len(tasks) - len(missing))
     progress.plan(missing)
-    show.began(progress, journal.path)
+    display.began(progress, journal.path)
     if not missing:
         return progress
     executor = make_executor(len(missing))
     try:
         for task in missing:
             executor.check(task)
-        batch = _BatchRun(journal, show, progress, executor, Dependencies(missing))
+        batch = _BatchRun(journal, display, progress, executor, Dependencies(missing))
         batch.run()
     finally:
         executor.cancel()
@@ -54,17 +54,17 @@ def run(
 
 
 class _BatchRun:
-    """Tasks being painted: each is submitted once the pictures that it needs are there."""
+    """Submits each task once the pictures that it needs exist, and handles the events."""
 
     def __init__(
         self,
         journal: Journal,
-        show: Show,
+        display: BatchDisplay,
         progress: BatchProgress,
         executor: Executor,
         dependencies: Dependencies,
     ) -> None:
-        self._journal, self._show, self._progress = journal, show, progress
+        self._journal, self._display, self._progress = journal, display, progress
         self._executor, self._dependencies = executor, dependencies
 
     def run(self) -> None:
@@ -75,7 +75,7 @@ class _BatchRun:
                 if event.progress == 0:
                     self._journal.begun(event.task)
                 self._progress.advance(event.task, event.progress)
-                self._show.advanced(event, self._progress)
+                self._display.advanced(event, self._progress)
             else:
                 self._end(event)
 
@@ -89,13 +89,13 @@ class _BatchRun:
             self._executor.submit(resolved)
 
     def _end(self, outcome: Outcome) -> None:
-        """Record how a task ended, and let those that waited for it begin, or fail."""
+        """Record how a task ended; tasks that waited for it are submitted, or fail."""
         ended = [outcome]
         while ended:
-            outcome = _keep(ended.pop(), self._journal)
+            outcome = _save(ended.pop(), self._journal)
             task = outcome.task
             self._progress.end(outcome)
-            self._show.ended(outcome, self._progress)
+            self._display.ended(outcome, self._progress)
             if outcome.state == "done":
                 for released in self._dependencies.done(task):
                     self._submit(released)
@@ -108,13 +108,13 @@ class _BatchRun:
 
 def _unpainted(writer: Task) -> str:
     return (
-        f"not painted: it needs {str(writer.output)!r}, which {writer.place} was to write, and "
-        "that job failed; mend that one first"
+        f"not painted: it needs {str(writer.output)!r}, which {writer.label} was to write, and "
+        "that job failed; fix that one first"
     )
 
 
-def _keep(outcome: Outcome, journal: Journal) -> Outcome:
-    """Write the picture, and record what has become of the task."""
+def _save(outcome: Outcome, journal: Journal) -> Outcome:
+    """Write the picture, and record how the task ended."""
     if outcome.data is not None:
         if outcome.state == "done":
             journal.saving(outcome.task, outcome.data)

@@ -1,4 +1,4 @@
-"""What is handed to whoever paints, and what comes back: data that can travel between processes."""
+"""Tasks for the workers, and the events they send back: data that can be pickled."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from impasto.job.job import JobSpec, PictureReference
 from impasto.output.options import OutputOptions
 from impasto.weights.download import sha256_of
 
-# Iterations of a painting that leaves their number open, near enough for the time left.
+# Assumed iterations of a task that does not set them, for the estimate of the time left.
 _USUAL_ITERATIONS = 300
-# Longest side of a photograph in its original size, likewise.
+# Assumed longest side of a photograph in its original size, for the same estimate.
 _USUAL_ORIGINAL_PX = 4000
 _PENDING = "job "
 
 
 def pending(identity: str) -> str:
-    """Return what stands for the hash of a picture that the task ``identity`` has still to write.
+    """Return a placeholder for the hash of a picture that the task ``identity`` will write.
 
-    It decides the picture as well as a hash does.
+    Like a hash, it determines the picture.
     """
     return f"{_PENDING}{identity}"
 
 
 def writer_of(picture: PictureReference) -> str | None:
-    """Return the identity of the task that has still to write a picture; None if it is there."""
+    """Return the identity of the task that will write a picture; None if the picture exists."""
     sha256 = picture.sha256 or ""
     return sha256.removeprefix(_PENDING) if sha256.startswith(_PENDING) else None
 
@@ -46,15 +46,15 @@ class Task:
     """One picture to paint.
 
     Attributes:
-        place: where the user asked for it, for messages.
+        label: the file and line of the job, for messages.
         output: the file to write.
-        spec: what decides the picture.
-        runtime: where and how it is painted.
-        finish: what its file holds.
+        spec: the inputs and settings, which determine the picture.
+        runtime: the options that do not change the picture.
+        finish: the options of the output file.
         identity: the same for two tasks only if inputs, settings and output are the same.
     """
 
-    place: str
+    label: str
     output: Path
     spec: JobSpec
     runtime: Runtime
@@ -63,11 +63,11 @@ class Task:
 
     @property
     def writers(self) -> set[str]:
-        """Identities of the tasks that write what this one is painted from."""
+        """Identities of the tasks that write pictures for this one."""
         return {writer for writer in map(writer_of, self.spec.references()) if writer}
 
     def resolved(self) -> Task:
-        """Return the task with the hashes of what other tasks have written for it.
+        """Return the task with the hashes of the pictures that other tasks wrote for it.
 
         Raises:
             OSError: a picture cannot be read.
@@ -76,7 +76,7 @@ class Task:
 
     @property
     def work(self) -> float:
-        """What it costs, in proportion and about."""
+        """The approximate cost, in pixels times iterations."""
         settings = self.spec.settings
         size = settings.size
         if size == "original":
@@ -86,16 +86,16 @@ class Task:
 
 
 def identify(spec: JobSpec, weights_sha256: str | None, finish: OutputOptions, output: str) -> str:
-    """Name a task by everything that decides its file, and nothing else.
+    """Return a hash of everything that determines a task's file, and of nothing else.
 
-    Where and how it is painted is left out; ``output`` is relative to the journal's folder, so
-    that this can be moved with all that is in it.
+    The runtime options are left out. ``output`` is relative to the journal's folder, so that the
+    folder can be moved.
 
     Args:
         spec: the job.
-        weights_sha256: of the user's own weights file, if there is one.
-        finish: what the file holds.
-        output: where it is written.
+        weights_sha256: hash of the user's own weights file, if there is one.
+        finish: the options of the output file.
+        output: the output's path.
     """
     former = as_before(Settings)
     styles = [style.sha256 for style in spec.styles]
@@ -103,7 +103,7 @@ def identify(spec: JobSpec, weights_sha256: str | None, finish: OutputOptions, o
         [
             None,
             *(picture.sha256 for picture in region.references()),
-            # Labels that were picked; absent where none was, as in the first format.
+            # The chosen mask colours; absent without them, as in the first format.
             *([f"mask {region.mask_colour}"] if region.mask_colour else []),
             *([f"style mask {region.style_mask_colour}"] if region.style_mask_colour else []),
         ]
@@ -111,7 +111,7 @@ def identify(spec: JobSpec, weights_sha256: str | None, finish: OutputOptions, o
     ]
     facts = {
         "mode": spec.mode,
-        # The order of the first format; None separates one kind of picture from the next.
+        # In the order of the first format; None separates the kinds of pictures.
         "inputs": [
             *([spec.content.sha256] if spec.content else []),
             None,
@@ -121,7 +121,7 @@ def identify(spec: JobSpec, weights_sha256: str | None, finish: OutputOptions, o
             weights_sha256,
             *itertools.chain(*in_regions),
         ],
-        # An option that did not exist then is left out while it changes nothing.
+        # A newer option is left out while it has the value that means "as before".
         "settings": {
             name: value
             for name, value in spec.settings.model_dump(mode="json").items()
@@ -135,7 +135,7 @@ def identify(spec: JobSpec, weights_sha256: str | None, finish: OutputOptions, o
 
 @dataclass(frozen=True)
 class Advance:
-    """A task is under way: ``progress`` is the share of its work that is done, in [0, 1]."""
+    """Progress of a task: ``progress`` is the share of its work that is done, in [0, 1]."""
 
     task: Task
     progress: float
@@ -143,16 +143,16 @@ class Advance:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A task has ended.
+    """The end of a task.
 
     Attributes:
-        task: which.
+        task: the task.
         state: ``done``, or ``failed``.
-        data: the picture's file; of a failed painting the best so far, if there is one.
+        data: the bytes of the picture's file; if painting failed, the best picture so far, if any.
         size_px: width and height.
-        time_s: how long painting took, in seconds.
-        message: why it failed.
-        trace: where it failed, if nobody foresaw that.
+        time_s: duration of painting, in seconds.
+        message: the reason of a failure.
+        trace: the traceback of an unexpected failure.
     """
 
     task: Task

@@ -1,4 +1,4 @@
-"""A process that paints one task after another, with network and styles kept warm."""
+"""A worker process that paints one task after another, with a cache of networks and styles."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ if TYPE_CHECKING:
     from impasto.job.job import Job, PictureReference
     from impasto.job.result import Result, Step
 
-_TOLD_EVERY_S = 0.2
+_REPORT_EVERY_S = 0.2
 
 
 class TaskPainter:
-    """Paints tasks in this process, which is its own: made once, before torch is loaded.
+    """Paints tasks in this process; made once, before torch is loaded.
 
     Args:
-        threads: for tasks that do not say.
-        place: number of this process among those on the machine: GPUs are dealt out by it.
-        memory_share: how much of the machine's memory is for this process.
+        threads: number of threads for tasks that do not set it.
+        index: number of this process among those on the machine; it selects the GPU.
+        memory_share: the share of the machine's memory that this process may use.
     """
 
-    def __init__(self, threads: int, *, place: int = 0, memory_share: float = 1.0) -> None:
+    def __init__(self, threads: int, *, index: int = 0, memory_share: float = 1.0) -> None:
         keep_pages()
         os.environ["OMP_NUM_THREADS"] = str(threads)
         from impasto.engine.cache import Cache
 
         freeze_modules()
-        self._threads, self._place, self._memory_share = threads, place, memory_share
+        self._threads, self._index, self._memory_share = threads, index, memory_share
         self._cache = Cache()
         self._pictures: dict[str, Picture] = {}
 
     def paint(
         self,
         task: Task,
-        told: Callable[[float], None] = lambda progress: None,
+        on_progress: Callable[[float], None] = lambda progress: None,
         shipped: Mapping[str, bytes] | None = None,
     ) -> Outcome:
-        """Paint, whatever happens.
+        """Paint a task; an error becomes a failed Outcome.
 
         Args:
-            task: what to paint.
-            told: called with the share of the work that is done, a few times a second.
-            shipped: the bytes of pictures that are not to be read from their paths, by SHA-256.
+            task: the task.
+            on_progress: called with the share of the work that is done, a few times a second.
+            shipped: bytes of pictures by SHA-256; these are not read from their paths.
         """
         from impasto import api
 
@@ -59,9 +59,9 @@ class TaskPainter:
 
         def on_step(step: Step) -> None:
             nonlocal last_s
-            if step.time_s - last_s >= _TOLD_EVERY_S:
+            if step.time_s - last_s >= _REPORT_EVERY_S:
                 last_s = step.time_s
-                told(step.progress)
+                on_progress(step.progress)
 
         began_s = time.perf_counter()
         try:
@@ -83,7 +83,7 @@ class TaskPainter:
             )
 
     def _job(self, task: Task, shipped: Mapping[str, bytes]) -> Job:
-        # The next task has often the same style.
+        # The next task often has the same pictures, so they stay decoded.
         self._pictures = {
             reference.known_sha256: self._pictures.get(reference.known_sha256)
             or _load(reference, shipped)
@@ -94,12 +94,12 @@ class TaskPainter:
         )
 
     def _loaded(self, reference: PictureReference) -> Picture:
-        """Give a picture the name of the file that was asked for: two files may hold the same."""
+        """Return the picture with the name of this file; two files may have the same content."""
         picture, path = self._pictures[reference.known_sha256], reference.file
         return replace(picture, name=path.stem, file_name=path.name)
 
     def _decisions(self, task: Task) -> dict[str, object]:
-        """Decide what the task leaves open and several processes on a machine must share."""
+        """Set the runtime options that the task leaves open, for several processes on a machine."""
         import torch
 
         from impasto.planning.plan import make_plan
@@ -109,7 +109,7 @@ class TaskPainter:
         if runtime.threads is None:
             decided["threads"] = self._threads
         if runtime.device == "auto" and (count := torch.cuda.device_count()):
-            decided["device"] = f"cuda:{self._place % count}"
+            decided["device"] = f"cuda:{self._index % count}"
             share *= count
         if runtime.memory is None and share < 1:
             budget = make_plan(runtime.model_copy(update=decided)).memory_bytes
@@ -119,7 +119,7 @@ class TaskPainter:
 
 
 def devices() -> int:
-    """Count the devices of this machine that can each take a process; 1 without any GPU."""
+    """Return the number of GPUs; 1 without any."""
     import torch
 
     return max(1, torch.cuda.device_count())
@@ -135,7 +135,7 @@ def _load(reference: PictureReference, shipped: Mapping[str, bytes]) -> Picture:
         picture = images.load(reference.file)
     if picture.sha256 != reference.sha256:
         raise ImageError(
-            f"{str(reference.path)!r} is another picture now than when the batch began: expected "
+            f"{str(reference.path)!r} has changed since the batch began: expected "
             f"SHA-256 {reference.sha256}, got {picture.sha256}; start the batch again"
         )
     return picture

@@ -1,8 +1,8 @@
-"""The command ``impasto``: it reads the words of a command line and runs what they ask for.
+"""The command ``impasto``: it parses the command line and runs the command.
 
-Exit codes: 0 done; 2 the user's input or options; 1 anything else, also where standard output
-could not take all that was printed; 130 interrupted and 143 terminated, with the best picture so
-far written.
+Exit codes: 0 for success; 2 for an error in the user's input or options; 1 for any other error,
+also if standard output could not be written; 130 after SIGINT and 143 after SIGTERM, with the best
+picture so far written.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ for command in (paint, sheet, batch, studio, plan, replay, measure, presets, wei
 
 # Typer has its own copy of click, or uses click itself, depending on its release.
 _UsageError: Any = typer.BadParameter.__base__
-_NOT_THE_USERS = (Diverged, LostRankError, OutOfMemoryError, OutputError)
+_NOT_USER_ERRORS = (Diverged, LostRankError, OutOfMemoryError, OutputError)
 
 
 @app.callback(invoke_without_command=True)
@@ -58,43 +58,43 @@ def run(words: Sequence[str] | None = None) -> NoReturn:
     """Run the command, and end the process with its exit code.
 
     Args:
-        words: what follows ``impasto`` on the line; this process's own if absent.
+        words: the arguments after ``impasto``; by default those of this process.
     """
     is_own_process = words is None
     if is_own_process:
         streams.open_closed_descriptors()
         streams.make_tolerant()
         host.make_own()
-    interrupts.leave_at_stops()
+    interrupts.exit_at_stops()
     code = _exit_code(words)
     if is_own_process and (failure := streams.failure(sys.stdout)):
-        _complain(f"standard output could not take all that was printed ({failure.strerror})")
+        _print_error(f"standard output could not be written in full ({failure.strerror})")
         code = code or 1
     sys.exit(code)
 
 
 def _exit_code(words: Sequence[str] | None) -> int:
-    """Run the command, and say on standard error what the user should know."""
+    """Run the command, print its error to standard error, and return the exit code."""
     try:
         code: int | None = app(words, standalone_mode=False)
         return code or 0
     except Stopped as stopped:
         return 128 + stopped.number
     except _UsageError as error:
-        # A command without any words has shown its help instead of a message.
+        # A command without arguments shows its help, and gives no message.
         if message := suggestions.explain(error, sys.argv[1:] if words is None else words):
             command = error.ctx.command_path if error.ctx else "impasto"
-            _complain(f"{message} ({command} --help lists what there is)")
+            _print_error(f"{message} (see {command} --help)")
         return 2
     except ImpastoError as error:
-        _complain(str(error))
-        return 1 if isinstance(error, _NOT_THE_USERS) else 2
+        _print_error(str(error))
+        return 1 if isinstance(error, _NOT_USER_ERRORS) else 2
     except BaseException:
-        # The signal has come in the middle of something that made another exception of it.
+        # Some code may have replaced Stopped by another exception.
         if number := interrupts.received():
             return 128 + number
         raise
 
 
-def _complain(message: str) -> None:
+def _print_error(message: str) -> None:
     typer.echo(f"impasto: {message}", err=True)

@@ -1,8 +1,8 @@
-"""What the command does when a signal tells it to end.
+"""How the command handles SIGINT and SIGTERM.
 
-Until a command has something to lose, a signal ends the process at once: an exception raised in
-the middle of an import may be swallowed there, or come out as another one. From
-:func:`raise_stops` on, a signal raises :class:`Stopped`.
+At first a signal ends the process at once, because an exception that is raised during an import
+may be swallowed there, or replaced by another one. After :func:`raise_stops`, when there is a
+picture to save, a signal raises :class:`Stopped`.
 """
 
 from __future__ import annotations
@@ -19,69 +19,69 @@ from typing import Any
 from impasto import signals
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
-# Long enough for whatever has swallowed the exception to be over.
-_ONCE_MORE_S = 0.02
+# By then the code that swallowed the exception has returned.
+_RAISE_AGAIN_AFTER_S = 0.02
 
 _received: int | None = None
 
 
 class Stopped(BaseException):
-    """A signal has told the process to end."""
+    """Raised by SIGINT and SIGTERM."""
 
     def __init__(self, number: int) -> None:
         self.number = number
 
 
-def leave_at_stops() -> None:
-    """Let a signal end the process at once: nothing is to be kept yet."""
+def exit_at_stops() -> None:
+    """Let a signal end the process at once, as there is nothing to save yet."""
     global _received
     _received = None
-    _handle_stops(_leave)
+    _set_handlers(_exit_at_once)
 
 
 def raise_stops() -> None:
-    """Let a signal raise Stopped, so that what has been painted can be kept."""
-    _handle_stops(_stop)
-    sys.unraisablehook = _raise_once_more
+    """Let a signal raise Stopped, so that the picture so far can be saved."""
+    _set_handlers(_raise_stopped)
+    sys.unraisablehook = _raise_again
 
 
 def ignore_stops() -> None:
-    """Let nothing interrupt what keeps the picture: terminals and launchers repeat signals."""
+    """Ignore further signals while the picture is saved; terminals and launchers repeat them."""
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def received() -> int | None:
-    """Return the number of the signal that has told the process to end; None if none has."""
+    """Return the number of the signal that was received; None if there was none."""
     return _received
 
 
-def _handle_stops(handler: Callable[[int, FrameType | None], None]) -> None:
+def _set_handlers(handler: Callable[[int, FrameType | None], None]) -> None:
     for number in STOPS:
-        # Where it is ignored already, nohup or a script's background job meant that.
+        # A signal that is ignored already stays ignored, for nohup and background jobs.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
+def _exit_at_once(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _stop(number: int, frame: FrameType | None) -> None:
+def _raise_stopped(number: int, frame: FrameType | None) -> None:
     global _received
     _received = number
     ignore_stops()
     signals.interrupt(Stopped(number))
 
 
-def _raise_once_more(unraisable: Any) -> None:
-    """Raise Stopped again where it came into code that must not raise, such as a finaliser."""
+def _raise_again(unraisable: Any) -> None:
+    """Raise Stopped again if code that swallows exceptions, such as a finaliser, was running."""
     stopped = unraisable.exc_value
     if not isinstance(stopped, Stopped):
         sys.__unraisablehook__(unraisable)
         return
-    signal.signal(stopped.number, _stop)
-    threading.Timer(_ONCE_MORE_S, _send, (stopped.number,)).start()
+    signal.signal(stopped.number, _raise_stopped)
+    threading.Timer(_RAISE_AGAIN_AFTER_S, _send, (stopped.number,)).start()
 
 
 def _send(number: signal.Signals) -> None:

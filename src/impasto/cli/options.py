@@ -1,4 +1,4 @@
-"""The fields of a settings model as options of a command: names, types, bounds and help."""
+"""Turn the fields of options models into command line options, with types, bounds and help."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from impasto.config.words import _extra, _type_of
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
-Act = Callable[[Mode, dict[str, Any], str | None, list[str]], None]
+Action = Callable[[Mode, dict[str, Any], str | None, list[str]], None]
 _Preset = Annotated[
     str,
     typer.Option(
@@ -34,14 +34,14 @@ _Images = Annotated[list[str], typer.Argument(metavar="IMAGE", help="The paintin
 
 
 def add_modes(
-    app: typer.Typer, panels: Mapping[str, type[BaseModel]], act: Act, **helps: str
+    app: typer.Typer, panels: Mapping[str, type[BaseModel]], action: Action, **helps: str
 ) -> None:
-    """Give ``app`` the commands ``transfer``, ``content`` and ``style``.
+    """Add the commands ``transfer``, ``content`` and ``style`` to ``app``.
 
     Args:
         app: the Typer application.
         panels: as for :func:`with_options`.
-        act: called with the mode, the user's options, the content picture and the style pictures.
+        action: called with the mode, the user's options, the content picture and the styles.
         helps: the help text of each command, by its name.
     """
     options = with_options(panels)
@@ -51,30 +51,30 @@ def add_modes(
     def transfer(
         content: _Content, styles: _Styles, preset: _Preset = "default", **chosen: Any
     ) -> None:
-        act("style_transfer", chosen | {"preset": preset}, content, styles)
+        action("style_transfer", chosen | {"preset": preset}, content, styles)
 
     @app.command(help=helps["content"])
     @options
     def content(image: _Image, preset: _Preset = "default", **chosen: Any) -> None:
-        act("content", chosen | {"preset": preset}, image, [])
+        action("content", chosen | {"preset": preset}, image, [])
 
     @app.command(help=helps["style"])
     @options
     def style(images: _Images, preset: _Preset = "default", **chosen: Any) -> None:
-        act("style", chosen | {"preset": preset}, None, images)
+        action("style", chosen | {"preset": preset}, None, images)
 
 
 def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
-    """Give a command one option for each field of some models.
+    """Add an option to a command for each field of some models.
 
-    The command takes ``**options``: the user's values, by field name.
+    The command takes ``**options``: the user's values by field name.
 
     Args:
         panels: the models, by the heading of their options in ``--help``. A field becomes
             ``--field-name``; its ``json_schema_extra`` may name another ``flag``, a ``short``
             one and a ``metavar``. A list is split at commas, unless its field is ``whole``.
-            Values are passed on as words: the model validates them, and its messages are the
-            same in every front end.
+            Values are passed on as strings. The model validates them, so that its messages are
+            the same in every front end.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -118,7 +118,7 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
 
 
 def _options(name: str, field: FieldInfo, panel: str) -> list[inspect.Parameter]:
-    """Return the option, and the American spelling of its name, which the help leaves out."""
+    """Return the option, and a hidden one with the American spelling."""
     american = [word for word, british_name in AMERICAN.items() if british_name == name]
     return [
         _option(name, field, panel),
@@ -149,7 +149,7 @@ def _option(name: str, field: FieldInfo, panel: str, *, hidden: bool = False) ->
 
 
 def _help(field: FieldInfo) -> str:
-    """Describe the field, its bounds and its default."""
+    """Return the help text: description, bounds and default."""
     facts = [
         f"{words} {getattr(bound, name):.6g}"
         for bound in field.metadata

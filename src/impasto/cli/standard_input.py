@@ -1,4 +1,4 @@
-"""A picture on standard input, which the word ``-`` stands for."""
+"""Read a picture from standard input, for the argument ``-``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def picture(word: str) -> ImageSource: ...
 @overload
 def picture(word: None) -> None: ...
 def picture(word: str | None) -> ImageSource | None:
-    """Return what ``word`` stands for: the picture on standard input if it is ``-``, or itself.
+    """Return the picture on standard input if ``word`` is ``-``, otherwise ``word`` itself.
 
     Raises:
-        ImageError: standard input is a terminal, or holds no picture that can be read.
+        ImageError: standard input is a terminal, or contains no readable picture.
     """
     if word != WORD:
         return word

@@ -1,7 +1,7 @@
-"""Standard output and error that may break: a reader that has gone, a full disk, a closed stream.
+"""Standard output and error that tolerate failures: a closed pipe, a full disk, a closed stream.
 
-What cannot be printed is dropped, because the picture matters more. Whether standard output has
-lost anything is remembered for the exit code.
+Text that cannot be printed is dropped, because the picture matters more. A failure of standard
+output changes the exit code.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ class _Tolerant:
     """A stream that drops everything from the first failure on.
 
     Attributes:
-        failure: why the first write failed; None while all is well.
-        buffer: the same for bytes, if the stream is one of text.
+        failure: the error of the first write that failed, or None.
+        buffer: the stream's tolerant byte stream, if it is a text stream.
     """
 
     def __init__(self, stream: IO[Any], descriptor: int) -> None:
@@ -47,32 +47,32 @@ class _Tolerant:
 
     def _fail(self, error: OSError) -> None:
         self.failure = self.failure or error
-        # What is buffered would fail again at every turn.
+        # Redirect to the null device, so that buffered data does not fail again.
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, self._descriptor)
         os.close(null)
 
 
 def open_closed_descriptors() -> None:
-    """Open the null device where a standard stream is closed.
+    """Open the null device for each standard stream that is closed.
 
-    Otherwise the next file to be opened would take its number, and whatever a library prints
-    would go into that file.
+    Otherwise the next opened file would get its descriptor, and printed text would go into that
+    file.
     """
-    # The lowest free number is given out, so that these come before any other.
+    # open() returns the lowest free descriptor, so these three are filled first.
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
         pass
     os.close(descriptor)
 
 
 def make_tolerant() -> None:
-    """Let ``sys.stdout`` and ``sys.stderr`` drop what cannot be written."""
+    """Replace ``sys.stdout`` and ``sys.stderr`` by streams that drop unwritable text."""
     sys.stdout = _tolerant(sys.stdout, _STANDARD_OUTPUT)
     sys.stderr = _tolerant(sys.stderr, _STANDARD_ERROR)
 
 
 def failure(stream: TextIO) -> OSError | None:
-    """Return why ``stream`` has lost something; None if it has lost nothing."""
+    """Return the error of the first failed write to ``stream``; None if none failed."""
     stream.flush()
     if not isinstance(stream, _Tolerant):
         return None
@@ -81,8 +81,8 @@ def failure(stream: TextIO) -> OSError | None:
 
 
 def _tolerant(stream: TextIO | None, descriptor: int) -> TextIO:
-    """Wrap ``stream``, which is None if the process began with it closed."""
+    """Wrap ``stream``; it is None if it was closed when the process started."""
     if stream is None:
-        # Never closed: it is the process's own.
+        # It belongs to the process and is never closed.
         stream = open(descriptor, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
     return cast(TextIO, _Tolerant(stream, descriptor))

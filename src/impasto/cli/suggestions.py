@@ -1,4 +1,4 @@
-"""What to say about an option or a command that does not exist: the name that was meant."""
+"""Suggestions for an unknown option or command."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-# Two names are alike from this ratio of difflib on: one letter wrong in five.
-_ALIKE = 0.8
+# Minimum difflib ratio of similar names: one letter in five is wrong.
+_SIMILARITY = 0.8
 _NO_COMMAND = re.compile(r"No such command '(.*?)'")
-# Words of other tools for neural style transfer, and ours.
+# Options of other style transfer tools, and the equivalent here.
 _OTHER_OPTIONS = {
     "original-colors": "--colour keep",
     "original-colours": "--colour keep",
@@ -64,11 +64,11 @@ _OTHER_COMMANDS = {"paint": "transfer", "run": "transfer", "stylize": "transfer"
 
 
 def explain(error: Any, words: Sequence[str]) -> str:
-    """Return the message of a usage error, and the name that may have been meant.
+    """Return the message of a usage error, with a suggestion if there is one.
 
     Args:
-        error: what Typer raised.
-        words: the words of the command line.
+        error: the exception from Typer.
+        words: the arguments of the command line.
     """
     if hasattr(error, "possibilities"):
         return _explain_option(error, words)
@@ -78,28 +78,28 @@ def explain(error: Any, words: Sequence[str]) -> str:
         return message
     commands = error.ctx.command.list_commands(error.ctx)
     ours = _OTHER_COMMANDS.get(name[1].lower(), "")
-    return _with_hint(name[0], [ours] if ours in commands else _alike(name[1], commands))
+    return _with_hint(name[0], [ours] if ours in commands else _similar(name[1], commands))
 
 
 def _explain_option(error: Any, words: Sequence[str]) -> str:
-    # -image_size is read as -i and more: the whole word tells.
+    # Typer reports -image_size as -i, so look at the whole argument.
     word = next(
-        (word for word in words if word.startswith("-") and _plain(word) in _OTHER_OPTIONS),
+        (word for word in words if word.startswith("-") and _normalised(word) in _OTHER_OPTIONS),
         error.option_name,
     )
     message = error.message if word == error.option_name else f"No such option: {word}"
-    ours = _OTHER_OPTIONS.get(_plain(word))
+    ours = _OTHER_OPTIONS.get(_normalised(word))
     if ours is not None:
         return f"{message}. Here it is {ours}"
-    return _with_hint(message, _alike(f"--{_plain(word)}", error.possibilities or ()))
+    return _with_hint(message, _similar(f"--{_normalised(word)}", error.possibilities or ()))
 
 
-def _plain(word: str) -> str:
+def _normalised(word: str) -> str:
     return word.partition("=")[0].strip("-").replace("_", "-").lower()
 
 
-def _alike(name: str, names: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(name, list(names), cutoff=_ALIKE)
+def _similar(name: str, names: Iterable[str]) -> list[str]:
+    return difflib.get_close_matches(name, list(names), cutoff=_SIMILARITY)
 
 
 def _with_hint(message: str, names: Sequence[str]) -> str:

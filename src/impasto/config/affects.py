@@ -1,8 +1,8 @@
 """What each option affects, as declared at its field.
 
-Cache keys, the reuse of targets, replay and timing ask here which options they depend on, so that
-a new option is taken into account everywhere by one word at its field. A field also says how files
-on disk that lack it are to be read.
+Cache keys, cached targets, replay and timing take the options that they depend on from here. So one
+word at the field of a new option is enough for all of them. A field also has the value with which
+older files, which lack it, are read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Aspect = Literal["network", "pictures", "style_target", "content_target", "weigh
 
 network: how features are computed.
 pictures: which pixels the network is shown, apart from their size. It is an aspect of its own
-    because what is cached by the pixels themselves need not depend on how they came to be.
+    because entries that are cached by their pixels do not depend on how the pixels were made.
 style_target: the style statistics that a picture's features are turned into.
 content_target: the content features, and what a difference from them counts.
 weights: how much a loss term counts.
@@ -32,7 +32,7 @@ def affects(*aspects: Aspect, steerable: bool = False, **extra: Any) -> dict[str
 
     Args:
         aspects: what the option affects; at least one.
-        steerable: whether it may change while a painting is under way.
+        steerable: whether it may change while painting.
         extra: more entries, such as ``metavar``. An option that was added to files on disk has
             ``as_before``: the value that means what was done before there was the option.
     """
@@ -40,7 +40,7 @@ def affects(*aspects: Aspect, steerable: bool = False, **extra: Any) -> dict[str
 
 
 def as_before(model: type[BaseModel]) -> dict[str, Any]:
-    """Return what options mean in a file that was written before they existed."""
+    """Return the values with which a file is read that was written before the options existed."""
     return {
         name: field.json_schema_extra["as_before"]
         for name, field in model.model_fields.items()
@@ -49,14 +49,14 @@ def as_before(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def aspects_of(model: type[BaseModel], name: str) -> frozenset[Aspect]:
-    """Return what the field ``name`` of ``model`` affects; nothing if it does not say."""
+    """Return the aspects that the field ``name`` of ``model`` declares; empty if it has none."""
     extra = model.model_fields[name].json_schema_extra
     declared: Any = extra.get("affects", ()) if isinstance(extra, dict) else ()
     return frozenset(declared)
 
 
 def affecting(model: type[BaseModel], *aspects: Aspect) -> tuple[str, ...]:
-    """List the fields of ``model`` that affect any of ``aspects``."""
+    """Return the fields of ``model`` that affect any of ``aspects``."""
     wanted = frozenset(aspects)
     return tuple(name for name in model.model_fields if aspects_of(model, name) & wanted)
 

@@ -1,4 +1,4 @@
-"""What a painting starts from: a picture's path, a name, or a blend of names."""
+"""The initial image of a painting: the path of a picture, a name, or a blend of names."""
 
 from impasto.errors import SettingsError
 
@@ -7,7 +7,7 @@ STARTS = ("matched", "content", "style", "noise")
 
 
 def parse_start(text: str) -> dict[str, float] | None:
-    """Read a start as names and their shares, which sum to 1.
+    """Parse the option ``start`` into names and their shares, which sum to 1.
 
     Args:
         text: one of STARTS, or several with weights such as ``content=0.7,noise=0.3``.

@@ -1,4 +1,4 @@
-"""Networks as data: the names of their layers, and what each needs.
+"""Networks as data: their layers, with strides, halos and shapes.
 
 The built-in ones are Simonyan and Zisserman, "Very deep convolutional networks for large-scale
 image recognition", 2015, configurations D (VGG-16) and E (VGG-19). A layer is named by its
@@ -21,10 +21,10 @@ _KERNEL = (3, 3)
 
 @dataclass(frozen=True)
 class Layer:
-    """One named layer, and where it stands.
+    """One layer.
 
-    ``stride_px`` is the distance in the image between neighbouring features; ``halo_px``
-    how far a feature looks from its own position in the image.
+    ``stride_px`` is the distance in the image between neighbouring features. ``halo_px`` is the
+    distance that a feature sees around its own position in the image.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Layer:
 
     @property
     def values_per_pixel(self) -> float:
-        """How many numbers its feature map holds for each pixel of the image."""
+        """The number of values in its feature maps for each pixel of the image."""
         return float(self.channels / self.stride_px**2)
 
 
@@ -45,9 +45,9 @@ class NetworkSpec:
     """A chain of blocks: 3 x 3 convolutions with a rectifier each, then a pooling that halves.
 
     Attributes:
-        name: as the option ``network`` calls it.
-        convolutions_per_block: how many convolutions each block has.
-        channels_per_block: how many channels they give.
+        name: the value of the option ``network``.
+        convolutions_per_block: the number of convolutions in each block.
+        channels_per_block: the number of output channels in each block.
     """
 
     name: str
@@ -56,7 +56,7 @@ class NetworkSpec:
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """The layers, from the image inwards."""
+        """The layers, from the image to the deepest."""
         layers = []
         stride_px, halo_px = 1, 0
         for block, convolutions in enumerate(self.convolutions_per_block, start=1):
@@ -94,7 +94,7 @@ class NetworkSpec:
         raise SettingsError(f"{self.name} has no layer {name!r}: {hint}")
 
     def deepest(self, names: Iterable[str]) -> Layer:
-        """Return the one of ``names`` that the image reaches last.
+        """Return the deepest layer of ``names``.
 
         Raises:
             SettingsError: the network has no such layer.
@@ -102,7 +102,7 @@ class NetworkSpec:
         return max((self.layer(name) for name in names), key=self.layers.index)
 
     def upto(self, names: Iterable[str]) -> tuple[Layer, ...]:
-        """List the layers from the image to the deepest of ``names``.
+        """Return the layers from the image to the deepest of ``names``.
 
         Raises:
             SettingsError: the network has no such layer.
@@ -110,12 +110,12 @@ class NetworkSpec:
         return self.layers[: self.layers.index(self.deepest(names)) + 1]
 
     def between(self, first: Layer, last: Layer) -> tuple[Layer, ...]:
-        """List the layers of the kind of ``first`` from it to ``last``; none if that is before."""
+        """Return the layers of one kind from ``first`` to ``last``, or none if it is before."""
         inside = self.layers[self.layers.index(first) : self.layers.index(last) + 1]
         return tuple(layer for layer in inside if layer.kind == first.kind)
 
     def conv_shapes(self, names: Iterable[str] | None = None) -> dict[str, tuple[int, ...]]:
-        """Map each convolution to the shape of its weight, (out, in, 3, 3).
+        """Return the shape of each convolution's weight, (out, in, 3, 3), by name.
 
         Args:
             names: only the convolutions up to the deepest of these layers; all if absent.
@@ -129,7 +129,7 @@ class NetworkSpec:
         return shapes
 
     def flops_per_pixel(self, names: Iterable[str]) -> float:
-        """Count the operations of the convolutions up to the deepest of ``names``, per pixel.
+        """Return the operations per pixel of the convolutions up to the deepest of ``names``.
 
         A multiplication and an addition are two.
         """
@@ -139,16 +139,16 @@ class NetworkSpec:
         )
 
     def conv_flops(self, name: str) -> float:
-        """Count the operations of one convolution, per position of its map."""
+        """Return the operations of one convolution, per position of its map."""
         channels_out, channels_in, height, width = self.conv_shapes()[name]
         return 2.0 * channels_out * channels_in * height * width
 
     def smallest_side_px(self, names: Iterable[str]) -> int:
-        """Return the shortest image side that still leaves every layer of ``names`` a feature."""
+        """Return the shortest image side at which every layer of ``names`` has a feature."""
         return max(self.layer(name).stride_px for name in names)
 
     def torchvision_names(self) -> dict[str, str]:
-        """Map each convolution to what torchvision calls it, which counts layers of all kinds."""
+        """Return torchvision's name of each convolution; it counts layers of all kinds."""
         return {
             layer.name: f"features.{index}"
             for index, layer in enumerate(self.layers)
@@ -184,7 +184,7 @@ def check_layer(name: str, network: str) -> Layer:
 
 
 def parse_layer_weights(value: object, network: str = "vgg16") -> dict[str, float]:
-    """Read layers and their weights from whatever a front end passes.
+    """Parse layers and their weights, in any form that a front end passes.
 
     Accepts ``"relu4_2"``, ``"relu1_1=2,relu2_1=1"``, ranges such as ``"relu1_1..relu4_1=2"``
     with one weight for all, a list of such words, or a mapping from name to weight. A name
@@ -209,7 +209,7 @@ def parse_layer_weights(value: object, network: str = "vgg16") -> dict[str, floa
 
 
 def _names(word: str, network: str) -> list[str]:
-    """List what a range names: the layers of one kind from its first to its last."""
+    """Return the layers of a range: those of one kind from its first to its last."""
     begin, dots, end = (part.strip() for part in word.partition(".."))
     if not dots:
         return [word]

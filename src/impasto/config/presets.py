@@ -1,4 +1,4 @@
-"""Presets as data: what each changes from the defaults, and where it comes from.
+"""Presets as data: the options that each changes, and its source.
 
 Where a paper's weights belong to a network of another scale of activations, a preset leaves
 them out: strength sets the balance from what is measured (see ``impasto.engine.strength``).
@@ -26,8 +26,8 @@ class Preset:
     """Settings to begin from.
 
     Attributes:
-        summary: what it is, in a few words.
-        source: where it comes from.
+        summary: a short description.
+        source: the paper or project that it comes from.
         changes: fields of Settings that differ from the defaults.
     """
 

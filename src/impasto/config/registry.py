@@ -31,10 +31,10 @@ class Part:
     """One registered part.
 
     Attributes:
-        name: the word that the option takes.
+        name: the option's value.
         target: ``module:attribute``.
-        package: the distribution that brings it.
-        version: of that distribution; None for a built-in part.
+        package: the distribution that contains it.
+        version: version of that distribution; None for a built-in part.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Part:
 
     @property
     def is_builtin(self) -> bool:
-        """Whether it comes with impasto itself."""
+        """Whether it is a part of impasto itself."""
         return self.version is None
 
 
@@ -54,9 +54,9 @@ class Registry:
 
     Attributes:
         option: the option's name, which also names the kind of part in messages.
-        group: the group of entry points in which packages declare theirs.
-        builtin: target by name. A package's part of the same name does not replace a built-in.
-        aliases: other words for built-in names; they are read, and never written.
+        group: the group of entry points for the parts of other packages.
+        builtin: targets of the built-in parts, by name. Other packages cannot replace them.
+        aliases: other names of built-in parts; they are accepted, but never written.
     """
 
     option: str
@@ -65,11 +65,11 @@ class Registry:
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def names(self) -> tuple[str, ...]:
-        """List all names: the built-in ones first, then those of installed packages."""
+        """Return all names: the built-in ones first, then those of installed packages."""
         return tuple(dict.fromkeys([*self.builtin, *sorted(_declared(self.group))]))
 
     def resolve(self, name: str) -> str:
-        """Return the registered name that ``name``, perhaps an alias, stands for.
+        """Return the registered name for ``name``, which may be an alias.
 
         Raises:
             ValueError: there is no such part.
@@ -125,7 +125,7 @@ def _declared_on(group: str, path: tuple[str, ...]) -> Mapping[str, EntryPoint]:
 
 
 def _declared(group: str) -> Mapping[str, EntryPoint]:
-    """Map the names in a group of entry points; searched again when ``sys.path`` changes."""
+    """Return the parts of a group of entry points; the cache depends on ``sys.path``."""
     return _declared_on(group, tuple(sys.path))
 
 
@@ -153,7 +153,7 @@ REGISTRIES = (NETWORKS, STATISTICS, OPTIMISERS)
 
 
 class NameIn:
-    """Annotates a string that names a part: checked against a registry, listed in schemas."""
+    """Annotation of a string that names a part: it is checked against a registry."""
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -161,18 +161,18 @@ class NameIn:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        """Check that the string names a part, and put the name in place of an alias."""
+        """Check that the string names a part, and replace an alias by the name."""
         return core_schema.no_info_after_validator_function(self.registry.resolve, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """List the names as the choices."""
+        """Add the names to the schema as choices."""
         return {**handler(schema), "enum": list(self.registry.names())}
 
 
 def choices_of(option: FieldInfo) -> tuple[str, ...] | None:
-    """List the words that a field of a settings model takes; None where it takes others too."""
+    """Return the choices of a field; None if it also takes other values."""
     for annotation in option.metadata:
         if isinstance(annotation, NameIn):
             return annotation.registry.names()

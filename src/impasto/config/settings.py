@@ -1,8 +1,8 @@
 """All options, each defined once: ``Settings`` decides the picture, ``Runtime`` how it is computed.
 
-Both are flat, so that a flag, a JSON key, a keyword argument and a form field are the same
-word. Command, Python, notebook and browser read names, bounds and help from here.
-Precedence: default < preset < explicit.
+Both are flat, so that a flag, a JSON key, a keyword argument and a form field have the same name.
+Command, Python, notebook and browser take names, bounds and help from here. A preset overrides the
+defaults, and explicit options override the preset.
 """
 
 import os
@@ -32,45 +32,45 @@ from impasto.files import path_of
 Mode = Literal["style_transfer", "content", "style"]
 MODES: tuple[Mode, ...] = ("style_transfer", "content", "style")
 
-# What alpha and beta are to each other where they are not measured: liked at 512 pixels.
+# Alpha and beta where they are not measured; chosen by eye at 512 pixels.
 FORMULA_WEIGHTS = (1.0, 5e4)
-# Above this, gradients times weights leave the range of float32.
+# Larger weights times gradients would exceed the range of float32.
 LARGEST_WEIGHT = 1e12
 
 
 class Settings(Options):
-    """What decides the picture. Weights are relative: each group is divided by its sum."""
+    """The options that change the picture. The weights of each group are divided by their sum."""
 
     size: Size = Field(
         default=512,
         json_schema_extra=affects("schedule", metavar="N|WIDTHxHEIGHT|original"),
-        description="Longest side of the result, 16 to 65536 pixels; original for the "
+        description="Longest side of the result in pixels, 16 to 65536; or original, for the "
         "photograph's own size (in style mode the painting's); or both sides, such as 1080x1350, "
-        "which the photograph covers, cropped at its centre.",
+        "to which the photograph is cropped at its centre.",
     )
     aspect: str | None = Field(
         default=None,
         json_schema_extra=affects("schedule"),
         pattern=r"^\d+(\.\d+)?:\d+(\.\d+)?$",
         examples=["16:9", "1:1"],
-        description="Width:height of the result in style mode, such as 16:9; by default the "
-        "style picture's own.",
+        description="Aspect ratio (width:height) of the result in style mode, such as 16:9; by "
+        "default that of the style picture.",
     )
     seed: int = Field(
         default=0,
         json_schema_extra=affects("schedule"),
         ge=0,
         lt=2**63,
-        description="Seed of every random number.",
+        description="Seed of all random numbers.",
     )
     start: str | None = Field(
         default=None,
         json_schema_extra=affects("schedule"),
         min_length=1,
-        description="What painting starts from: matched (the content picture in the style's "
-        "colours), content, style, noise, a blend such as content=0.7,noise=0.3, or a picture's "
-        "path. In style_transfer mode the default is the photograph, with colours that are moved "
-        "towards the style's as strength grows; in the other modes it is noise.",
+        description="The image that painting starts from: matched (the content picture in the "
+        "style's colours), content, style, noise, a blend such as content=0.7,noise=0.3, or the "
+        "path of a picture. In style_transfer mode the default is the photograph, with colours "
+        "that are moved towards the style's as strength grows. In the other modes it is noise.",
     )
     network: NetworkName = Field(
         default="vgg16",
@@ -80,45 +80,46 @@ class Settings(Options):
     pooling: Literal["max", "average"] = Field(
         default="max",
         json_schema_extra=affects("network"),
-        description="How the network halves its maps. Gatys et al. preferred average; at these "
-        "weights max keeps the strokes.",
+        description="How the network halves its feature maps. Gatys et al. preferred average; "
+        "with the default weights max preserves the strokes.",
     )
     padding: Literal["replicate", "zeros"] = Field(
         default="replicate",
         json_schema_extra=affects("network"),
-        description="What the first convolution sees beyond the border: the border's own "
-        "pixels, or the trained network's zeros.",
+        description="Padding of the first convolution: replicate repeats the border's own pixels, "
+        "zeros is the padding that the network was trained with.",
     )
     seamless: bool = Field(
         default=False,
         json_schema_extra=affects("network", "schedule"),
-        description="Paint a texture that fits itself at every edge, in style mode.",
+        description="In style mode, paint a texture whose opposite edges match, so that it tiles.",
     )
     content_layers: LayerWeights = Field(
         default={"relu4_2": 1.0},
         json_schema_extra=affects("content_target", "weights", steerable=True),
-        description="Layers that hold the content: NAME or NAME=WEIGHT; FIRST..LAST names a range.",
+        description="Layers that the content loss compares: NAME or NAME=WEIGHT. FIRST..LAST is a "
+        "range of layers.",
     )
     style_layers: LayerWeights | None = Field(
         default=None,
         json_schema_extra=affects("style_target", "weights", steerable=True),
-        description="Layers that hold the style: NAME or NAME=WEIGHT; FIRST..LAST names a range. "
-        "In place of motifs, which choose them by default.",
+        description="Layers that the style loss compares: NAME or NAME=WEIGHT. FIRST..LAST is a "
+        "range of layers. The default layers follow from motifs.",
     )
     motifs: float | None = Field(
         default=None,
         json_schema_extra=affects("style_target", "weights", steerable=True, as_before=None),
         ge=0,
         le=1,
-        description="How much of the painting's objects comes along beside its strokes: at 0 only "
-        "strokes and colours, at 1 its eyes, stars and houses too. By default 0.25, in style mode "
-        "1.",
+        description="How many of the painting's objects appear in the result: at 0 only its "
+        "strokes and colours, at 1 also its eyes, stars or houses. The default is 0.25; 1 in style "
+        "mode.",
     )
     statistic: StatisticName = Field(
         default="gram",
         json_schema_extra=affects("style_target"),
-        description="What of the features counts as style: Gram matrices, means and covariances "
-        "(their Wasserstein distance; also called moments), or Gram matrices with means and "
+        description="What is compared as style: Gram matrices; means and covariances, by their "
+        "Wasserstein distance (also called moments); or Gram matrices with means and standard "
         "deviations.",
     )
     strength: float | None = Field(
@@ -126,92 +127,95 @@ class Settings(Options):
         json_schema_extra=affects("content_target", "style_target", "weights", steerable=True),
         ge=0,
         le=1,
-        description="How far the painting wins over the photograph in style_transfer mode: at 0 "
-        "the photograph stays as it is, at 1 only the style counts. By default 0.5, unless alpha "
-        "or beta are given.",
+        description="Balance between photograph and painting in style_transfer mode: at 0 the "
+        "photograph stays as it is, at 1 only the style counts. The default is 0.5, unless alpha "
+        "or beta is set.",
     )
     alpha: float | None = Field(
         default=None,
         json_schema_extra=affects("content_target", "weights", steerable=True),
         ge=0,
         le=LARGEST_WEIGHT,
-        description="Weight of the content loss, in place of strength; 1 beside a given beta.",
+        description="Weight of the content loss, instead of strength. The default is 1 if only "
+        "beta is set.",
     )
     beta: float | None = Field(
         default=None,
         json_schema_extra=affects("style_target", "weights", steerable=True),
         ge=0,
         le=LARGEST_WEIGHT,
-        description="Weight of the style loss, in place of strength; 50000 beside a given alpha.",
+        description="Weight of the style loss, instead of strength. The default is 50000 if only "
+        "alpha is set.",
     )
     total_variation: float | None = Field(
         default=None,
         json_schema_extra=affects("weights", steerable=True),
         ge=0,
         le=LARGEST_WEIGHT,
-        description="Weight of the smoothness term; by default 8500; in content mode 20 to "
-        "6000, the more the deeper the layer.",
+        description="Weight of the smoothness term. The default is 8500; in content mode it is 20 "
+        "to 6000, larger for deeper layers.",
     )
     style_weights: tuple[float, ...] | None = Field(
         default=None,
         json_schema_extra=affects("style_target", steerable=True),
-        description="How much each style picture counts, in their order; by default equally.",
+        description="Weight of each style picture, in their order; by default all are equal.",
     )
     style_scale: tuple[Annotated[float, Field(ge=0.1, le=10)], ...] | None = Field(
         default=None,
         json_schema_extra=affects("pictures", steerable=True),
-        description="How large the strokes are: each style picture is shown to the network at "
-        "so many times the painting's size, 0.1 to 10; one number for all, or one for each.",
+        description="Size of the strokes: the network sees each style picture at this multiple of "
+        "the painting's size, 0.1 to 10. One number for all style pictures, or one for each.",
     )
     colour: Literal["free", "keep", "match"] = Field(
         default="free",
         json_schema_extra=affects("pictures"),
-        description="Whose colours the result has: the style's, the photograph's chroma under the "
-        "painting's lightness, or a palette of the photograph's that the style picture is given "
-        "before painting.",
+        description="Colours of the result: free takes the style's; keep combines the "
+        "photograph's chroma with the painting's lightness; match gives the style picture the "
+        "photograph's colours before painting.",
     )
     palette: float | None = Field(
         default=None,
         ge=0,
         le=1,
         json_schema_extra=affects("schedule", steerable=True, as_before=0.0),
-        description="How far the result's colours are moved onto the style's, between the sizes "
-        "and at the end: at 0 they stay as the network leaves them, at 1 the result has the "
-        "style's colours. By default 1; 0 with colour keep. A strength below 0.5 lowers it in "
+        description="How far the result's colours are moved to the style's, between the sizes and "
+        "at the end. At 0 they stay as the network makes them; at 1 the result has the style's "
+        "colours. The default is 1, or 0 with colour keep. A strength below 0.5 lowers it in "
         "proportion.",
     )
     region: tuple[str, ...] | None = Field(
         default=None,
         json_schema_extra=affects("pictures", metavar="MASK:STYLE[:MASK]", whole=True),
-        description="A part of the picture with a style of its own: the file of a mask, white "
-        "where the part is, and of a painting; a third says which part of the painting. In a map "
-        "of labels, map.png#ff0000 picks one by its colour. Give it once for each region.",
+        description="A part of the picture with its own style, as files: a mask, which is white "
+        "inside the part, and a painting. A third file is a mask of the painting, and selects the "
+        "part of it to use. In a map of labels, map.png#ff0000 selects one label by its colour. "
+        "Repeat the option for each region.",
     )
     margin: float = Field(
         default=0.04,
         json_schema_extra=affects("schedule"),
         ge=0,
         le=0.5,
-        description="How far the painting goes on beyond each border, as a share of the longest "
-        "side, before it is cut to size; without it the network's own border shows as a frame.",
+        description="How far the painting extends beyond each border before it is cropped, as a "
+        "share of the longest side. Without a margin, the network's own border shows as a frame.",
     )
     normalisation: Literal["position", "paper"] = Field(
         default="position",
         json_schema_extra=affects("content_target", "weights"),
-        description="Content loss per position, so that a look keeps at every size, or the "
-        "paper's plain sum.",
+        description="position divides the content loss by the number of positions, so that a look "
+        "stays the same at every size; paper is the plain sum.",
     )
     optimiser: OptimiserName = Field(
         default="lbfgs",
         json_schema_extra=affects("schedule"),
-        description="How the pixels descend the loss.",
+        description="Algorithm that minimises the loss.",
     )
     iterations: int | None = Field(
         default=None,
         json_schema_extra=affects("schedule"),
         ge=0,
-        description="Iterations in all, shared out over the sizes; by default as many as the "
-        "sizes need.",
+        description="Total number of iterations, distributed over the sizes; by default as many "
+        "as the sizes need.",
     )
     learning_rate: float = Field(
         default=0.02,
@@ -225,15 +229,15 @@ class Settings(Options):
         json_schema_extra=affects("schedule"),
         ge=1,
         le=200,
-        description="Steps that L-BFGS remembers for its curvature.",
+        description="Number of past steps from which L-BFGS estimates the curvature.",
     )
     coarsest: int = Field(
         default=128,
         json_schema_extra=affects("schedule"),
         ge=16,
         le=65536,
-        description="Longest side of the first, coarsest painting, in pixels; size for one size "
-        "alone.",
+        description="Longest side of the first, coarsest size, in pixels. The value of size gives "
+        "a single size.",
     )
     size_ratio: float = Field(
         default=2**0.5,
@@ -250,7 +254,7 @@ class Settings(Options):
 
     @property
     def border(self) -> str:
-        """What the network sees beyond the image's border."""
+        """The padding of the image's border: circular, replicate or zeros."""
         return "circular" if self.seamless else self.padding
 
     @model_validator(mode="after")
@@ -299,7 +303,7 @@ class Settings(Options):
         if self.normalisation == "paper":
             raise ValueError(
                 f"expected alpha and beta with the paper's normalisation, got strength "
-                f"{self.strength:g}; give them, or leave the normalisation as it is"
+                f"{self.strength:g}; set them, or leave the normalisation as it is"
             )
         return self
 
@@ -349,31 +353,34 @@ class Settings(Options):
 
 
 class Runtime(Options):
-    """Where and how the picture is painted.
+    """The options that do not change the picture, apart from small effects.
 
-    None of it is meant to change the picture: number types and tiles round otherwise, and where
-    memory is scarce L-BFGS remembers fewer steps, in sixteen bits. Recipes keep what was decided.
+    Number types and tiles change the rounding. With little memory, L-BFGS stores fewer steps, in
+    sixteen bits. Recipes record these decisions.
     """
 
     device: str = Field(
         default="auto",
         pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$",
         examples=["auto", "cpu", "cuda:1"],
-        description="auto, cpu, cuda, cuda:1, mps.",
+        description="Device that computes: auto, cpu, cuda, cuda:1 or mps.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         default="auto",
-        description="Number type inside the network; auto takes a fast one where the hardware "
-        "has it.",
+        description="Number type inside the network; auto selects a fast one if the hardware has "
+        "it.",
     )
     threads: int | None = Field(
-        default=None, ge=1, le=1024, description="CPU threads; by default the physical cores."
+        default=None,
+        ge=1,
+        le=1024,
+        description="Number of CPU threads; by default that of the physical cores.",
     )
     memory: int | None = Field(
         default=None,
         ge=1,
-        description="Memory that the painting may take, such as 6GiB; larger pictures go through "
-        "the network in tiles. By default 80 % of what is free.",
+        description="Memory budget, such as 6GiB; larger pictures go through the network in "
+        "tiles. The default is 80 % of the free memory.",
     )
     weights: str | None = Field(
         default=None, description="The network's weights file (.safetensors or .pth)."

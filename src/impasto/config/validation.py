@@ -18,12 +18,12 @@ class Options(BaseModel):
 SomeOptions = TypeVar("SomeOptions", bound=Options)
 
 
-# American spellings are read and never written.
+# American spellings are accepted, but never written.
 AMERICAN = {"color": "colour", "optimizer": "optimiser"}
 
 
 def british(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``options`` with American names spelled as the fields are.
+    """Return ``options`` with American names replaced by the British ones.
 
     Raises:
         SettingsError: an option is there in both spellings.
@@ -39,7 +39,7 @@ def british(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def unknown_option(name: str, known: Iterable[str]) -> str:
-    """Say that there is no option ``name``, and which of the ``known`` ones are alike.
+    """Return the message for an unknown option ``name``, with similar ``known`` ones.
 
     Example:
         >>> unknown_option("siz", ["size", "seed"])
@@ -72,7 +72,7 @@ def _explain(model: type[Options], fault: Any) -> str:
     if fault["type"] == "extra_forbidden":
         return unknown_option(name, model.model_fields)
     if fault["type"] == "value_error":
-        # Ours: it says what came already.
+        # A message of this project says already which value it got.
         message = str(fault["ctx"]["error"])
         return f"{name}: {message}" if name else message
     return f"{name}: expected {_expected(model, fault)}, got {short_repr(fault['input'])}"

@@ -18,7 +18,7 @@ from impasto.config.registry import NETWORKS, OPTIMISERS, STATISTICS, NameIn
 from impasto.errors import SettingsError
 
 if TYPE_CHECKING:
-    # What comes with impasto; packages may add to each of these.
+    # The built-in names; other packages may add to each of these.
     NetworkName = Literal["vgg16", "vgg19"]
     StatisticName = Literal["gram", "mean+covariance", "moments", "gram+mean+std"]
     OptimiserName = Literal["lbfgs", "adam"]
@@ -29,7 +29,7 @@ else:
 
 
 def _read_layers(value: object, info: ValidationInfo) -> dict[str, float]:
-    # What a range names depends on the network, which stands before the layers.
+    # The layers of a range depend on the network, a field before these.
     return parse_layer_weights(value, info.data.get("network", "vgg16"))
 
 
@@ -42,7 +42,7 @@ _SIDES = re.compile(r"\s*(\d+)\s*[x\u00d7]\s*(\d+)\s*", re.I)
 
 
 def _read_size(value: Any, _: object) -> Any:
-    """Read the longest side, ``original``, or width and height as a pair or ``96x64``."""
+    """Parse the longest side, ``original``, or width and height as a pair or ``96x64``."""
     if isinstance(value, str):
         if value.strip().lower() == "original":
             return "original"
@@ -71,7 +71,7 @@ Size = Annotated[
 
 
 def parse_bytes(value: object) -> int:
-    """Read a number of bytes, or one with a unit such as MB or GiB.
+    """Parse a number of bytes, or one with a unit such as MB or GiB.
 
     Raises:
         ValueError: it is neither, or 0.
@@ -90,7 +90,7 @@ def parse_bytes(value: object) -> int:
 
 
 def check_relative(weights: list[float]) -> None:
-    """Make sure that ``weights`` can be divided by their sum.
+    """Check that ``weights`` can be divided by their sum.
 
     Raises:
         ValueError: one is negative, or all are 0.
@@ -103,7 +103,7 @@ def check_relative(weights: list[float]) -> None:
 
 
 def check_known(option: str, layers: dict[str, float], network: str) -> None:
-    """Make sure that the network has all ``layers``.
+    """Check that the network has all ``layers``.
 
     Raises:
         SettingsError: it lacks one; the message begins with ``option``.

@@ -1,4 +1,4 @@
-"""Options as words: `name=value`, and lists separated by commas."""
+"""Parse options in text: `name=value`, and lists separated by commas."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from impasto.errors import SettingsError, one_line
 
 
 def vary(words: Sequence[str]) -> list[dict[str, Any]]:
-    """Read words such as ``beta=1e4,1e5`` as every combination of their values.
+    """Parse words such as ``beta=1e4,1e5``; return every combination of their values.
 
     Values of an option that is itself a list are separated by semicolons.
 
@@ -51,7 +51,7 @@ _METAVARS: dict[Any, str] = {Path: "FILE", int: "N", float: "X", str: "TEXT"}
 
 
 def assignments(words: Sequence[str], model: type[BaseModel]) -> dict[str, Any]:
-    """Read words such as ``size=2048`` as fields of ``model``, which checks their values.
+    """Parse words such as ``size=2048`` as fields of ``model``; it checks the values later.
 
     Raises:
         SettingsError: a word that is not NAME=VALUE.
@@ -94,7 +94,7 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 
 
 def _type_of(field: FieldInfo) -> tuple[Any, str | None]:
-    """Choose what the command line passes on, and what stands for it in the help."""
+    """Return the type of a field on the command line, and its placeholder in the help."""
     if (choices := choices_of(field)) is not None:
         return str, "|".join(choices)
     kind = _without_none(field.annotation)
@@ -102,7 +102,7 @@ def _type_of(field: FieldInfo) -> tuple[Any, str | None]:
         return bool, None
     if kind in _METAVARS:
         return str, _METAVARS[kind]
-    # Layers with weights, or a list of numbers: words, separated by commas or repeated.
+    # Layers with weights, or a list of numbers: strings, separated by commas or repeated.
     return list[str], "NAME[=WEIGHT],..." if get_origin(kind) is dict else "X,..."
 
 

@@ -1,4 +1,4 @@
-"""Pictures given as NumPy arrays or tensors: check them, and split colour from opacity."""
+"""Check pictures in NumPy arrays or tensors, and split colour from opacity."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ROUNDING = 1e-4
 
 
 def split_array(array: NDArray[Any]) -> tuple[Floats, Floats | None]:
-    """Split an array into sRGB (H, W, 3) and opacity (H, W), None where all is opaque.
+    """Split an array into sRGB (H, W, 3) and opacity (H, W), or None if all is opaque.
 
     Args:
         array: (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); uint8, uint16 or floats in [0, 1].
@@ -43,7 +43,7 @@ def split_array(array: NDArray[Any]) -> tuple[Floats, Floats | None]:
 
 
 def split_tensor(tensor: Tensor) -> tuple[Floats, Floats | None]:
-    """Split a tensor into sRGB (H, W, 3) and opacity (H, W), None where all is opaque.
+    """Split a tensor into sRGB (H, W, 3) and opacity (H, W), or None if all is opaque.
 
     Args:
         tensor: (C, H, W) or (1, C, H, W) with 1, 3 or 4 channels; uint8 or floats in [0, 1].

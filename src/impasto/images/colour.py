@@ -1,7 +1,7 @@
-r"""The colours of a picture by mean and covariance, and a linear map between two pictures.
+r"""Colour statistics of pictures, colour transfer by a linear map, and colour preservation.
 
-A cloud is known by its mean and covariance. Both come from sums over pixels, so several
-pictures pool into one cloud by weight.
+The statistics are mean and covariance. Both are computed from sums over pixels, so those of several
+pictures can be averaged by weight.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# Pixels that are converted to float64 at a time.
+# Number of pixels that are summed at a time, in float64.
 _PIECE_PX = 2**20
-# A grey picture has no variance of colour, and the map would amplify its noise. With this variance
-# as the least in every direction (two levels of 255), that stays invisible.
+# A grey picture has almost no variance in chroma, and matching would amplify its noise. This
+# minimum variance in every direction (two levels of 255) keeps the noise invisible.
 _LEAST_VARIANCE = (2 / 255) ** 2
-# Rows that are converted at a time, to save memory.
+# Rows of a large picture that are converted at a time, to save memory.
 _STRIP_PX = 256
-# Linear RGB that leaves [0, 1] by less than this counts as inside.
+# Linear RGB that exceeds [0, 1] by less counts as inside.
 _ROUNDING = 1e-4
 _RGB_TO_CONES = torch.tensor(
     [
@@ -41,7 +41,7 @@ _CONES_TO_LAB = torch.tensor(
 
 @dataclass(frozen=True)
 class Colours:
-    """Mean (3,) and covariance (3, 3) of a picture's colours, float64, sRGB."""
+    """The statistics of a picture's colours: mean (3,) and covariance (3, 3), float64, sRGB."""
 
     mean: Tensor
     covariance: Tensor
@@ -52,13 +52,13 @@ def colours(
     shares: Sequence[float],
     alphas: Sequence[Tensor | None] | None = None,
 ) -> Colours:
-    """Pool the colours of ``images``.
+    """Compute the weighted colour statistics of ``images``.
 
     Args:
         images: (1, 3, H, W) each, sRGB in [0, 1].
-        shares: how much each counts; they sum to 1.
-        alphas: how much each pixel of each image counts, (1, 1, H, W), such as its opacity; None
-            for all pixels alike. One that is 0 everywhere counts as None.
+        shares: the weight of each image; they sum to 1.
+        alphas: the weight of each pixel of each image, (1, 1, H, W), such as its opacity; None
+            for equal weights. A tensor that is 0 everywhere counts as None.
     """
     mean = torch.zeros(3, dtype=torch.float64)
     moment = torch.zeros(3, 3, dtype=torch.float64)
@@ -76,7 +76,7 @@ def colours(
 
 
 def _weights(alpha: Tensor | None, count: int) -> tuple[float, Tensor | None]:
-    """Return the sum of an image's weights, and the weights; None where all are 1."""
+    """Return the sum of an image's weights, and the weights, or None if all are 1."""
     if alpha is None or not bool(alpha.any()):
         return count, None
     weights = alpha.detach().flatten().to("cpu", torch.float64)
@@ -84,17 +84,17 @@ def _weights(alpha: Tensor | None, count: int) -> tuple[float, Tensor | None]:
 
 
 def match(image: Tensor, target: Colours, alpha: Tensor | None = None) -> Tensor:
-    r"""Give ``image`` the mean and covariance of ``target``, by one linear map.
+    r"""Match the mean and covariance of ``image`` to ``target``, by one linear map.
 
-    $T = \Sigma_c^{-1/2} (\Sigma_c^{1/2} \Sigma_s \Sigma_c^{1/2})^{1/2} \Sigma_c^{-1/2}$: of
-    all linear maps that do so, the one that moves the colours least (Pitié and Kokaram,
+    $T = \Sigma_c^{-1/2} (\Sigma_c^{1/2} \Sigma_s \Sigma_c^{1/2})^{1/2} \Sigma_c^{-1/2}$. Of
+    all such linear maps, this one moves the colours least (Pitié and Kokaram,
     "The linear Monge-Kantorovitch linear colour mapping", 2007, eq. 7).
 
     Args:
         image: (1, 3, H, W), sRGB in [0, 1].
-        target: the colours to take.
-        alpha: how much each pixel counts among the image's own colours, (1, 1, H, W), such as its
-            opacity; None for all alike.
+        target: the target statistics.
+        alpha: the weight of each pixel in the image's own statistics, (1, 1, H, W), such as its
+            opacity; None for equal weights.
 
     Returns:
         The same shape, clamped to [0, 1].
@@ -109,11 +109,11 @@ def match(image: Tensor, target: Colours, alpha: Tensor | None = None) -> Tensor
 
 
 def keep(painting: Tensor, photograph: Tensor) -> Tensor:
-    r"""Lay the photograph's chroma under the painting's lightness, in OKLab.
+    r"""Combine the painting's lightness with the photograph's chroma, in OKLab.
 
     Gatys et al., "Preserving color in neural artistic style transfer", 2016, section 3, do so
-    in YIQ. Differs: OKLab (Ottosson, 2020) is nearer to what the eye calls lightness; and
-    where no sRGB colour has both, the chroma gives way and the hue stays.
+    in YIQ. Differs: OKLab (Ottosson, 2020), whose lightness is closer to perception. Where no sRGB
+    colour has both, the chroma is reduced and the hue stays.
 
     Args:
         painting: (1, 3, H, W), sRGB in [0, 1].
@@ -130,7 +130,7 @@ def _keep(painting: Tensor, photograph: Tensor) -> Tensor:
     lightness = to_oklab(painting)[:, :1]
     chroma = to_oklab(photograph)[:, 1:]
     share = torch.zeros_like(lightness)
-    # Halving finds the greatest share of chroma inside sRGB to within 1/1024.
+    # Bisection finds the greatest share of chroma inside sRGB, to within 1/1024.
     for halving in range(1, 11):
         more = share + 0.5**halving
         candidate = _from_oklab(torch.cat([lightness, more * chroma], 1))
@@ -167,7 +167,7 @@ def _mix(matrix: Tensor, channels: Tensor) -> Tensor:
 
 
 def _power(matrix: Tensor, exponent: float, least: float = 0.0) -> Tensor:
-    """Raise a symmetric matrix to a power; its eigenvalues are clamped to at least ``least``."""
+    """Raise a symmetric matrix to a power, with its eigenvalues clamped to ``least``."""
     values, vectors = torch.linalg.eigh(matrix)
     powered: Tensor = vectors @ torch.diag(values.clamp_min(least).pow(exponent)) @ vectors.t()
     return powered

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-# A longer side only costs memory.
+# Maximum side of a sheet.
 _MOST_PX = 8192
 _LEAST_CELL_PX = 24
 _PAPER, _INK, _EMPTY = "#fbfaf8", "#2b2a29", "#e9e6e1"
@@ -27,8 +27,8 @@ def contact_sheet(
         labels: one for each picture; a line break starts a new line, and a line wider than
             its cell is shortened.
         pictures: read one by one, so that they need not all be in memory at once; None is
-            an empty cell. They are shrunk to fit, never enlarged.
-        columns: pictures in a row; by default as many as make the sheet about square.
+            an empty cell. Large pictures are shrunk; small ones are not enlarged.
+        columns: pictures in a row; by default the sheet is about square.
         cell_px: longest side of a picture on the sheet, in pixels; less if a side of the
             sheet would have more than about 8192.
 
@@ -36,7 +36,7 @@ def contact_sheet(
         An RGB image; transparent pictures are drawn on the sheet's background.
 
     Raises:
-        ValueError: no label, or another number of pictures than of labels.
+        ValueError: there are no labels, or not one label for each picture.
     """
     if not labels:
         raise ValueError("expected at least one picture for a contact sheet, got none")
@@ -73,7 +73,7 @@ def _shrink(picture: Image.Image, most_px: int) -> Image.Image:
 
 
 def _cut(line: str, font_px: int, most_px: int) -> str:
-    """Shorten a line in its middle until it fits: names differ at their ends."""
+    """Shorten a line in its middle until it fits, because names differ at their ends."""
     if _font(font_px).getlength(line) <= most_px:
         return line
     for length in range(len(line) - 1, 0, -1):

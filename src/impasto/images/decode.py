@@ -1,8 +1,8 @@
 """Decode picture files of every format into sRGB samples and opacity.
 
-Pillow identifies every format and decodes most pictures. libvips decodes two kinds. PNG of 16
-bits a sample: Pillow keeps 8 of them. And TIFF: Pillow reads missing strips as black, and its
-libtiff writes to the terminal.
+Pillow identifies every format and decodes most pictures. libvips decodes two kinds: PNG with 16
+bits per sample, because Pillow reduces it to 8; and TIFF, because Pillow reads missing strips as
+black, and its libtiff writes to the terminal.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _OUR_SIGNATURES = (
     b"\xff\x4f\xff\x51",
 )
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-# TGA's header: a kind of picture, and the bits a pixel that it may have.
+# Bits per pixel that each kind of TGA picture may have.
 _TGA_HEADER_BYTES = 18
 _TGA_DEPTHS = {1: (8,), 2: (16, 24, 32), 3: (8, 16), 9: (8,), 10: (16, 24, 32), 11: (8, 16)}
 _TGA_PALETTES = (1, 9)
@@ -69,24 +69,24 @@ _decoding = threading.Lock()
 
 
 def check_header(file: BinaryIO, label: str) -> None:
-    """Refuse a file that is no readable picture, from its header alone.
+    """Check from the header that a file is a readable picture.
 
     Args:
         file: open for reading, at its start.
         label: the picture's name in messages.
 
     Raises:
-        ImageError: of an unknown format, damaged at once, or of more than MAX_PIXELS pixels.
+        ImageError: unknown format, damaged header, or more than MAX_PIXELS pixels.
     """
     with _guard(label):
         _open(file, label)
 
 
 def read_size(file: BinaryIO, label: str) -> tuple[int, int]:
-    """Return a picture's width and height in pixels from its header alone, however large.
+    """Return a picture's width and height in pixels from its header, of any size.
 
     Raises:
-        ImageError: of an unknown format, or damaged at once.
+        ImageError: unknown format, or damaged header.
     """
     with _guard(label, most_pixels=None):
         image = _identify(file, label)
@@ -102,10 +102,10 @@ def decode(data: bytes, label: str) -> tuple[Floats, Floats | None]:
 
     Returns:
         sRGB in [0, 1] of shape (H, W, 3), upright, and opacity in [0, 1] of shape (H, W),
-        or None where every pixel is opaque.
+        or None if every pixel is opaque.
 
     Raises:
-        ImageError: unknown format, damaged or cut short, or of more than MAX_PIXELS pixels.
+        ImageError: unknown format, damaged or cut short, or more than MAX_PIXELS pixels.
     """
     with _guard(label):
         image = _open(BytesIO(data), label)
@@ -124,7 +124,7 @@ def decode_image(image: Image.Image, label: str) -> tuple[Floats, Floats | None]
 
 
 def decode_texts(data: bytes, label: str) -> dict[str, str]:
-    """List the texts in a picture file: PNG's by name, others' from a JSON description.
+    """Return the texts in a picture file: PNG's by name, others' from a JSON description.
 
     Raises:
         ImageError: as :func:`decode` does.
@@ -169,7 +169,7 @@ def _guard(label: str, *, most_pixels: int | None = MAX_PIXELS) -> Iterator[None
             raise ImageError(
                 f"{label} does not fit in memory: expected a smaller picture; scale it down first"
             ) from None
-        except Exception as error:  # a damaged file can make a decoder raise anything
+        except Exception as error:  # A damaged file can make a decoder raise anything.
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise ImageError(
                 f"{label} is damaged or cut short: expected a whole picture, got {reason!r}; "
@@ -195,7 +195,7 @@ def _identify(file: BinaryIO, label: str) -> Header:
 
 
 def _is_heic(head: bytes) -> bool:
-    # AVIF files may name mif1 as well: the first brand is what a file wants to be.
+    # AVIF files may also name mif1; the first brand is the main one.
     return head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS and b"avif" not in head[:64]
 
 
@@ -212,7 +212,7 @@ def _open_heic(file: BinaryIO, label: str) -> Image.Image:
 
 
 def _is_tga(head: bytes) -> bool:
-    """Tell whether a file can begin like this if it is a TGA picture: it has no signature."""
+    """Return whether these bytes can be a TGA header, which has no signature."""
     if len(head) < _TGA_HEADER_BYTES:
         return False
     has_palette, kind, depth, descriptor = head[1], head[2], head[16], head[17]
@@ -234,22 +234,22 @@ def _explain(head: bytes, label: str) -> str:
         return f"{label} is empty: expected a picture; copy or export it again"
     expected = f"expected {', '.join(READ_FORMATS[:-1])} or {READ_FORMATS[-1]}"
     start = head.lstrip().lower()
-    for signature, what in _SIGNATURES:
+    for signature, kind in _SIGNATURES:
         if head.startswith(signature) or start.startswith(signature.lower()):
-            return f"{label} is {what}: {expected}; {_ADVICE}"
+            return f"{label} is {kind}: {expected}; {_ADVICE}"
     if head.startswith(_OUR_SIGNATURES) or head[4:12] == b"ftypavif":
         return f"{label} is damaged or of an unusual kind: {expected}; {_ADVICE}"
     if head[4:8] == b"ftyp":
-        return f"{label} is a film, or a picture of a kind that is not read: {expected}; {_ADVICE}"
+        return f"{label} is a film, or a picture of an unsupported kind: {expected}; {_ADVICE}"
     if all(byte >= 32 or byte in b"\t\n\r\f" for byte in head):
         return f"{label} is a text: {expected}; name a picture file"
     return f"{label} cannot be read as a picture: {expected}; {_ADVICE}"
 
 
 def _is_for_vips(image: Image.Image) -> bool:
-    """Choose the library by the header that Pillow has read."""
+    """Return whether libvips decodes the picture, by the header that Pillow has read."""
     if image.format == "TIFF":
-        return image.mode != "LAB"  # which libvips takes for another kind of LAB
+        return image.mode != "LAB"  # libvips reads it as another kind of LAB.
     if image.format != "PNG":
         return False
     tiles = getattr(image, "tile", [])
@@ -259,7 +259,7 @@ def _is_for_vips(image: Image.Image) -> bool:
 def _orientation(image: Header) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged EXIF data do not make the picture unreadable
+    except Exception:  # Damaged EXIF data does not make the picture unreadable.
         return 1
 
 
@@ -275,7 +275,7 @@ def _vips_samples(
             raise ValueError("two different sizes in its header")
         samples = np.asarray(image.numpy()).reshape(image.height, image.width, image.bands)
     except pyvips.Error:
-        # libvips adds the messages of earlier failures to its text, so it is left out.
+        # libvips also reports earlier failures in its message, so the message is left out.
         raise ValueError("unreadable samples") from None
     space: Space = "cmyk" if image.interpretation == "cmyk" else "rgb"
     if image.bands < 3:
@@ -294,7 +294,7 @@ def _pillow_samples(
     image: Image.Image, label: str
 ) -> tuple[NDArray[Any], Space, NDArray[Any] | None]:
     if image.format == "PPM" and image.mode == "I":
-        # Pillow has scaled the samples, whatever the file calls white.
+        # Pillow has scaled the samples to 16 bits already.
         return np.asarray(image).astype(np.uint16)[..., None], "grey", None
     if image.mode.startswith("I") or image.mode == "F":
         return _scale(np.asarray(image)[..., None], label), "grey", None
@@ -321,11 +321,11 @@ def _from_lab(image: Image.Image) -> Image.Image:
 
 
 def _scale(samples: NDArray[Any], label: str) -> NDArray[Any]:
-    """Scale samples of 32 bits, which do not say which number is white, to [0, 1]."""
+    """Scale samples of 32 bits to [0, 1]; the file does not say which number is white."""
     if samples.dtype.name in ("uint8", "uint16"):
         return samples
     low, high = float(samples.min()), float(samples.max())
-    # Floats mostly count to 1; but Pillow keeps the numbers of 8 and 16 bits when it converts.
+    # Floats usually end at 1, but Pillow does not rescale 8 and 16 bits when it converts.
     whites = (1.0, 255.0, 65535.0) if samples.dtype.kind == "f" else (255.0, 65535.0, 2.0**32 - 1)
     white = next((white for white in whites if high <= white), None)
     if not np.isfinite([low, high]).all() or low < 0 or white is None or 1 < high < 2:
@@ -344,7 +344,7 @@ def _finish(
     profile: Any,
     orientation: int,
 ) -> tuple[Floats, Floats | None]:
-    """Convert to sRGB, turn upright, and drop an opacity that is full everywhere."""
+    """Convert to sRGB, apply the orientation, and drop an opacity that is 1 everywhere."""
     rgb = _upright(to_srgb(colour, space, profile), orientation)
     if alpha is None:
         return rgb, None

@@ -1,7 +1,7 @@
 """Encode pictures as the bytes of a file: tagged as sRGB, with texts and print size.
 
-Nothing private, such as GPS data, is copied. Pillow writes 8 bits a sample, and cannot write 16 in
-colour: PNG with 16 bits is written here, and TIFF by libvips.
+Private data, such as GPS, is not copied. Pillow cannot write colour with 16 bits per sample, so
+this module writes PNG with 16 bits itself, and libvips writes TIFF.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from impasto.errors import ImageError
 from impasto.images.icc import srgb_profile
 
 Samples = NDArray[np.uint16]
-# What JPEG's density fields hold; the other formats hold more.
+# Maximum of JPEG's density fields; the other formats can hold more.
 MOST_DPI = 65535
 
 _MM_PER_INCH = 25.4
@@ -36,16 +36,16 @@ _LONGEST_JPEG_EXIF_BYTES = 65533
 
 @dataclass(frozen=True)
 class Format:
-    """How one file format is written; ``longest_px`` is the most that it can hold.
+    """The properties of a file format.
 
     Attributes:
-        name: what Pillow calls it.
-        longest_px: longest side, in pixels.
-        alpha: holds opacity.
-        deep: holds 16 bits a sample.
-        exif: texts go into EXIF.
-        density: Pillow writes a print size into fields of the format's own.
-        options: Pillow's, for writing.
+        name: Pillow's name of it.
+        longest_px: maximum side, in pixels.
+        alpha: whether it can hold opacity.
+        deep: whether it can hold 16 bits per sample.
+        exif: whether texts go into EXIF.
+        density: whether Pillow writes the print size into the format's own fields.
+        options: Pillow's options for writing.
     """
 
     name: str
@@ -74,10 +74,10 @@ FORMATS = {
 
 
 def format_of(path: Path) -> Format:
-    """Return the format that the ending of ``path`` names.
+    """Return the format for the ending of ``path``.
 
     Raises:
-        ImageError: none does.
+        ImageError: an unknown ending.
     """
     file_format = FORMATS.get(path.suffix.lower())
     if file_format is None:
@@ -91,10 +91,10 @@ def format_of(path: Path) -> Format:
 def check_fit(
     file_format: Format, label: str, *, longest_px: int, bits: int = 8, dpi: float | None = None
 ) -> None:
-    """Make sure that a format can hold a picture.
+    """Check that a format can hold a picture.
 
     Raises:
-        ImageError: too many pixels a side or bits a sample, or no place for a print size.
+        ImageError: too many pixels a side or bits per sample, or the format has no print size.
     """
     if longest_px > file_format.longest_px:
         raise ImageError(
@@ -110,8 +110,8 @@ def check_fit(
         return
     if not (file_format.density or file_format.exif):
         raise ImageError(
-            f"{label} cannot be written: expected no print size in {file_format.name}, which has "
-            f"no place for one, got {dpi:g} dpi; choose .png, .jpg or .tiff"
+            f"{label} cannot be written: expected no print size in {file_format.name}, which "
+            f"cannot hold one, got {dpi:g} dpi; choose .png, .jpg or .tiff"
         )
     if not 0 < dpi <= MOST_DPI:
         raise ImageError(
@@ -129,15 +129,15 @@ def encode_image(
 ) -> bytes:
     """Encode a picture as the bytes of a file.
 
-    Nothing of ``image.info`` is copied: no EXIF and no GPS data. Formats without opacity
+    ``image.info`` is not copied, so EXIF and GPS data are left out. Formats without opacity
     show the picture on white.
 
     Args:
         image: an image in sRGB; for 16 bits a sample, in PNG and TIFF, an array of uint16 of
             shape (H, W, 3) or (H, W, 4).
         name: the file's name, or its ending alone, such as "png", "jpeg" or "webp".
-        metadata: texts by name, kept in PNG texts or in EXIF's description; GIF and BMP
-            cannot hold them, nor JPEG more than 64 KiB.
+        metadata: texts by name, stored in PNG texts or in EXIF's description. GIF and BMP cannot
+            hold them, and JPEG no more than 64 KiB.
         dpi: the print size, in pixels per inch; GIF cannot hold it.
 
     Raises:
@@ -162,27 +162,27 @@ def encode_image(
 
 
 def flatten(image: Image.Image) -> Image.Image:
-    """Show the picture on white, as RGB."""
-    bare = _bare(image)
-    if bare.mode == "RGB":
-        return bare
-    white = Image.new("RGBA", bare.size, "white")
-    return Image.alpha_composite(white, bare).convert("RGB")
+    """Return the picture on a white background, as RGB."""
+    copy = _without_metadata(image)
+    if copy.mode == "RGB":
+        return copy
+    white = Image.new("RGBA", copy.size, "white")
+    return Image.alpha_composite(white, copy).convert("RGB")
 
 
 def to_palette(image: Image.Image) -> Image.Image:
-    """Choose 256 colours for this picture, and diffuse the error so that no bands show."""
+    """Reduce the picture to 256 colours, with error diffusion against banding."""
     palette = image.quantize(256, method=Image.Quantize.FASTOCTREE)
     return image.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
 def unwritable(label: str, error: Exception) -> ImageError:
-    """Say that a picture cannot be written, and why."""
+    """Return an error with the reason why a picture cannot be written."""
     reason = getattr(error, "strerror", None) or " ".join(str(error).split())
     reason = reason or type(error).__name__
     return ImageError(
-        f"{label} cannot be written ({reason}): expected a folder with room that may be "
-        "written to; choose another"
+        f"{label} cannot be written ({reason}): expected a writable folder with free space; "
+        "choose another"
     )
 
 
@@ -196,16 +196,16 @@ def _encode_shallow(
         options["exif"] = _exif(metadata, file_format, dpi)
     if file_format.name == "PNG":
         options["pnginfo"] = _png_texts(metadata)
-    bare = _bare(image) if file_format.alpha else flatten(image)
+    copy = _without_metadata(image) if file_format.alpha else flatten(image)
     if file_format.name == "GIF":
-        bare = to_palette(flatten(bare))
+        copy = to_palette(flatten(copy))
     stream = BytesIO()
-    bare.save(stream, file_format.name, **options)
+    copy.save(stream, file_format.name, **options)
     return stream.getvalue()
 
 
-def _bare(image: Image.Image) -> Image.Image:
-    """Copy as RGB or RGBA, with nothing of what the image carries beside its pixels."""
+def _without_metadata(image: Image.Image) -> Image.Image:
+    """Copy the pixels as RGB or RGBA, without any metadata."""
     copy = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if copy is image:
         copy = image.copy()
@@ -220,7 +220,7 @@ def _exif(metadata: Mapping[str, str], file_format: Format, dpi: float | None) -
     if "Software" in metadata:
         exif[ExifTags.Base.Software] = metadata["Software"]
     if dpi is not None and file_format.name != "TIFF":
-        # JPEG's own fields round to a whole number, these do not; TIFF's own are these.
+        # JPEG's own fields are integers, these are not; TIFF has only these.
         exif[ExifTags.Base.XResolution] = exif[ExifTags.Base.YResolution] = dpi
         exif[ExifTags.Base.ResolutionUnit] = _INCH
     if file_format.name == "JPEG" and len(exif.tobytes()) > _LONGEST_JPEG_EXIF_BYTES:
@@ -254,7 +254,7 @@ def _encode_deep_png(samples: Samples, metadata: Mapping[str, str], dpi: float |
 
 
 def _deflated(samples: Samples) -> Iterator[bytes]:
-    """Compress rows as differences to the row above, which PNG calls filter 2."""
+    """Compress rows as differences to the row above (PNG filter 2)."""
     rows = samples.astype(">u2").view(np.uint8).reshape(len(samples), -1)
     filtered = np.full((rows.shape[0], rows.shape[1] + 1), 2, np.uint8)
     filtered[0, 1:] = rows[0]
@@ -271,7 +271,7 @@ def _encode_deep_tiff(samples: Samples, metadata: Mapping[str, str], dpi: float 
     image.set_type(pyvips.GValue.blob_type, "icc-profile-data", srgb_profile())
     if metadata:
         image.set_type(pyvips.GValue.gstr_type, "image-description", json.dumps(dict(metadata)))
-    # TIFF wants a resolution; 72 is what programs take for none.
+    # TIFF needs a resolution; programs read 72 as none.
     per_mm = (72 if dpi is None else dpi) / _MM_PER_INCH
     try:
         data: bytes = image.tiffsave_buffer(

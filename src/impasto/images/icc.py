@@ -1,6 +1,6 @@
-"""Convert colours of any ICC profile to sRGB; the ICC profile of sRGB.
+"""Convert colours with an ICC profile to sRGB; and the ICC profile of sRGB.
 
-libvips converts, with LittleCMS, to 16 bits a sample; Pillow would convert to 8 and lose
+libvips, which uses LittleCMS, converts to 16 bits per sample. Pillow converts to 8, which loses
 tones of pictures in a wide gamut.
 """
 
@@ -31,7 +31,7 @@ _INTERPRETATIONS = {
 def srgb_profile() -> bytes:
     """Return the ICC profile of sRGB, always the same bytes."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    # LittleCMS dates the profile: a picture would differ from one second to the next.
+    # LittleCMS writes the date into the profile; replace it, so that the bytes are always the same.
     return profile[:24] + bytes((7, 208, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0)) + profile[36:]
 
 
@@ -40,7 +40,7 @@ def to_unit(samples: NDArray[Any]) -> Floats:
     if samples.dtype.kind == "f":
         return samples.astype(np.float32, copy=False)
     white = np.float32(np.iinfo(samples.dtype).max)
-    # Channels lie apart in memory, as torch wants them: a large picture is not copied again.
+    # One plane for each channel, as in torch, so that a large picture is not copied again.
     planes = np.empty((*samples.shape[2:], *samples.shape[:2]), np.float32)
     unit: Floats = np.moveaxis(planes, 0, -1) if samples.ndim == 3 else planes
     np.divide(samples, white, out=unit)
@@ -101,7 +101,7 @@ def _apply_profile(colour: NDArray[Any], space: Space, profile: bytes) -> Floats
         if colour.dtype == np.uint8:
             converted = image.icc_transform("srgb", embedded=True, depth=16, **options)
         else:
-            # In one go, LittleCMS interpolates 16 bits in a coarse table: wrong by up to 0.08.
+            # In a single transform, LittleCMS uses a coarse table for 16 bits: errors up to 0.08.
             lab = image.icc_import(embedded=True, **options)
             converted = lab.icc_export(output_profile="srgb", depth=16, **options)
         samples = np.asarray(converted.numpy())
@@ -114,6 +114,6 @@ def _describes(profile: bytes, space: Space) -> bool:
     """Return whether the profile can be parsed and describes this colour space."""
     try:
         parsed = ImageCms.ImageCmsProfile(BytesIO(profile)).profile
-    except Exception:  # LittleCMS refuses what is no profile
+    except Exception:  # LittleCMS raises for invalid profiles.
         return False
     return parsed.xcolor_space == {"grey": "GRAY", "rgb": "RGB ", "cmyk": "CMYK"}[space]

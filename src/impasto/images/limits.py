@@ -1,7 +1,7 @@
 """Limits for picture files: pixels, memory and time. They are checked before decoding.
 
-A file of a few kilobytes can need gigabytes or hours to decode. Limits that follow from the number
-of pixels are here; Pillow, libvips and libtiff have their own for each format.
+A file of a few kilobytes can need gigabytes or hours to decode. This module has the limits that
+depend on the number of pixels; Pillow, libvips and libtiff have their own for each format.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ from impasto.compute import host
 from impasto.errors import ImageError
 
 MAX_PIXELS = 300_000_000
-# The most that any format was measured to take, from the file to sRGB floats.
+# The measured maximum over all formats, from the file to sRGB floats.
 _BYTES_PER_PIXEL = 28
 # Smaller pictures are decoded without checking the free memory.
 _UNNOTICED_BYTES = 2**28
-# Each scan of a JPEG passes over all of its pixels, and a scan may have eleven bytes: 300
-# megapixels in 10 000 scans would take twenty minutes. Programs write ten or so.
+# Each scan of a JPEG visits all of its pixels, and a scan can be as short as eleven bytes: 300
+# megapixels in 10 000 scans would take twenty minutes. Programs write about ten scans.
 _MAX_SCANNED_PIXELS = 10**10
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")
 _END_OF_IMAGE, _START_OF_SCAN = 0xD9, 0xDA
 
 
 def check_pixels(width_px: int, height_px: int, label: str) -> None:
-    """Refuse a picture that is too large for us, or for the memory that is free.
+    """Check that a picture is below MAX_PIXELS and fits into the free memory.
 
     Args:
-        width_px: from the file's header.
-        height_px: likewise.
+        width_px: width from the file's header.
+        height_px: height from the file's header.
         label: the picture's name in messages.
 
     Raises:
-        ImageError: no pixels, more than MAX_PIXELS, or more than fit.
+        ImageError: no pixels, more than MAX_PIXELS, or more than fit into memory.
     """
     pixels = width_px * height_px
     if not pixels:
@@ -54,7 +54,7 @@ def check_pixels(width_px: int, height_px: int, label: str) -> None:
 
 
 def too_large(label: str, size: str) -> ImageError:
-    """Say that a picture has more than MAX_PIXELS pixels."""
+    """Return the error for more than MAX_PIXELS pixels."""
     return ImageError(
         f"{label} is too large: expected at most {MAX_PIXELS // 10**6} megapixels, got {size}; "
         "scale it down first"
@@ -84,6 +84,6 @@ def count_scans(jpeg: bytes) -> int:
         if kind == _END_OF_IMAGE:
             break
         scans += kind == _START_OF_SCAN
-        # Every other segment says how long it is; the scan's own data follow its header.
+        # Every other segment begins with its length; a scan's data follow its header.
         position += int.from_bytes(jpeg[position : position + 2], "big")
     return scans

@@ -1,4 +1,4 @@
-r"""Give a picture the colours of a painting, by one map from colours to colours.
+r"""Transfer the colours of a painting to a picture, by a map from colours to colours.
 
 Sliced optimal transport (Pitié, Kokaram and Dahyot, "N-dimensional probability density function
 transfer and its application to colour transfer", ICCV 2005): under one random rotation after
@@ -6,7 +6,7 @@ another, the three marginals of the picture's colours are moved onto those of th
 
 Differs: the marginals move the nodes of a lookup table instead of pixels, and the slope of the
 table is bounded after each rotation. So the map is continuous, amplifies grain by no more than
-the bound, and is found from a histogram, which is a sum over pixels.
+the bound, and needs only a histogram, which is a sum over pixels.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from impasto.images import colour
 
 Array = NDArray[np.float64]
 
-# The largest slope of a map: how far a step in one channel may move each channel. Chosen by
-# looking: at 3 flat areas get blotches, and with 1.5 rare colours of a painting are lost.
+# The largest slope of a map: the change of each channel for a unit step in one channel. Chosen by
+# eye: with 3, flat areas get blotches; with 1.5, rare colours of a painting are lost.
 MAX_SLOPE = 2.0
 # Nodes of the lookup table along each channel.
 NODES = 33
-# A painting whose colours deviate less than this from their mean has one colour, in the eye.
+# Below this standard deviation of its colours, a painting looks like a single colour.
 PLAIN_DEVIATION = 0.03
 
 # Cells of a histogram along each channel.
@@ -40,12 +40,12 @@ _HIGHEST_LEVEL = 65535
 _PARTS = 255
 # Pixels that are counted at a time; their sums are exact in float64.
 _PIECE_PX = 2**18
-# Rows that are mapped at a time, for memory's sake.
+# Rows that are mapped at a time, to save memory.
 _STRIP_PX = 64
 _ROTATIONS = 24
 _SEED = 0
-# The bins of a marginal, and how far it reaches to either side of mid-grey: half the diagonal
-# of the cube, 0.866, and a little more.
+# The bins of a marginal, and its range to either side of mid-grey: a little more than half the
+# diagonal of the cube, 0.866.
 _BINS = 1024
 _REACH = 0.9
 # Share of each marginal that is spread evenly, so that cumulative sums can be inverted.
@@ -56,7 +56,7 @@ _CHROMA_AXES = np.array([[1.0, -1.0, 0.0], [1.0, 1.0, -2.0]]) / np.sqrt([[2.0], 
 
 @dataclass(frozen=True, eq=False)
 class ColourHistogram:
-    """How often each colour occurs: integers, so parts of a picture add up to it exactly.
+    """The frequency of each colour, in integers, so that the parts of a picture add up exactly.
 
     Attributes:
         counts: (cells,) int64, the weight of the pixels in each cell, in parts of 255.
@@ -119,11 +119,11 @@ def _count(pixels: Tensor, weights: Tensor | None) -> ColourHistogram:
 
 
 class Palette:
-    """The colours of one painting, or of several by their shares: what a map leads to.
+    """The target colours of a map: those of one painting, or of several by their shares.
 
     Args:
         histograms: one for each painting; those without any weight are left out.
-        shares: how much each counts.
+        shares: the weight of each painting.
     """
 
     def __init__(self, histograms: Sequence[ColourHistogram], shares: Sequence[float]) -> None:
@@ -148,7 +148,7 @@ class Palette:
 
     @cached_property
     def is_plain(self) -> bool:
-        """Whether the painting has nearly one colour, which leaves no room for a picture."""
+        """Whether the painting has nearly one colour, too little for a picture."""
         deviations = (self._colours - self.mean[:, None]) ** 2 @ self._shares
         return bool(np.sqrt(deviations.sum()) < PLAIN_DEVIATION)
 
@@ -164,8 +164,8 @@ class Palette:
     def chroma_range(self) -> tuple[Array, Array]:
         """The least and the greatest chroma of a node on each of the two axes, (2, 1) each.
 
-        Twice as wide as the painting's own range: nodes surround the colours. A grey painting
-        leaves no chroma at all.
+        The range is twice the painting's own, because the nodes surround the colours. For a grey
+        painting it is zero.
         """
         chroma = _CHROMA_AXES @ self._colours
         least, greatest = chroma.min(1, keepdims=True), chroma.max(1, keepdims=True)
@@ -178,8 +178,8 @@ class ColourMap:
     """A continuous map from colours to colours: a lookup table, linear between its nodes.
 
     Attributes:
-        shifts: (3, NODES, NODES, NODES) float32, by how much each node's colour moves; the axes
-            are red, green and blue.
+        shifts: (3, NODES, NODES, NODES) float32, the change of each node's colour; the axes are
+            red, green and blue.
     """
 
     shifts: Tensor
@@ -189,7 +189,7 @@ class ColourMap:
 
         Args:
             image: (1, 3, H, W) float32 on the CPU, sRGB in [0, 1].
-            amount: how far the colours move, from 0, where they stay, to 1.
+            amount: share of the shift that is applied, from 0 (no change) to 1.
 
         Returns:
             The same shape, in [0, 1].
@@ -208,14 +208,14 @@ class ColourMap:
 
 
 def find_map(picture: ColourHistogram, palette: Palette) -> ColourMap:
-    """Find the map that gives a picture the colours of a palette.
+    """Compute the map from a picture's colours to those of a palette.
 
-    Where the palette is of nearly one colour, the picture takes its chroma and keeps its own
-    lightness. Where nothing is counted on either side, no colour moves.
+    If the palette has nearly one colour, the picture takes its chroma and keeps its own
+    lightness. If either side is empty, no colour changes.
 
     Args:
-        picture: the histogram of the picture, or of the part that is to have these colours.
-        palette: the colours that it is to have.
+        picture: the histogram of the picture, or of a part of it.
+        palette: the target colours.
     """
     start = _identity()
     if palette.is_empty or not len(picture.shares):
@@ -225,7 +225,7 @@ def find_map(picture: ColourHistogram, palette: Palette) -> ColourMap:
 
 
 def _transported(picture: ColourHistogram, palette: Palette) -> Array:
-    """Move the nodes of the table until the picture's colours are the palette's."""
+    """Move the nodes of the table, so that the picture's colours become the palette's."""
     nodes = _identity()
     corners = list(_corners(picture.colours))
     for rotation, targets in zip(_rotations(), palette.cumulatives, strict=True):
@@ -247,7 +247,7 @@ def _transported(picture: ColourHistogram, palette: Palette) -> Array:
 
 
 def _plain(palette: Palette) -> Array:
-    """Lay the palette's one colour under the lightness of each node."""
+    """Give each node the chroma of the palette's one colour, with its own lightness."""
     nodes = torch.from_numpy(_identity()).reshape(1, 3, 1, -1)
     paint = torch.from_numpy(palette.mean).view(1, 3, 1, 1).expand_as(nodes)
     tinted = colour.keep(nodes, paint).numpy().reshape(_identity().shape)
@@ -255,7 +255,7 @@ def _plain(palette: Palette) -> Array:
 
 
 def _in_chroma_range(nodes: Array, palette: Palette) -> Array:
-    """Hold the nodes near the painting's range of chroma: a grey painting gives grey."""
+    """Clamp the nodes to the palette's range of chroma, so that a grey painting gives grey."""
     flat = nodes.reshape(3, -1)
     chroma = _CHROMA_AXES @ flat
     moved = flat + _CHROMA_AXES.T @ (np.clip(chroma, *palette.chroma_range) - chroma)
@@ -296,7 +296,7 @@ def _rotated(rotation: Array, colours: Array) -> Array:
 
 @cache
 def _edges() -> Array:
-    """Where the bins of a marginal begin and end."""
+    """Return the edges of a marginal's bins."""
     return np.linspace(-_REACH, _REACH, _BINS + 1)
 
 
@@ -313,7 +313,7 @@ def _cumulative(line: Array, shares: Array) -> Array:
 
 
 def _matching(own: Array, target: Array, line: Array) -> Array:
-    """Return by how much values move where one marginal becomes another, and order is kept."""
+    """Return the shift of each value under the monotone map from one marginal to another."""
     moved_edges = np.interp(own, target, _edges())
     return np.asarray(np.interp(line, _edges(), moved_edges) - line)
 
@@ -330,10 +330,10 @@ def _corners(colours: Array) -> Iterator[tuple[NDArray[np.int64], Array]]:
 
 
 def _with_bounded_slope(nodes: Array) -> Array:
-    """Bound by MAX_SLOPE how fast each channel rises or falls from node to node.
+    """Limit the slope of each channel between nodes to MAX_SLOPE.
 
-    Between the largest function of bounded slope that lies below, and the smallest that lies
-    above; where the slope is within the bound everywhere, all three are the same.
+    The result is the mean of two functions of bounded slope: the largest one below the table and
+    the smallest one above it. If the table is within the bound, all three are equal.
     """
     below, above = nodes, nodes
     for axis in (1, 2, 3):
@@ -343,7 +343,7 @@ def _with_bounded_slope(nodes: Array) -> Array:
 
 
 def _lowered(nodes: Array, axis: int) -> Array:
-    """Lower nodes until none rises from either neighbour along an axis faster than allowed."""
+    """Lower nodes until no slope along an axis exceeds MAX_SLOPE."""
     shape = [NODES if number == axis else 1 for number in range(4)]
     ramp = (np.arange(NODES) * (MAX_SLOPE / (NODES - 1))).reshape(shape)
     rising = np.minimum.accumulate(nodes - ramp, axis) + ramp

@@ -1,4 +1,4 @@
-"""Pictures in and out: file, bytes, Pillow image, array or tensor, and sRGB floats in [0, 1]."""
+"""Read pictures from files, bytes, images, arrays or tensors as sRGB floats, and convert back."""
 
 from __future__ import annotations
 
@@ -33,15 +33,14 @@ _STRIP_PX = 256
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture ready to compute with.
+    """A decoded picture.
 
     Attributes:
         pixels: sRGB in [0, 1], float32 of shape (1, 3, H, W).
         alpha: opacity in [0, 1], float32 of shape (1, 1, H, W); None if opaque everywhere.
         name: the file's name without its ending, or "image".
-        sha256: of the file's bytes; of pixels and alpha where there was no file.
-        file_name: the file's name with its ending, without its folder; None where there was
-            no file.
+        sha256: hash of the file's bytes; without a file, of pixels and alpha.
+        file_name: the file's name with its ending, without its folder; None without a file.
     """
 
     pixels: Tensor
@@ -62,20 +61,21 @@ class Picture:
 
 
 def load(source: Any, *, file_name: str | None = None) -> Picture:
-    """Read a picture from a file, bytes, a Pillow image, an array or a tensor.
+    """Read a picture from any source.
 
-    Colour profiles are converted to sRGB, EXIF orientation is applied, opacity is split
-    off, and 16 bits a sample stay 16 bits.
+    Colour profiles are converted to sRGB, EXIF orientation is applied, and opacity is split off.
+    The precision of 16 bits per sample is preserved.
 
     Args:
         source: a path; the bytes of a file; a Pillow image; an array of shape (H, W),
             (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16 or floats in [0, 1]; a tensor
             of shape (C, H, W) or (1, C, H, W) with 1, 3 or 4 channels, of uint8 or floats in
             [0, 1]; or a Picture, which is returned as it is. Arrays are taken as sRGB.
-        file_name: of the file that bytes come from, if it is known.
+        file_name: name of the file that bytes come from, if it is known.
 
     Raises:
-        ImageError: no such file, no picture, damaged, too large, or values out of range.
+        ImageError: the file is absent, no picture, damaged or too large, or values are out of
+            range.
         ShapeError: an array or a tensor of another shape.
     """
     if isinstance(source, Picture):
@@ -86,7 +86,7 @@ def load(source: Any, *, file_name: str | None = None) -> Picture:
         return dataclasses.replace(picture, file_name=path.name)
     if isinstance(source, (bytes, bytearray, memoryview)):
         if file_name is None:
-            return _load_bytes(bytes(source), "image", "the picture given as bytes")
+            return _load_bytes(bytes(source), "image", "the picture in bytes")
         picture = _load_bytes(bytes(source), Path(file_name).stem, repr(file_name))
         return dataclasses.replace(picture, file_name=file_name)
     if isinstance(source, Image.Image):
@@ -106,22 +106,22 @@ def load(source: Any, *, file_name: str | None = None) -> Picture:
 
 
 def read_metadata(source: str | os.PathLike[str] | bytes) -> dict[str, str]:
-    """Read back the texts that :func:`impasto.images.save_image` stored; empty if there are none.
+    """Return the texts that :func:`impasto.images.save_image` stored; empty if there are none.
 
     Raises:
         ImageError: as :func:`load` does.
     """
     if isinstance(source, bytes):
-        return decode_texts(source, "the picture given as bytes")
+        return decode_texts(source, "the picture in bytes")
     path = _path(source)
     return decode_texts(_read(path), repr(str(path)))
 
 
 def read_size(source: Any) -> tuple[int, int]:
-    """Return a picture's width and height in pixels, of a file from its header alone.
+    """Return a picture's width and height in pixels; of a file, only the header is decoded.
 
     Args:
-        source: in any form that :func:`load` takes.
+        source: any source that :func:`load` takes.
 
     Raises:
         ImageError: as :func:`load` does.
@@ -140,7 +140,7 @@ def _load_bytes(data: bytes, name: str, label: str) -> Picture:
 
 
 def _path(source: str | os.PathLike[str]) -> Path:
-    """Read a path as the user wrote it.
+    """Convert a path from the user.
 
     Raises:
         ImageError: a web address.
@@ -152,7 +152,7 @@ def _path(source: str | os.PathLike[str]) -> Path:
 
 
 def _read(path: Path) -> bytes:
-    """Read a whole file, after a check that it is a picture of an allowed size."""
+    """Read a whole file, after a check that it is a picture of a reasonable size."""
     label = repr(str(path))
     try:
         status = path.stat()
@@ -166,7 +166,7 @@ def _read(path: Path) -> bytes:
                 f"{MAX_FILE_BYTES // 1024**3} GiB; scale the picture down first"
             )
         with files.open_regular(path) as file:
-            # A wrong or huge file is refused before all of it is in memory.
+            # Refuse a wrong or huge file before the rest of it is read into memory.
             check_header(file, label)
             file.seek(0)
             return file.read()
@@ -186,8 +186,8 @@ def _suggest(path: Path) -> str:
     several = [part.strip() for part in str(path).split(",")]
     if len(several) > 1 and all(os.path.lexists(part) for part in several):
         return (
-            f"to name {len(several)} pictures, part them by spaces instead of commas; in Python, "
-            "give a list"
+            f"to name {len(several)} pictures, separate them by spaces instead of commas; in "
+            "Python, pass a list"
         )
     try:
         names = [entry.name for entry in path.parent.iterdir()]
@@ -252,7 +252,7 @@ def _rounded(pixels: Tensor, alpha: Tensor | None, white: int) -> NDArray[Any]:
             )
         planes = torch.cat([planes, alpha.detach()[0].to(planes)])
     samples = np.empty((*planes.shape[1:], len(planes)), np.uint8 if white == 255 else np.uint16)
-    # Strip by strip, so that a large picture is not in memory twice as floats.
+    # In strips, so that a large picture is not copied as floats.
     for top in range(0, len(samples), _STRIP_PX):
         strip = planes[:, top : top + _STRIP_PX].to("cpu", torch.float32)
         if bool(strip.isnan().any()):

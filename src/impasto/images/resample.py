@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 def fit(height_px: int, width_px: int, longest_px: int) -> tuple[int, int]:
-    """Scale a size so that its longest side is ``longest_px``, in the same aspect.
+    """Scale a size to the longest side ``longest_px``, with the same aspect ratio.
 
     Returns:
         Height and width in pixels; the shorter side is rounded, and at least 1.
@@ -22,7 +22,7 @@ def fit(height_px: int, width_px: int, longest_px: int) -> tuple[int, int]:
 
 
 def resize(pixels: Tensor, height_px: int, width_px: int) -> Tensor:
-    """Resample to another size: bicubic, without aliasing when it shrinks.
+    """Resample to another size: bicubic, with antialiasing.
 
     Args:
         pixels: of shape (B, C, H, W), in [0, 1].
@@ -41,7 +41,7 @@ def resize(pixels: Tensor, height_px: int, width_px: int) -> Tensor:
 
 
 def cover(pixels: Tensor, height_px: int, width_px: int) -> Tensor:
-    """Fill a size with the middle of a picture, in the picture's own aspect.
+    """Crop a picture at its centre and resize it, with its own aspect ratio, to fill a size.
 
     Args:
         pixels: of shape (B, C, H, W), in [0, 1].
@@ -56,30 +56,30 @@ def cover(pixels: Tensor, height_px: int, width_px: int) -> Tensor:
 
 
 def middle(height: int, width: int, height_px: int, width_px: int) -> tuple[slice, slice]:
-    """Find the largest middle of a picture that has another's aspect.
+    """Return the largest centre crop of a picture with the aspect ratio of another size.
 
     Args:
-        height: the picture's, in pixels.
-        width: the picture's, in pixels.
-        height_px: what the middle is to have the aspect of, in pixels.
-        width_px: likewise.
+        height: the picture's height, in pixels.
+        width: the picture's width, in pixels.
+        height_px: the other height, in pixels.
+        width_px: the other width, in pixels.
 
     Returns:
-        Its rows and columns.
+        The rows and columns of the crop.
     """
     share = min(height / height_px, width / width_px)
-    kept_height = min(height, max(1, round(share * height_px)))
-    kept_width = min(width, max(1, round(share * width_px)))
-    top, left = (height - kept_height) // 2, (width - kept_width) // 2
-    return slice(top, top + kept_height), slice(left, left + kept_width)
+    crop_height = min(height, max(1, round(share * height_px)))
+    crop_width = min(width, max(1, round(share * width_px)))
+    top, left = (height - crop_height) // 2, (width - crop_width) // 2
+    return slice(top, top + crop_height), slice(left, left + crop_width)
 
 
 def fill_hidden(pixels: Tensor, alpha: Tensor) -> Tensor:
     """Replace the colours under transparent pixels by those of the pixels around them.
 
-    Whatever colours an editor has left there, the picture is the same and looks the same. The
-    colours come from ever smaller copies of the picture, averaged by opacity ("push-pull": Gortler
-    et al., "The lumigraph", 1996, section 3.4).
+    Editors leave arbitrary colours there, which must not change the result. The new colours come
+    from smaller and smaller copies of the picture, averaged by opacity ("push-pull": Gortler et
+    al., "The lumigraph", 1996, section 3.4).
 
     Args:
         pixels: (1, 3, H, W).
@@ -102,7 +102,7 @@ def _spread(premultiplied: Tensor, alpha: Tensor) -> Tensor:
         functional.avg_pool2d(values, 2, ceil_mode=True, count_include_pad=False)
         for values in (premultiplied, alpha)
     ]
-    # Normalised, so that a lone pixel is not lost to rounding from size to size.
+    # Normalised, so that rounding does not lose a single pixel in smaller copies.
     most = half[1].amax()
     around = _spread(half[0] / most, half[1] / most)
     around = functional.interpolate(around, size=alpha.shape[-2:], mode="bilinear")

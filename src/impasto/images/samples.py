@@ -7,25 +7,25 @@ from impasto.errors import ImageError
 
 Kind = Literal["content", "style"]
 
-# A wheel carries the pictures inside the package; a checkout has them at its root.
+# A wheel has the pictures inside the package; a checkout has them at its root.
 _IN_WHEEL = Path(__file__).parents[1] / "img"
 _IN_CHECKOUT = Path(__file__).parents[3] / "img"
 
 
 def names(kind: Kind) -> list[str]:
-    """List the file names of the bundled pictures of one ``kind``, in alphabetical order."""
+    """Return the file names of the bundled pictures of one ``kind``, in alphabetical order."""
     return sorted(file.name for file in _folder(kind).glob("*.jpg"))
 
 
 def path(kind: Kind, name: str) -> Path:
-    """Return where the bundled picture ``name`` lies.
+    """Return the path of the bundled picture ``name``.
 
     Args:
         kind: ``content`` for the photographs, ``style`` for the paintings.
         name: its file name, with or without ``.jpg``.
 
     Raises:
-        ImageError: there is no such picture; the message names those there are.
+        ImageError: there is no such picture; the message names all.
     """
     known = names(kind)
     file_name = f"{name.removesuffix('.jpg')}.jpg"

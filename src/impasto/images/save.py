@@ -1,4 +1,4 @@
-"""Write picture files, whole or not at all."""
+"""Write picture files atomically."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ def check_output(
     bits: int = 8,
     dpi: float | None = None,
 ) -> Path:
-    """Make sure, before any work, that a picture can be written to ``path``.
+    """Check in advance that a picture can be written to ``path``.
 
     Args:
-        path: the file to come; one that exists may be replaced later.
-        longest_px: longest side of the picture to come, in pixels.
-        bits: its bits a sample, 8 or 16.
+        path: the output file; it may exist already.
+        longest_px: longest side of the picture, in pixels.
+        bits: bits per sample, 8 or 16.
         dpi: its print size, in pixels per inch, if it has one.
 
     Returns:
         ``path`` as a Path. Nothing is written.
 
     Raises:
-        ImageError: an ending that names no format, a picture that the format cannot hold, a
-            folder that is absent or cannot be written, or something other than a file there.
+        ImageError: the ending is unknown, the format cannot hold the picture, the folder is absent
+            or cannot be written, or the path is not a file.
     """
     target = _path(path)
     label = repr(str(target))
@@ -75,7 +75,7 @@ def check_output(
 
 
 def check_animation(path: str | os.PathLike[str]) -> Path:
-    """Make sure, before any work, that an animation can be written to ``path``.
+    """Check in advance that an animation can be written to ``path``.
 
     Raises:
         ImageError: another ending than .gif, or as :func:`check_output` does.
@@ -95,7 +95,7 @@ def save_image(
     metadata: Mapping[str, str] | None = None,
     dpi: float | None = None,
 ) -> Path:
-    """Write a picture; an earlier file stays whole until the new one has replaced it.
+    """Write a picture; an existing file stays complete until the new one replaces it.
 
     Takes what :func:`encode_image` does.
 
@@ -106,7 +106,7 @@ def save_image(
 
 
 def write(data: bytes, path: str | os.PathLike[str]) -> Path:
-    """Write the bytes of a file; an earlier one stays whole until the new one has replaced it.
+    """Write the bytes of a file; an existing one stays complete until the new one replaces it.
 
     Raises:
         ImageError: as :func:`check_output` does, or a full disk.
@@ -122,12 +122,12 @@ def write(data: bytes, path: str | os.PathLike[str]) -> Path:
 def save_animation(
     frames: Iterable[Image.Image], path: str | os.PathLike[str], *, frame_ms: int = 100
 ) -> Path:
-    """Write a GIF that shows ``frames`` over and over, the last one for two seconds.
+    """Write a GIF that repeats ``frames``; the last one is shown for two seconds.
 
     Args:
         frames: sRGB images; all are shown at the size of the last one.
-        path: ends in .gif.
-        frame_ms: how long each frame shows, in milliseconds.
+        path: a path that ends in .gif.
+        frame_ms: duration of each frame, in milliseconds.
 
     Raises:
         ImageError: no frames, another ending, or as :func:`save_image` does.
@@ -153,7 +153,7 @@ def save_animation(
 
 
 def _path(path: str | os.PathLike[str]) -> Path:
-    """Read a path as the user wrote it.
+    """Convert a path from the user.
 
     Raises:
         ImageError: a web address.
@@ -168,7 +168,7 @@ def _mode(path: Path) -> int | None:
     """Return the type and permissions of a file, links followed; None if there is none.
 
     Raises:
-        OSError: the path leads nowhere, such as through links in a circle.
+        OSError: the path cannot be resolved, for example because of a loop of links.
     """
     try:
         return path.stat().st_mode
@@ -177,7 +177,7 @@ def _mode(path: Path) -> int | None:
 
 
 def _real(path: Path) -> Path:
-    """Follow symbolic links, so that a link stays one and its target is replaced."""
+    """Resolve symbolic links, so that the link stays and its target is replaced."""
     try:
         return Path(os.path.realpath(path))
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Headers of TIFF files that libvips reads and Pillow does not know: colour of 32 bits a sample."""
+"""Headers of TIFF files that only libvips reads: colour with 32 bits per sample."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _ICC_PROFILE = 34675
 
 @dataclass(frozen=True)
 class TiffHeader:
-    """What decoding needs of a header, by the names that Pillow's images have.
+    """The header fields that decoding needs, with the attribute names of Pillow's images.
 
     Attributes:
-        width: in pixels.
-        height: in pixels.
+        width: width in pixels.
+        height: height in pixels.
         has_transparency_data: whether a fourth sample is opacity.
         tags: values by TIFF's numbers.
     """
@@ -47,10 +47,10 @@ class TiffHeader:
 
 
 def read_header(file: BinaryIO) -> TiffHeader | None:
-    """Read the header of an RGB TIFF of 32 bits a sample; None if it is something else.
+    """Read the header of an RGB TIFF with 32 bits per sample; None for any other file.
 
     Raises:
-        Exception: whatever Pillow raises about a damaged directory.
+        Exception: any exception of Pillow about a damaged directory.
     """
     file.seek(0)
     beginning = file.read(8)
@@ -72,7 +72,7 @@ def read_header(file: BinaryIO) -> TiffHeader | None:
         )
     )
     is_rgb = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _RGB and samples in (3, 4)
-    # libvips mistakes opacity that integers are multiplied by.
+    # libvips misreads premultiplied opacity in integers.
     is_known = kinds == {_FLOAT} or (kinds == {_UNSIGNED} and _MULTIPLIED not in extra)
     if not (is_rgb and depths == {_DEPTH} and is_known):
         return None

@@ -1,7 +1,7 @@
-"""How near a result is to its photograph and to its painting: aids for the eye, not truth.
+"""Metrics of a result against its photograph and its painting: they help the eye.
 
-Each family of measures is a file of pure functions. `judge.measure` applies all of them, and
-`results.Metrics` holds what they give. `__init__.pyi` lists the names that are loaded on first use.
+Each family of metrics is a file of pure functions. `judge.measure` applies all of them and returns
+a `results.Metrics`. `__init__.pyi` lists the names that are loaded on first use.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""Whether the result has a frame that its photograph lacks."""
+"""Detect a frame at the border of the result that its photograph does not have."""
 
 from __future__ import annotations
 
@@ -6,24 +6,24 @@ import torch
 from torch import Tensor
 
 _FRAME = 0.03
-# What counts as no contrast at all: a hundredth of a level of 255.
+# Added to contrasts, so that none is zero: a hundredth of a level of 255.
 _LEAST_CONTRAST = 0.01 / 255
 
 
 def border_index(result: Tensor, content: Tensor) -> float:
-    """Return how much busier the result's border is than its inside, beside the photograph's.
+    """Return the contrast of the result's border over its inside, divided by the photograph's.
 
-    The border is a frame of 3 % of the shorter side, the inside the next three frames.
+    The border is a frame of 3 % of the shorter side. The inside is the next three such frames.
 
     Args:
-        result: luminance, (1, 1, H, W) in [0, 1].
-        content: the photograph's, of the same size.
+        result: luminance of the result, (1, 1, H, W) in [0, 1].
+        content: luminance of the photograph, of the same size.
     """
     return _border_share(result) / _border_share(content)
 
 
 def _border_share(luminance: Tensor) -> float:
-    """Return the mean step between neighbours in the outermost frame over that further in."""
+    """Return the mean gradient in the outermost frame, divided by the mean gradient inside."""
     down = luminance[..., 1:, :-1] - luminance[..., :-1, :-1]
     right = luminance[..., :-1, 1:] - luminance[..., :-1, :-1]
     steps = (down.square() + right.square()).sqrt()[0, 0]

@@ -1,4 +1,4 @@
-"""How much of the photograph is left: LPIPS and SSIM."""
+"""Similarity of the result to the photograph: LPIPS and SSIM."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-r"""DISTS, taken apart: structure beside the photograph, texture beside the painting.
+r"""DISTS in two parts: structure against the photograph, texture against the painting.
 
 Ding et al., "Image quality assessment: unifying structure and texture similarity", 2020, on
-VGG-16 with L2 pooling and the weights that its authors publish. Differs: the two terms are
-compared with two pictures, and each is divided by its own sum of weights, so that each runs from
-0 to 1; the paper adds them up for one picture.
+VGG-16 with L2 pooling and the weights that its authors publish. Differs: the two terms
+are compared with two pictures, and each is divided by its own sum of weights, so that each runs
+from 0 to 1. The paper adds them up for one picture.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def structure_distance(
     r"""Return one minus the structure term of DISTS: eq. 8, $s = (2\sigma_{xy} + c)/(...)$.
 
     Args:
-        result: its :func:`features`.
-        content: the photograph's, of the same size.
+        result: :func:`features` of the result.
+        content: features of the photograph, of the same size.
         weights: ``beta`` (1, channels, 1, 1).
     """
     similarities = []
@@ -66,8 +66,8 @@ def texture_distance(
     r"""Return one minus the texture term of DISTS: eq. 7, $l = (2\mu_x\mu_y + c)/(...)$.
 
     Args:
-        result: its :func:`features`.
-        style: the painting's, of any size.
+        result: :func:`features` of the result.
+        style: features of the painting, of any size.
         weights: ``alpha`` (1, channels, 1, 1).
     """
     similarities = []

@@ -1,4 +1,4 @@
-"""How much the share of style varies over the picture."""
+"""Evenness: the variation of the share of style over the picture."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def style_share_deviation(result: Tensor, content: Tensor, style: Tensor) -> flo
     cosine of centred features.
 
     Args:
-        result: its features, (1, C, H, W).
-        content: the photograph's, of the same size.
-        style: the painting's, of any size.
+        result: features of the result, (1, C, H, W).
+        content: features of the photograph, of the same size.
+        style: features of the painting, of any size.
 
     Returns:
-        0 where all parts are painted alike; at most 0.5.
+        0 if the share is the same everywhere; at most 0.5.
     """
     rows = unit_rows(result, style)
     to_photograph = 1 - (rows * unit_rows(content, style)).sum(1)

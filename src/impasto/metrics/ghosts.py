@@ -1,7 +1,7 @@
-"""What the painting brings into flat parts of the photograph: objects that are not there.
+"""Ghosts: objects of the painting that appear in flat parts of the photograph.
 
-A face in an empty bay, arches behind a butterfly. Strokes in a sky are wanted; so the features of
-deep layers, which know objects, are told apart from those of shallow ones, which know strokes.
+Examples are a face in an empty bay, or arches behind a butterfly. Strokes in a sky are wanted. So
+objects are measured by features of a deep layer, and strokes by features of a shallow one.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from torch import Tensor
 from impasto.metrics.coverage import nearest, unit_rows
 
 OBJECT_LAYER, STROKE_LAYER = "relu4_3", "relu2_2"
-# A part is flat whose local contrast is below this standard deviation of luminance.
+# Flat parts have a local standard deviation of luminance below this.
 _FLAT_DEVIATION = 0.03
 _WINDOW_PX = 9
-# Positions a side that a stroke is told apart from.
+# Side of the window, in positions, that a stroke is compared with.
 _SURROUNDINGS = 7
 
 
 def flatness(luminance: Tensor) -> Tensor:
-    """Return how flat each pixel's surroundings are: 1 without contrast, falling towards 0.
+    """Return the flatness around each pixel: 1 without contrast, towards 0 with contrast.
 
     Args:
-        luminance: of the photograph, (1, 1, H, W) in [0, 1].
+        luminance: luminance of the photograph, (1, 1, H, W) in [0, 1].
     """
     side_px = min(_WINDOW_PX, *luminance.shape[-2:])
     side_px -= 1 - side_px % 2
@@ -36,17 +36,17 @@ def flatness(luminance: Tensor) -> Tensor:
 def object_energy(result: Tensor, content: Tensor, style: Tensor, flat: Tensor) -> float:
     """Return how much of the painting's objects the result adds in flat parts.
 
-    At each position a feature counts by its energy beside the painting's mean, and by its
-    cosine with the nearest of the painting's; the photograph's count is taken off.
+    Each position has a value: its energy, divided by the painting's mean energy, times its cosine
+    with the nearest feature of the painting. The photograph's value is subtracted.
 
     Args:
-        result: its features of OBJECT_LAYER, (1, C, H, W).
-        content: the photograph's, of the same size.
-        style: the painting's, of any size.
+        result: features of the result at OBJECT_LAYER, (1, C, H, W).
+        content: features of the photograph, of the same size.
+        style: features of the painting, of any size.
         flat: from :func:`flatness`.
 
     Returns:
-        0 where nothing is added; about 1 where the flat parts are full of the painting's objects.
+        0 if nothing is added; about 1 if the flat parts are full of the painting's objects.
     """
     added = (_likeness(result, style) - _likeness(content, style)).clamp_min(0)
     return _mean_where(added, flat, result)
@@ -56,9 +56,9 @@ def stroke_energy(result: Tensor, content: Tensor, style: Tensor, flat: Tensor) 
     """Return how much energy the result adds in flat parts, as a share of the painting's.
 
     Args:
-        result: its features of STROKE_LAYER, (1, C, H, W).
-        content: the photograph's, of the same size.
-        style: the painting's, of any size.
+        result: features of the result at STROKE_LAYER, (1, C, H, W).
+        content: features of the photograph, of the same size.
+        style: features of the painting, of any size.
         flat: from :func:`flatness`.
     """
     scale = _variation(style).mean().clamp_min(1e-12)
@@ -72,13 +72,13 @@ def _likeness(maps: Tensor, style: Tensor) -> Tensor:
 
 
 def _energy(maps: Tensor, style: Tensor) -> Tensor:
-    """Return each position's energy, over the painting's mean energy."""
+    """Return each position's energy, divided by the painting's mean energy."""
     own = style.square().sum(1).mean().clamp_min(1e-12)
     return (maps.square().sum(1) / own).flatten()
 
 
 def _variation(maps: Tensor) -> Tensor:
-    """Return how much each position differs from its surroundings, squared."""
+    """Return the squared difference of each position from its surroundings."""
     side = min(_SURROUNDINGS, *maps.shape[-2:])
     side -= 1 - side % 2
     padded = F.pad(maps, (side // 2,) * 4, mode="replicate")
@@ -86,6 +86,6 @@ def _variation(maps: Tensor) -> Tensor:
 
 
 def _mean_where(values: Tensor, flat: Tensor, maps: Tensor) -> float:
-    """Average over positions, each by how flat the photograph is there."""
+    """Average over positions, weighted by the flatness of the photograph."""
     weights = F.adaptive_avg_pool2d(flat, (maps.shape[-2], maps.shape[-1])).flatten()
     return float((values * weights).sum() / weights.sum().clamp_min(1e-12))

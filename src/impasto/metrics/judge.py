@@ -1,4 +1,4 @@
-"""All measures of one result, with as many networks as there are."""
+"""All metrics of one result, with the networks that are available."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _STRUCTURE_LAYER = "relu4_2"
 
 @dataclass(frozen=True)
 class Networks:
-    """The networks that measure; one that is None leaves out its numbers.
+    """The networks of the metrics; if one is None, its numbers are left out.
 
     Attributes:
         vgg: VGG-16 with zero padding, in float32.
         heads: LPIPS's weights of VGG-16's channels, from :func:`impasto.weights.load_heads`.
         dists: the weights of DISTS, from ``weights.load("dists")``.
         alexnet: a network that no picture is optimised against.
-        reasons: why one is None, by its name here.
+        reasons: the reason why a network is None, by its attribute name.
     """
 
     vgg: VGGFeatures | None = None
@@ -61,12 +61,12 @@ def load_networks(
     offline: bool = False,
     progress: Progress | None = None,
 ) -> Networks:
-    """Load what there is; what cannot be fetched is left out, and why stands in ``reasons``.
+    """Load the networks; one that cannot be downloaded is None, with an entry in ``reasons``.
 
     Args:
-        weights_file: VGG-16's, as ``models.load`` takes it.
+        weights_file: VGG-16's weights file, as for ``models.load``.
         offline: never download.
-        progress: told how downloads go on.
+        progress: called while weights are downloaded.
 
     Raises:
         WeightsError: ``weights_file`` is absent or damaged.
@@ -97,12 +97,12 @@ def load_networks(
 def measure(
     result_image: Tensor, content_image: Tensor, style_image: Tensor, networks: Networks
 ) -> Metrics:
-    """Measure a result beside the pictures that it was painted from.
+    """Compute the metrics of a result against its photograph and its painting.
 
     Args:
         result_image: (1, 3, H, W), sRGB in [0, 1].
-        content_image: the photograph, of any size; resampled to the result's.
-        style_image: the painting, of any size; its longer side is resampled to the result's.
+        content_image: the photograph, of any size; it is resampled to the result's size.
+        style_image: the painting, of any size; it is resampled to the result's longer side.
         networks: from :func:`load_networks`.
     """
     pictures = _Pictures.resampled(result_image, content_image, style_image)
@@ -120,7 +120,7 @@ def measure(
 
 @dataclass(frozen=True)
 class _Pictures:
-    """Result, photograph and painting, as the measures want them."""
+    """Result, photograph and painting, in comparable sizes."""
 
     result: Tensor
     content: Tensor
@@ -133,7 +133,7 @@ class _Pictures:
         return cls(result, images.resize(content, *size_px), images.resize(style, *style_px))
 
     def shrunk(self, longest_px: int) -> _Pictures:
-        """Return the pictures with this longest side; as they are where they are smaller."""
+        """Return the pictures with at most this longest side."""
         pictures = (self.result, self.content, self.style)
         shrunk = (
             images.resize(picture, *images.fit(picture.shape[-2], picture.shape[-1], longest_px))
@@ -158,7 +158,7 @@ class _Pictures:
 
     @cached_property
     def small(self) -> _Pictures:
-        """The pictures at the size at which nearest neighbours are looked for."""
+        """The pictures at the size for nearest neighbours."""
         return self.shrunk(coverage.LONGEST_PX)
 
 
@@ -167,13 +167,13 @@ _Compute = Callable[[_Pictures, Any], tuple[float, ...]]
 
 @dataclass(frozen=True)
 class _Judgement:
-    """Some numbers, what they need, and how they come about.
+    """Some numbers, their requirements, and the function that computes them.
 
     Attributes:
         numbers: fields of Metrics.
-        needs: fields of Networks.
-        least_px: the shortest side of a picture that can be measured.
-        compute: gives the numbers in order.
+        needs: required fields of Networks.
+        least_px: minimum side of the pictures.
+        compute: returns the numbers in order.
     """
 
     numbers: tuple[str, ...]
@@ -272,7 +272,7 @@ _TASKS = (
 
 
 def _reason(task: _Judgement, pictures: _Pictures, networks: Networks) -> str:
-    """Say why a task cannot be done; nothing where it can."""
+    """Return the reason why a task cannot be done; empty if it can."""
     for name in task.needs:
         if getattr(networks, name) is None:
             return networks.reasons.get(name, f"Networks.{name} is None")
@@ -285,7 +285,7 @@ def _reason(task: _Judgement, pictures: _Pictures, networks: Networks) -> str:
 
 
 def _merged(missing: list[Missing]) -> tuple[Missing, ...]:
-    """Name each reason once, with all numbers that it takes away."""
+    """Merge entries with the same reason."""
     by_reason: dict[str, tuple[str, ...]] = {}
     for one in missing:
         by_reason[one.reason] = (*by_reason.get(one.reason, ()), *one.numbers)

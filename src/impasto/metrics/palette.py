@@ -1,4 +1,4 @@
-r"""How near the result's colours are to the painting's, wherever in the picture they are."""
+r"""Distances between the colours of the result and of the painting, without regard to position."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from torch import Tensor
 from impasto.images import colour
 
 _DIRECTIONS = 64
-# Quantiles at which sorted colours are compared: pictures of different sizes have as many.
+# Number of quantiles at which sorted colours are compared, for pictures of any size.
 _QUANTILES = 4096
-# The share of the painting's pixels whose chroma counts as the painting's own.
+# The quantile of the painting's chroma above which chroma counts as foreign.
 _OWN_CHROMA = 0.99
 
 
@@ -41,7 +41,7 @@ def palette_distance(result: Tensor, style: Tensor) -> float:
     64 fixed directions, spread evenly over the sphere.
 
     Args:
-        result: (1, 3, H, W) in any space of colours.
+        result: (1, 3, H, W) in any colour space.
         style: the painting in the same space, of any size.
 
     Returns:
@@ -68,7 +68,7 @@ def _pixels(picture: Tensor) -> Tensor:
 
 
 def _directions() -> Tensor:
-    """Spread directions over half the sphere, (64, 3): a Fibonacci lattice."""
+    """Return directions over half the sphere, (64, 3): a Fibonacci lattice."""
     numbers = torch.arange(_DIRECTIONS, dtype=torch.float64) + 0.5
     height = numbers / _DIRECTIONS
     angle = math.pi * (1 + 5**0.5) * numbers

@@ -1,4 +1,4 @@
-"""A ranking out of choices between two."""
+"""A ranking from pairwise choices."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ def bradley_terry(
 
     $P(i > j) = p_i / (p_i + p_j)$: Bradley and Terry, "Rank analysis of incomplete block
     designs", 1952; fitted by the iteration of Hunter, "MM algorithms for generalized
-    Bradley-Terry models", 2004, eq. 3. Differs: each name is taken to have won and lost ``prior``
-    times against one of strength 1, so that strengths stay finite where one name always won.
+    Bradley-Terry models", 2004, eq. 3. Differs: each name also has ``prior`` wins and
+    losses against one of strength 1, so that strengths stay finite if one name always won.
 
     Args:
-        names: what is ranked.
-        wins: how often the first of two was preferred to the second; a half where neither was.
-        prior: imagined wins, and as many losses.
+        names: the names to rank.
+        wins: how often the first of two names was preferred to the second; "neither" counts a
+            half for both.
+        prior: number of imagined wins, and of imagined losses.
 
     Returns:
         Strengths, greater for the preferred, with a geometric mean of 1.

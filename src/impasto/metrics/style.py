@@ -1,6 +1,6 @@
-"""How near the result's style is to the painting's, by Gram matrices.
+"""Style distances between result and painting, by Gram matrices.
 
-The features are not those that are optimised: other layers of VGG-16, random filters, or AlexNet.
+The features are not the optimised ones: other layers of VGG-16, random filters, or AlexNet.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ def style_distance(
     network: VGGFeatures | AlexNetFeatures,
     layers: tuple[str, ...] = STYLE_LAYERS,
 ) -> float:
-    """Average over layers the relative distance of the Gram matrices.
+    """Return the relative distance of the Gram matrices, averaged over layers.
 
     Args:
         result: (1, 3, H, W), sRGB in [0, 1].
         style: the painting, of any size.
         network: VGG-16 with zero padding in float32, or AlexNet.
-        layers: of the network.
+        layers: layers of the network.
     """
     ours, theirs = (network.features(picture, layers) for picture in (result, style))
     return _gram_distance([(ours[layer], theirs[layer]) for layer in layers])
 
 
 def random_style_distance(result: Tensor, style: Tensor) -> float:
-    """Compare Gram matrices on one layer of random filters, at several scales.
+    """Return the distance of Gram matrices of one layer of random filters, at several scales.
 
     Ustyuzhaninov et al., "What does it take to generate natural textures?", ICLR 2017: a
-    single layer of random filters at several scales knows a texture well.
+    single layer of random filters at several scales describes a texture well.
 
     Args:
         result: (1, 3, H, W), sRGB in [0, 1].
@@ -49,7 +49,7 @@ def random_style_distance(result: Tensor, style: Tensor) -> float:
     """
     generator = torch.Generator().manual_seed(0)
     filters = torch.randn(_FILTERS, 3, _FILTER_PX, _FILTER_PX, generator=generator)
-    # Filters that respond to patterns and not to flat colour, which the colour distance knows.
+    # Filters without a response to flat colour, which the colour distance measures.
     filters = filters - filters.mean((1, 2, 3), keepdim=True)
     pairs = []
     for _ in range(_SCALES):
@@ -61,7 +61,7 @@ def random_style_distance(result: Tensor, style: Tensor) -> float:
 
 
 def _gram_distance(pairs: list[tuple[Tensor, Tensor]]) -> float:
-    """Average over pairs of feature maps the relative distance of their Gram matrices."""
+    """Return the relative distance of Gram matrices, averaged over pairs of feature maps."""
     total = 0.0
     for ours, theirs in pairs:
         gram, target = (gram_matrix(maps) / maps[0, 0].numel() for maps in (ours, theirs))

@@ -17,7 +17,7 @@ from impasto.output.progress import Display, describe
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-# Updates cost less than a thousandth of the time.
+# At these rates, updates take less than a thousandth of the time.
 _BAR_EVERY_S = 0.5
 _PICTURE_EVERY_S = 2.0
 _PICTURE_PX = 256

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from impasto.images.picture import Picture
 
-# The option names of the notebook that this project replaces, and ours.
+# The option names of the notebook that this project replaces, and the names here.
 _OUR_WORDS = {
     "imsize": "size",
     "num_steps": "iterations",
@@ -63,25 +63,26 @@ def main(
 
     The result and an animation of the run are written as ``<content>_<style>.png`` and
     ``.gif`` to ``img/results``: the repository's own if this runs inside it, else one in the
-    current folder. Where that file holds another painting, such as one in another mode or with
-    other weights, the name gets a number: ``<content>_<style>_2.png``. ``path`` of the Result
-    says which file it is.
+    current folder. If that file contains another painting, such as one in another mode or with
+    other weights, the name gets a number: ``<content>_<style>_2.png``. The Result has the file's
+    path in ``path``.
 
     Args:
-        content_path: the photograph; in ``content`` and ``style`` mode what painting starts
-            from. ``"noise"`` stands for seeded noise. A bundled picture is found from every
-            folder as ``img/content/NAME`` or ``img/style/NAME``.
+        content_path: the photograph; in ``content`` and ``style`` mode the picture to start
+            from. ``"noise"`` means seeded noise. A bundled picture has the path
+            ``img/content/NAME`` or ``img/style/NAME`` from every folder.
         style_path: the painting, or a list of them; in ``content`` mode the picture to rebuild.
         mode: ``style_transfer``, ``content`` or ``style``.
         imsize: longest side of the result in pixels, both sides, or "original" (``size``).
         num_steps: iterations, over all sizes (``iterations``).
         style_weight: weight of the style loss (``beta``).
         content_weight: weight of the content loss (``alpha``).
-        options: any other field of Settings and Runtime, and ``preset``. What is left out is
-            the mode's default.
+        options: any other field of Settings and Runtime, and ``preset``. Others have the mode's
+            defaults.
 
     Returns:
-        The Result. Jupyter shows it as a picture, but not once more in the cell that painted it.
+        The Result. Jupyter shows it as a picture, but not a second time in the cell that painted
+        it.
 
     Raises:
         ImpastoError: see impasto.errors; before anything is painted, except Diverged and
@@ -122,7 +123,7 @@ def _make_job(
     style_path: ImageSource | list[ImageSource],
     options: dict[str, Any],
 ) -> Job:
-    """Sort the two pictures into what the mode calls content, styles and start."""
+    """Assign the two pictures to content, styles and start, by the mode."""
     if mode not in MODES:
         raise SettingsError(f"mode: expected one of {', '.join(MODES)}, got {mode!r}")
     if mode == "style_transfer":
@@ -131,17 +132,17 @@ def _make_job(
         if options.get("start") is not None:
             raise SettingsError(
                 f"in {mode} mode content_path is the start picture: expected it or the option "
-                "start, got both; give 'noise' as content_path, or leave start out"
+                "start, got both; pass 'noise' as content_path, or leave start out"
             )
         options = {**options, "start": _load(content_path)}
     if mode == "content":
-        picture: Any = style_path  # several are refused as no picture
+        picture: Any = style_path  # A list is refused, because it is no picture.
         return api.make_job(mode, picture, **options)
     return api.make_job(mode, None, style_path, **options)
 
 
 def _read(job: Job) -> Job:
-    """Load the pictures; where one is noise, it is noise of the other one's shape."""
+    """Load the pictures; noise gets the shape of the other picture."""
     from impasto import images
 
     content, *styles = (
@@ -163,7 +164,7 @@ def _is_noise(source: ImageSource) -> bool:
 
 
 def _noise(model: Picture | None, settings: Settings) -> Picture:
-    """Return seeded noise as large as the result, in the shape of ``model`` or square."""
+    """Return seeded noise of the result's size, in the shape of ``model`` or square."""
     from impasto import images
     from impasto.engine import inputs
 
@@ -181,7 +182,7 @@ def _noise(model: Picture | None, settings: Settings) -> Picture:
 
 
 def _load(source: ImageSource) -> Picture:
-    """Load a picture; the bundled ones can be named from every folder."""
+    """Load a picture; bundled ones have the same path from every folder."""
     from impasto import images
 
     if isinstance(source, (str, Path)) and not Path(source).exists():
@@ -208,7 +209,7 @@ def _name(job: Job) -> str:
 
 
 def _pictures(job: Job) -> list[Any]:
-    """List content_path's picture, or None if it is the start and noise, and style_path's."""
+    """Return the pictures of content_path (None for a start of noise) and of style_path."""
     if job.mode == "style_transfer":
         return [job.content_image, *job.style_images]
     return [job.start_image, *(job.style_images if job.mode == "style" else (job.content_image,))]
@@ -232,20 +233,20 @@ def _paint(job: Job, output: Path, files: Files, display: Display) -> Result:
         return api.paint(job, on_step, progress=display.progress)
     except (KeyboardInterrupt, Diverged, OutOfMemoryError):
         if last is not None:
-            display.message("stopped early: the picture so far is kept")
+            display.message("stopped early: the picture so far is saved")
             _save(last.result(), output, files, display)
         raise
 
 
 def _save(result: Result, output: Path, files: Files, display: Display) -> None:
-    """Write the picture and the animation; say where they are."""
+    """Write the picture and the animation, and show the path."""
     files.move(_own_name(result, output))
     path = files.finish(result)
     display.saved(result, path and _from_here(path))
 
 
 def _own_name(result: Result, output: Path) -> Path:
-    """Return ``output``, or with the first number under which there is no other painting."""
+    """Return ``output``, with a number if another painting has that name."""
     candidates = (
         output if number == 1 else numbered(output, f"_{number}") for number in itertools.count(1)
     )
@@ -253,7 +254,7 @@ def _own_name(result: Result, output: Path) -> Path:
 
 
 def _may_replace(result: Result, path: Path) -> bool:
-    """Tell whether ``path`` and its animation are free, or hold the same painting."""
+    """Return whether ``path`` and its animation do not exist, or contain the same painting."""
     if not any(os.path.lexists(file) for file in (path, path.with_suffix(".gif"))):
         return True
     try:
@@ -273,7 +274,7 @@ class _Shown(Result):
 
 
 def _show(job: Job, result: Result, display: Display) -> Result:
-    """Show the pictures side by side, once, wherever this runs."""
+    """Show the pictures side by side, in the notebook or in a window."""
     panels = _panels(job, result)
     try:
         if not isinstance(display, Live):
@@ -294,7 +295,7 @@ def _panels(job: Job, result: Result) -> list[tuple[str, Image]]:
 
     first, *others = _pictures(job)
     if first is None and job.settings.start in (None, "noise"):
-        # What painting starts from: noise at the coarsest size.
+        # The painting starts from noise at the coarsest size.
         coarsest_px = min(job.settings.coarsest, max(result.image.size))
         shape = images.fit(result.image.height, result.image.width, coarsest_px)
         first = dataclasses.replace(
@@ -311,7 +312,7 @@ def _panels(job: Job, result: Result) -> list[tuple[str, Image]]:
 
 
 def _show_window(panels: list[tuple[str, Image]]) -> None:
-    """Give the figure to pyplot, which opens a window if there is a screen."""
+    """Show the figure with pyplot, which opens a window if there is a screen."""
     pyplot = load_matplotlib("pyplot")
     _draw(panels, pyplot.figure(num="impasto", clear=True))
     if pyplot.gcf().canvas.required_interactive_framework is not None:

@@ -1,1 +1,1 @@
-"""How a painting is shown and written, shared by every front end."""
+"""Progress displays and output files, shared by all front ends."""

@@ -1,4 +1,4 @@
-"""No output may be an input: writing the one would destroy the other."""
+"""Check that no output is also an input, which it would overwrite."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from impasto.job.job import Job
 
 
 def input_files(job: Job) -> list[Path]:
-    """List the files that ``job`` reads: pictures, masks and weights that are given by path."""
+    """Return the files that ``job`` reads: pictures, masks and weights that are paths."""
     from impasto.engine.regions import parse
 
     settings = job.settings
@@ -31,10 +31,10 @@ def input_files(job: Job) -> list[Path]:
 
 
 def check_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
-    """Make sure that no output is an input, by whatever name, link or spelling.
+    """Check that no output is an input, also through links or another spelling.
 
     Raises:
-        SettingsError: one is.
+        SettingsError: an output is an input.
     """
     read = {files.identity(path): path for path in inputs}
     for output in outputs:
@@ -42,6 +42,6 @@ def check_apart(outputs: Iterable[Path], inputs: Iterable[Path]) -> None:
         if same is not None:
             link = "" if output == same else f" (the same file as {str(same)!r})"
             raise SettingsError(
-                f"output: expected a file that is not painted from, got {str(output)!r}{link}, "
+                f"output: expected a file that is not an input, got {str(output)!r}{link}, "
                 "which would be replaced; name another"
             )

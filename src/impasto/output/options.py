@@ -1,4 +1,4 @@
-"""Options for the files that a painting is written to, checked before the first step."""
+"""Options of output files, which are checked before painting starts."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _UNITS_PER_INCH = {"mm": 25.4, "cm": 2.54, "in": 1.0}
 
 
 def _number(word: object) -> object:
-    """Read a word of the command line; what is no number is left to be refused."""
+    """Convert a number from the command line; pydantic refuses anything else."""
     return int(word) if isinstance(word, str) and word.isdecimal() else word
 
 
 class OutputOptions(Options):
-    """What a picture's file holds."""
+    """Options of a picture's file."""
 
     bits: Annotated[Literal[8, 16], BeforeValidator(_number)] = Field(
-        default=8, description="Bits a sample; 16 in PNG and TIFF."
+        default=8, description="Bits per sample: 8, or 16 for PNG and TIFF."
     )
     dpi: float | None = Field(
         default=None, ge=1, le=65535, description="Print size, in pixels per inch."
@@ -37,11 +37,11 @@ class OutputOptions(Options):
         default=None,
         pattern=r"^\d{1,6}(\.\d{1,6})? ?(mm|cm|in)$",
         examples=["60cm", "300mm", "24in"],
-        description="Print size, as the picture's width on paper, such as 60cm; with the size in "
-        "pixels it gives the dpi.",
+        description="Print size, as the width on paper, such as 60cm. The dpi follow from it and "
+        "from the size in pixels.",
     )
     no_recipe: bool = Field(
-        default=False, description="Leave out of the file how the picture was made."
+        default=False, description="Do not save the recipe (how the picture was made) in the file."
     )
 
     @field_validator("width")
@@ -62,11 +62,11 @@ class OutputOptions(Options):
         return self
 
     def dpi_of(self, width_px: int) -> float | None:
-        """Return the pixels per inch of a picture of this width; None if none were asked for."""
+        """Return the pixels per inch of a picture of this width; None without a print size."""
         return self.dpi if self.width is None else width_px / _inches(self.width)
 
     def check(self, output: Path, longest_px: int) -> None:
-        """Make sure that a picture of that size can be written to ``output`` with these options.
+        """Check that a picture of that size can be written to ``output`` with these options.
 
         Raises:
             ImageError: as images.check_output does.
@@ -76,7 +76,7 @@ class OutputOptions(Options):
         check_output(output, longest_px=longest_px, bits=self.bits, dpi=self.dpi_of(longest_px))
 
     def encode(self, result: Result, path: str | Path) -> bytes:
-        """Make the bytes of the file ``path``, whose ending names the format.
+        """Return the bytes of the file ``path``, whose ending selects the format.
 
         Raises:
             ImageError: the format cannot hold the picture.
@@ -90,10 +90,10 @@ class OutputOptions(Options):
 
 
 class DeliveryOptions(OutputOptions):
-    """Where the picture goes, and what is shown while it is painted."""
+    """Options of the output and of the display."""
 
     output: Path = Field(
-        description="The picture to write; its ending names the format. - is standard output.",
+        description="The picture to write; its ending selects the format. - is standard output.",
         json_schema_extra={"short": "-o"},
     )
     format: Literal["png", "jpg", "tiff", "webp", "avif"] | None = Field(
@@ -102,21 +102,21 @@ class DeliveryOptions(OutputOptions):
     save_every: int | None = Field(
         default=None,
         ge=1,
-        description="Also write the picture after every N iterations, as OUTPUT with the number.",
+        description="Also write the picture every N iterations, as OUTPUT with the number.",
     )
     timelapse: Path | None = Field(
-        default=None, description="Also write the run as an animation, a .gif."
+        default=None, description="Also write an animation of the painting, a .gif file."
     )
     checkpoint_every: str = Field(
         default="30s",
         pattern=r"^(\d{1,6}(\.\d{1,6})? ?(s|min|h)|never)$",
         examples=["30s", "5min", "never"],
-        description="How often to keep the state of the painting beside OUTPUT until it is "
-        "finished, such as 30s, 5min or never.",
+        description="How often to save a checkpoint beside OUTPUT, such as 30s, 5min or never. It "
+        "is deleted when the painting is finished.",
     )
     resume: bool = Field(
         default=False,
-        description="Go on from the state kept by the same command, if it was ended early.",
+        description="Resume from the checkpoint of the same command, if that ended early.",
     )
     json_lines: bool = Field(
         default=False,
@@ -161,16 +161,16 @@ class DeliveryOptions(OutputOptions):
 
     @property
     def file_name(self) -> str:
-        """The picture's file name, whose ending names the format."""
+        """The picture's file name, whose ending selects the format."""
         return f"picture.{self.format or 'png'}" if self.is_standard_output else self.output.name
 
     @property
     def checkpoint(self) -> Path:
-        """The file for the painting's state, beside the output."""
+        """The path of the checkpoint, beside the output."""
         return files.beside(self.output, prefix=".", suffix=".checkpoint")
 
     def keeper(self, notify: Callable[[str], object]) -> Keeper:
-        """Return the keeper of the painting's state; beside standard output it keeps nothing."""
+        """Return the keeper of checkpoints; for standard output it saves none."""
         from impasto.engine.checkpoint import Keeper
 
         every_s = None if self.is_standard_output else _seconds(self.checkpoint_every)

@@ -135,7 +135,7 @@ class Bars(Display):
         end = "" if path is None else ":"
         self._console.print(f"{size} in {clock(result.time_s)}{end}", highlight=False)
         if path is not None:
-            # As bytes: a name need not be text.
+            # As bytes, because a file name may not be valid text.
             typer.echo(os.fsencode(path))
 
     def message(self, text: str) -> None:
@@ -151,7 +151,7 @@ def make_display(*, quiet: bool = False, json_lines: bool = False) -> Display:
 
 
 def describe(step: Step, width: int = _ROOM_FOR_TERMS) -> str:
-    """Write the time left and, if ``width`` columns have room, the losses."""
+    """Return the time left and, if ``width`` columns are enough, the losses."""
     left = f"{clock(step.time_left_s)} left"
     if width < _ROOM_FOR_LOSS:
         return left
@@ -170,7 +170,7 @@ def _short(value: float) -> str:
 
 
 def clock(time_s: float) -> str:
-    """Write a duration in words."""
+    """Return a duration as text."""
     minutes, seconds = divmod(round(time_s), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

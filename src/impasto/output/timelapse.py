@@ -15,14 +15,14 @@ _LONGEST_PX = 512
 
 
 class Timelapse:
-    """Keeps the picture of every n-th step; n is doubled when there are too many frames."""
+    """Stores the picture of every n-th step; n is doubled when there are too many frames."""
 
     def __init__(self) -> None:
         self._frames: list[Image] = []
         self._every = 1
 
     def add(self, step: Step) -> None:
-        """Keep the picture of ``step``, if it is an n-th one."""
+        """Store the picture of ``step``, if it is an n-th one."""
         if (step.step - 1) % self._every:
             return
         self._frames.append(_small(step.image()))

@@ -1,4 +1,4 @@
-"""Write the finished picture and its companions; where that fails, keep it elsewhere."""
+"""Write the finished picture and its companions; if that fails, save it in another folder."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from impasto.output.timelapse import Timelapse
 
 
 class Files:
-    """Writes what a DeliveryOptions asks for.
+    """Writes the files of DeliveryOptions.
 
     Args:
-        delivery: what to write, and where.
-        longest_px: longest side of the picture to come, in pixels.
-        inputs: the files that are painted from, which no output may replace.
+        delivery: the options.
+        longest_px: longest side of the picture, in pixels.
+        inputs: the input files, which no output may replace.
 
     Raises:
-        ImageError: a file that cannot be written where it should be; nothing is written yet.
-        SettingsError: an output that is an input, or two outputs in one file.
+        ImageError: a file cannot be written there; nothing is written yet.
+        SettingsError: an output is an input, or two outputs are the same file.
     """
 
     def __init__(
@@ -41,10 +41,10 @@ class Files:
             _check_files(delivery, longest_px, list(inputs))
 
     def step(self, step: Step) -> str | None:
-        """Keep or write what is due after ``step``.
+        """Write the intermediate picture and store the frame, if they are due after ``step``.
 
         Returns:
-            What to tell the user, if the picture could not be written; painting can go on.
+            An error message if the picture could not be written; painting can go on.
         """
         from impasto.images.save import write
 
@@ -61,14 +61,14 @@ class Files:
         return None
 
     def move(self, output: Path) -> None:
-        """Write the picture to another file than was asked for, and the animation beside it."""
+        """Change the output's path; the animation goes beside it."""
         timelapse = None if self._timelapse is None else output.with_suffix(".gif")
         self._delivery = self._delivery.model_copy(
             update={"output": output, "timelapse": timelapse}
         )
 
     def finish(self, result: Result) -> Path | None:
-        """Write the picture, and the animation if one was asked for.
+        """Write the picture, and the animation if there is one.
 
         Returns:
             The picture's file; None if it went to standard output.
@@ -95,7 +95,7 @@ def save(data: bytes, output: Path) -> None:
     """Write a finished picture.
 
     Raises:
-        OutputError: it cannot go where it should; the message says where it is instead.
+        OutputError: it cannot be written there; the message says where it is instead.
     """
     from impasto.images.save import write
 
@@ -106,7 +106,7 @@ def save(data: bytes, output: Path) -> None:
 
 
 def _check_standard_output(delivery: DeliveryOptions, longest_px: int) -> None:
-    """Make sure that a picture can be printed.
+    """Check that a picture can be written to standard output.
 
     Raises:
         ImageError: the format cannot hold it.
@@ -150,18 +150,18 @@ def _check_files(delivery: DeliveryOptions, longest_px: int, inputs: list[Path])
 
 
 def numbered(output: Path, number: str) -> Path:
-    """Put ``number`` between a file's name and its ending."""
+    """Return a path with ``number`` between the file's name and its ending."""
     suffix = f"{number}{output.suffix}"
     return output.with_name(files.fitting_name(output.stem, suffix=suffix, folder=output.parent))
 
 
 def _after(output: Path, step: int) -> Path:
-    """Name the picture after ``step`` iterations."""
+    """Return the path of the picture after ``step`` iterations."""
     return numbered(output, f"_{step:05d}")
 
 
 def _existing_numbered(output: Path) -> list[Path]:
-    """List the files that pictures after some iterations may replace."""
+    """Return the existing files that intermediate pictures may replace."""
     beginning, _, ending = _after(output, 0).name.rpartition("_00000")
     pattern = re.compile(rf"{re.escape(beginning)}_\d{{5,}}{re.escape(ending)}", re.IGNORECASE)
     return [path for path in output.parent.iterdir() if pattern.fullmatch(path.name)]
@@ -184,27 +184,27 @@ def _print_picture(data: bytes, name: str) -> None:
 
 
 def _rescue(data: bytes, name: str) -> str:
-    """Write a picture to another folder, and say where."""
+    """Write a picture to another folder; return a message with its path."""
     from impasto.images.save import write
 
-    for folder in _refuges():
+    for folder in _fallback_folders():
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            own = Path(tempfile.mkdtemp(prefix="picture-", dir=folder))
+            subfolder = Path(tempfile.mkdtemp(prefix="picture-", dir=folder))
             try:
-                write(data, own / name)
+                write(data, subfolder / name)
             except ImageError:
-                own.rmdir()
+                subfolder.rmdir()
                 continue
-            return f"the picture is kept as {str(own / name)!r}"
-    return "the picture could not be kept anywhere else either: it is lost"
+            return f"the picture is saved as {str(subfolder / name)!r}"
+    return "the picture could not be saved anywhere else either: it is lost"
 
 
-def _refuges() -> list[Path]:
-    """List the folders for a picture that cannot be written to its own."""
-    refuges = []
+def _fallback_folders() -> list[Path]:
+    """Return fallback folders for a picture that cannot be written to its own folder."""
+    folders = []
     with suppress(RuntimeError):
-        refuges.append(files.cache_folder() / "rescued")
+        folders.append(files.cache_folder() / "rescued")
     with suppress(OSError):
-        refuges.append(Path(tempfile.gettempdir()))
-    return refuges
+        folders.append(Path(tempfile.gettempdir()))
+    return folders

@@ -1,4 +1,4 @@
-"""The studio's addresses: what it prints, what a phone can open, and what a proxy serves it as."""
+"""The studio's addresses: the printed one, one for other devices, and the proxy's public URL."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from impasto.errors import SettingsError, one_line
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-# Addresses that are reserved for documentation. A datagram socket is connected to one, which
-# sends nothing, to learn which of this machine's addresses it would be sent from.
+# Addresses that are reserved for documentation. Connecting a datagram socket to one sends nothing,
+# but selects the address of this machine that other machines see.
 _ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
@@ -24,8 +24,8 @@ class PublicUrl:
     Attributes:
         scheme: ``http`` or ``https``.
         name: host name or address, in lower case.
-        port: where it is not the scheme's own; None otherwise.
-        prefix: the path in front of the studio's own paths: empty, or such as ``/studio``.
+        port: None for the scheme's default port.
+        prefix: the path in front of the studio's own paths: empty, or for example ``/studio``.
     """
 
     scheme: str
@@ -44,7 +44,7 @@ class PublicUrl:
 
 
 def parse_public_url(text: str) -> PublicUrl:
-    """Read a public URL.
+    """Parse a public URL.
 
     Raises:
         SettingsError: it is not an address such as ``https://example.org/studio``.
@@ -67,12 +67,12 @@ def parse_public_url(text: str) -> PublicUrl:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether only this machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     return host == "localhost" or (is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def is_address(name: str) -> bool:
-    """Tell whether a host is named by its address."""
+    """Return whether a host name is a numeric address."""
     try:
         ipaddress.ip_address(name)
     except ValueError:
@@ -81,10 +81,11 @@ def is_address(name: str) -> bool:
 
 
 def reachable_host(host: str) -> str:
-    """Return the host that other machines reach the studio at.
+    """Return the host name or address for other machines.
 
     Args:
-        host: what it listens on; ``0.0.0.0`` and ``::`` mean all addresses of this machine.
+        host: the address that the studio listens on; ``0.0.0.0`` and ``::`` mean all addresses
+            of this machine.
     """
     if not is_address(host) or not ipaddress.ip_address(host).is_unspecified:
         return host
@@ -96,12 +97,12 @@ def reachable_host(host: str) -> str:
 
 
 def http_address(host: str, port: int) -> str:
-    """Write the address of a host and a port."""
+    """Return the URL of a host and a port."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def draw_qr_code(address: str) -> None:
-    """Draw ``address`` as a QR code on the terminal, if standard error is one.
+    """Draw ``address`` as a QR code, if standard error is a terminal.
 
     Raises:
         ImportError: segno is not installed.

@@ -1,6 +1,6 @@
-"""The HTTP interface of the blind choice: a page, two pictures at a time, and the ranking.
+"""The HTTP interface of blind comparison: a page that shows two pictures at a time, and a ranking.
 
-The guard is the studio's. Nothing that the page is sent before the ranking names a method.
+It has the studio's guard. No answer before the ranking names a method.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from pydantic import BaseModel, Field
 
 from impasto import __version__
 from impasto.studio.comparison import Answer, Comparison, Side
-from impasto.studio.http_errors import ANSWERS, HttpError, documented
+from impasto.studio.http_errors import HANDLERS, HttpError, documented
 from impasto.studio.security import Guard, Rules
 
 _WEB = Path(__file__).parent / "web"
-_NEVER = {"cache-control": "no-store"}
+_NO_STORE = {"cache-control": "no-store"}
 
 
 class ComparisonProgress(BaseModel):
-    """How far the choosing is."""
+    """The progress of the comparison."""
 
-    trial: int | None = Field(description="The trial to be answered; null at the end.")
+    trial: int | None = Field(description="The number of the next trial; null at the end.")
     answered: int
     total: int
 
@@ -37,11 +37,11 @@ class Chosen(BaseModel):
 
 
 class Rank(BaseModel):
-    """A method in the ranking, the preferred first."""
+    """A method in the ranking; the preferred one is first."""
 
     method: str
-    strength: float = Field(description="By Bradley and Terry; 1 is the mean.")
-    chosen: float = Field(description="How often it was chosen; a half where neither was.")
+    strength: float = Field(description="Bradley-Terry strength; 1 is the mean.")
+    chosen: float = Field(description="Number of trials that it won; 'neither' counts a half.")
     compared: int
 
 
@@ -53,18 +53,18 @@ class Excluded(BaseModel):
 
 
 class Ranking(BaseModel):
-    """The ranking, and what is not in it."""
+    """The ranking, and the files that are not in it."""
 
     methods: list[Rank]
     left_out: list[Excluded]
 
 
 def make_app(comparison: Comparison, rules: Rules) -> FastAPI:
-    """Put the application together.
+    """Make the application.
 
     Args:
-        comparison: the folder's.
-        rules: what the guard goes by.
+        comparison: the comparison of a folder.
+        rules: the rules of the guard.
     """
     app = FastAPI(
         title="impasto: the blind choice",
@@ -76,7 +76,7 @@ def make_app(comparison: Comparison, rules: Rules) -> FastAPI:
     app.add_middleware(Guard, rules=rules)
     _add_routes(app, comparison)
     app.mount("/web", StaticFiles(directory=_WEB), name="web")
-    for kind, answer in ANSWERS.items():
+    for kind, answer in HANDLERS.items():
         app.add_exception_handler(kind, answer)
     return app
 
@@ -93,11 +93,11 @@ def _add_routes(app: FastAPI, comparison: Comparison) -> None:
 
     @app.get("/", include_in_schema=False)
     async def page() -> Response:
-        return FileResponse(_WEB / "compare.html", headers=_NEVER)
+        return FileResponse(_WEB / "compare.html", headers=_NO_STORE)
 
     @app.get("/api/progress", responses=documented())
     async def read_progress() -> ComparisonProgress:
-        """Say which trial comes next."""
+        """Return the number of the next trial."""
         return progress()
 
     @app.get(
@@ -106,16 +106,16 @@ def _add_routes(app: FastAPI, comparison: Comparison) -> None:
         responses=documented(404, 422),
     )
     async def picture(number: int, side: Side) -> Response:
-        """Show the picture on one side."""
+        """Return the picture on one side."""
         check(number)
         entry = comparison.trials[number].entry(side)
         if not entry.path.is_file():
-            raise HttpError(404, "the picture is gone; start the comparison anew")
-        return FileResponse(entry.path, media_type=entry.media_type, headers=_NEVER)
+            raise HttpError(404, "the picture no longer exists; start the comparison again")
+        return FileResponse(entry.path, media_type=entry.media_type, headers=_NO_STORE)
 
     @app.post("/api/trials/{number}", responses=documented(404, 409, 422))
     async def choose(number: int, answer: Chosen) -> ComparisonProgress:
-        """Answer the trial that comes next; the answer is kept in the folder."""
+        """Answer the next trial; the answer is saved in the folder."""
         check(number)
         if number != comparison.current:
             raise HttpError(409, "expected an answer to the next trial; load the page again")

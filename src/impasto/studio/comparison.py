@@ -1,8 +1,8 @@
-"""The blind choice as data: which pictures are compared, what was chosen, and who is ahead.
+"""Blind comparison: the trials, the choices, and the ranking of the methods.
 
-A folder has one subfolder for each method. Pictures of two methods are compared if they show the
-same pair of photograph and painting: their recipes have the same hashes of inputs, or, without a
-recipe, their file names are the same.
+A folder has one subfolder for each method. Pictures of two methods are compared if they come from
+the same pair of photograph and painting: their recipes have the same hashes of inputs. Pictures
+without a recipe are matched by file name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from impasto.metrics.preference import bradley_terry
 CHOICES_FILE = "choices.json"
 Side = Literal["left", "right"]
 Answer = Literal["left", "right", "neither"]
-# What browsers show, by how its file begins.
+# The formats that browsers show, by the first bytes of the file.
 _MEDIA_TYPES = {
     b"\x89PNG\r\n\x1a\n": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
@@ -70,12 +70,12 @@ class Trial:
 
     @property
     def key(self) -> tuple[str, frozenset[str]]:
-        """What makes it the same question, whichever side a picture is on."""
+        """The identity of a trial: its pair and its two methods, on whichever sides."""
         return self.pair, frozenset((self.left.method, self.right.method))
 
 
 class Choice(Options):
-    """What was chosen in one trial."""
+    """The choice in one trial."""
 
     pair: str
     left: str = Field(description="The method on the left.")
@@ -92,13 +92,13 @@ class Choices(Options):
 
 @dataclass(frozen=True)
 class Ranked:
-    """A method's place in the ranking.
+    """One row of the ranking.
 
     Attributes:
         method: the subfolder's name.
-        strength: by Bradley and Terry; 1 is the geometric mean.
-        chosen: how often it was chosen; a half where neither was.
-        compared: how often it was compared.
+        strength: Bradley-Terry strength; 1 is the geometric mean.
+        chosen: number of trials that it won; "neither" counts a half.
+        compared: number of its trials.
     """
 
     method: str
@@ -111,11 +111,11 @@ class Comparison:
     """A folder of pictures, and the choices between them.
 
     Args:
-        folder: with a subfolder for each method.
-        seed: of the order of the trials and of the sides.
+        folder: a folder with a subfolder for each method.
+        seed: random seed for the order of the trials and for the sides.
 
     Raises:
-        SettingsError: no folder, or nothing in it that can be compared.
+        SettingsError: there is no such folder, or no two pictures that can be compared.
         OutputError: an earlier file of choices cannot be read.
     """
 
@@ -137,19 +137,19 @@ class Comparison:
 
     @property
     def current(self) -> int | None:
-        """The number of the trial to be answered next; None at the end."""
+        """The number of the next trial; None at the end."""
         return self._open[0] if self._open else None
 
     @property
     def answered(self) -> int:
-        """How many trials have been answered."""
+        """Number of answered trials."""
         return len(self.trials) - len(self._open)
 
     def choose(self, number: int, chosen: Answer) -> None:
-        """Keep a choice, on the disk first.
+        """Save a choice.
 
         Raises:
-            OutputError: it cannot be written; the trial stays open.
+            OutputError: the file cannot be written; the trial stays open.
         """
         trial = self.trials[number]
         choice = Choice(
@@ -161,8 +161,8 @@ class Comparison:
             files.replace(self._path, (json.dumps(data, indent=1) + "\n").encode())
         except OSError as error:
             raise OutputError(
-                f"{str(self._path)!r} cannot be written: {error.strerror or error}; make room, or "
-                "allow writing"
+                f"{str(self._path)!r} cannot be written: {error.strerror or error}; free some "
+                "space, or allow writing"
             ) from None
         self.choices = choices
         self._open.remove(number)
@@ -203,7 +203,7 @@ def _read_folder(folder: Path) -> tuple[list[MethodPicture], list[LeftOut]]:
         for method in methods:
             if not method.is_dir():
                 if method.name != CHOICES_FILE:
-                    left_out.append(LeftOut(method.name, "it lies in no method's subfolder"))
+                    left_out.append(LeftOut(method.name, "it is in no method's subfolder"))
                 continue
             for path in sorted(method.iterdir()):
                 if path.name.startswith("."):
@@ -243,9 +243,9 @@ def _read_entry(method: str, path: Path) -> MethodPicture:
 def _groups(
     entries: list[MethodPicture], left_out: list[LeftOut]
 ) -> dict[str, list[MethodPicture]]:
-    """Gather the pictures of each pair, one a method; single ones are left out.
+    """Group the pictures by pair, one of each method; pairs with one method are left out.
 
-    A picture without a recipe joins those of its file name, if all of these show one pair.
+    A picture without a recipe joins the pictures with its file name, if these all have one pair.
     """
     inputs_by_stem: dict[str, set[str]] = defaultdict(set)
     for entry in entries:
@@ -287,7 +287,7 @@ def _read_choices(path: Path) -> tuple[Choice, ...]:
         return ()
     except (OSError, ValidationError, ValueError):
         raise OutputError(
-            f"{str(path)!r} is there and holds no choices: expected a file that impasto wrote; "
+            f"{str(path)!r} exists and contains no choices: expected a file that impasto wrote; "
             "move it away"
         ) from None
 

@@ -1,7 +1,7 @@
 """HTTP connections with deadlines and a limit, so that slow clients cannot stop the studio.
 
-uvicorn closes a connection that is idle between two requests, but waits for ever for the rest of a
-request that has begun, and for a client that does not read its answer.
+uvicorn closes a connection that is idle between two requests. But it waits without limit for the
+rest of a request that has begun, and for a client that does not read its answer.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from typing import Any
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-# Seconds until a request's headers must be there, that its body may pause, and that it may take
-# in all; and that a client may go without reading any of its answer.
+# Time limits in seconds: for a request's headers, for a pause in its body, for the whole request,
+# and for a client that reads nothing of its answer.
 HEADERS_S, BODY_PAUSE_S, BODY_S, UNREAD_S = 10.0, 20.0, 900.0, 60.0
 _MOST_CONNECTIONS = 1024
 _WANTED_FILES = 4096
-# Files that the studio needs beside its connections: pipes, pictures, processes that decode.
+# Files that the studio needs beside its connections: pipes, pictures, inspecting processes.
 _OTHER_FILES = 96
-_REFUSAL = '{"error": "expected the whole request sooner; send it again, and faster"}'
-_TOO_SLOW = (
+_TIMEOUT_ERROR = '{"error": "expected the whole request sooner; send it again, and faster"}'
+_TIMEOUT_ANSWER = (
     "HTTP/1.1 408 Request Timeout\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    f"content-length: {len(_REFUSAL)}\r\n\r\n{_REFUSAL}"
+    f"content-length: {len(_TIMEOUT_ERROR)}\r\n\r\n{_TIMEOUT_ERROR}"
 ).encode()
 
 
 def raise_file_limit() -> int:
-    """Let the process open more files, as far as it may; return how many connections fit."""
+    """Raise the limit of open files, if possible; return the number of connections that fit."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
@@ -46,7 +46,7 @@ def raise_file_limit() -> int:
 
 
 class PatientProtocol(H11Protocol):
-    """uvicorn's HTTP protocol, with deadlines; over the limit, the slowest connection goes.
+    """uvicorn's HTTP protocol with deadlines; over the limit, the slowest connection is closed.
 
     Attributes:
         most_connections: the limit; set before the server starts.
@@ -59,11 +59,11 @@ class PatientProtocol(H11Protocol):
 
     @property
     def is_incomplete(self) -> bool:
-        """Whether a request has still to come, or to come whole."""
+        """Whether a request has not come, or has come in part only."""
         return self.conn.their_state in (h11.IDLE, h11.SEND_BODY)
 
     def connection_made(self, transport: Any) -> None:
-        """Take a connection; where there are too many, close the one that has waited longest."""
+        """Accept a connection; if there are too many, close the one that has waited longest."""
         if len(self.connections) >= self.most_connections:
             others: list[Any] = list(self.connections)
             incomplete = [one for one in others if one.is_incomplete]
@@ -73,30 +73,30 @@ class PatientProtocol(H11Protocol):
         self._began_s = time.monotonic()
         if len(self.connections) > self.most_connections:
             transport.abort()
-        self._watch()
+        self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the deadlines."""
+        """Cancel the deadlines."""
         for timer in (self._deadline, self._unread):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take in a part of a request."""
+        """Receive a part of a request."""
         if self._deadline is None:
             self._began_s = time.monotonic()
         super().data_received(data)
-        self._watch()
+        self._set_deadline()
 
     def pause_writing(self) -> None:
-        """Note that the client does not read as fast as it is answered."""
+        """Set a deadline, because the client does not read its answer."""
         super().pause_writing()
         if self._unread is None:
             self._unread = self.loop.call_later(UNREAD_S, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """Note that the client has read."""
+        """Cancel the deadline, because the client has read."""
         if self._unread is not None:
             self._unread.cancel()
             self._unread = None
@@ -107,14 +107,14 @@ class PatientProtocol(H11Protocol):
         if self.transport.is_closing():
             return
         if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
-            self.transport.write(_TOO_SLOW)
+            self.transport.write(_TIMEOUT_ANSWER)
         self.connections.discard(self)
         self.transport.close()
-        # What the client does not read must not keep the connection open.
+        # A client that does not read must not keep the connection open.
         self.loop.call_later(1.0, self.transport.abort)
 
-    def _watch(self) -> None:
-        """Set the deadline of what the client has to send next."""
+    def _set_deadline(self) -> None:
+        """Set the deadline for the next part of the request."""
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
@@ -127,12 +127,12 @@ class PatientProtocol(H11Protocol):
         elif self.conn.their_state is h11.SEND_BODY:
             left_s = min(BODY_PAUSE_S, BODY_S - spent_s)
         if left_s is not None:
-            self._deadline = self.loop.call_later(max(0.0, left_s), self._miss)
+            self._deadline = self.loop.call_later(max(0.0, left_s), self._on_deadline)
 
-    def _miss(self) -> None:
-        """Close the connection, unless it is we who do not read what the client has sent."""
+    def _on_deadline(self) -> None:
+        """Close the connection, unless the server itself has paused reading."""
         self._deadline = None
         if self.flow.read_paused:
-            self._watch()
+            self._set_deadline()
         elif self.is_incomplete:
             self.close_slow()

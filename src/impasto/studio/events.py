@@ -1,4 +1,4 @@
-"""Server-sent events: everybody who watches hears the latest of everything, however slowly."""
+"""Server-sent events: a slow listener gets the latest event of each topic."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HEARTBEAT_S = 15.0
 
 
 class Listener:
-    """One browser tab or program that listens; what it has not heard yet is kept once a topic."""
+    """One browser tab or program that listens; it holds the latest unsent event of each topic."""
 
     def __init__(self, topic: str | None) -> None:
         self._topic = topic
@@ -20,19 +20,19 @@ class Listener:
         self._woken = asyncio.Event()
         self.closed = False
 
-    def hear(self, kind: str, topic: str, data: Any) -> None:
-        """Keep an event; an earlier one of its kind and topic is overtaken by it."""
+    def put(self, kind: str, topic: str, data: Any) -> None:
+        """Add an event; it replaces an unsent one of the same kind and topic."""
         if self._topic is None or topic in ("", self._topic):
             self._pending[kind, topic] = data
             self._woken.set()
 
     def close(self) -> None:
-        """End the stream once all is told."""
+        """End the stream after the events that are still unsent."""
         self.closed = True
         self._woken.set()
 
     async def stream(self) -> AsyncIterator[bytes]:
-        """Yield the events as a browser's EventSource reads them."""
+        """Yield the events in the format of a browser's EventSource."""
         yield b": listening\n\n"
         while True:
             with suppress(asyncio.TimeoutError):
@@ -48,7 +48,7 @@ class Listener:
 
 
 class EventStream:
-    """All who listen."""
+    """All listeners, to which events are published."""
 
     def __init__(self) -> None:
         self._listeners: set[Listener] = set()
@@ -58,7 +58,7 @@ class EventStream:
         return len(self._listeners)
 
     def join(self, topic: str | None = None) -> Listener:
-        """Begin to listen, to everything or to one topic."""
+        """Add a listener, to all topics or to one."""
         listener = Listener(topic)
         self._listeners.add(listener)
         if self._closed:
@@ -66,13 +66,13 @@ class EventStream:
         return listener
 
     def leave(self, listener: Listener) -> None:
-        """Listen no more."""
+        """Remove a listener."""
         self._listeners.discard(listener)
 
-    def tell(self, kind: str, topic: str, data: Any) -> None:
-        """Tell everybody; nobody is waited for."""
+    def publish(self, kind: str, topic: str, data: Any) -> None:
+        """Send an event to all listeners, without waiting for any."""
         for listener in self._listeners:
-            listener.hear(kind, topic, data)
+            listener.put(kind, topic, data)
 
     def close(self) -> None:
         """End every stream."""

@@ -1,4 +1,4 @@
-"""The form, generated from the settings model: an option added there appears in the page."""
+"""The form of the page, generated from the settings model; new options appear by themselves."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from impasto.config.presets import PRESETS
 from impasto.config.registry import choices_of
 from impasto.config.settings import Settings
 
-# What stands up front; everything else is under "more".
+# Options that are shown at once; all others are under "more".
 _UP_FRONT = ("strength", "size", "colour")
-# The page uploads pictures instead.
+# Options that name files; the page uploads pictures instead.
 _NAMES_FILES = ("region",)
 Kind = Literal["integer", "number", "choice", "flag", "text", "weights", "numbers"]
 
@@ -32,18 +32,18 @@ class Option(BaseModel):
     at_most: float | None = None
     below: float | None = None
     up_front: bool = False
-    steerable: bool = Field(default=False, description="May change while it is painted.")
+    steerable: bool = Field(default=False, description="Whether it can change while painting.")
 
 
 class FormPreset(BaseModel):
-    """A way to paint: settings to begin from."""
+    """A preset: settings to begin from."""
 
     name: str
     told: str = Field(description="What it is, in a few words.")
 
 
 class Form(BaseModel):
-    """Everything that can be chosen."""
+    """All presets and options."""
 
     presets: list[FormPreset]
     options: list[Option]
@@ -54,7 +54,7 @@ _KINDS: dict[Any, Kind] = {bool: "flag", int: "integer", float: "number", str: "
 
 
 def make_form() -> Form:
-    """Describe the fields of Settings that a page can offer."""
+    """Describe the fields of Settings for the page."""
     fields = Settings.model_fields.items()
     options = [_option(name, field) for name, field in fields if name not in _NAMES_FILES]
     options.sort(key=lambda option: _UP_FRONT.index(option.name) if option.up_front else 99)
@@ -65,7 +65,7 @@ def make_form() -> Form:
 def _option(name: str, field: FieldInfo) -> Option:
     annotation: Any = field.annotation
     if get_origin(annotation) in (Union, types.UnionType):
-        # Of several types the form offers the first: of a size, the longest side.
+        # Of several types the form offers the first; for size that is the longest side.
         annotation = next(part for part in get_args(annotation) if part is not type(None))
     metadata = field.metadata
     if get_origin(annotation) is Annotated:

@@ -1,7 +1,7 @@
-"""``python -m impasto.studio.inspect_upload FILE SMALL MOST``: look at a picture, apart.
+"""``python -m impasto.studio.inspect_upload FILE SMALL MOST``: inspect a picture.
 
-A process of its own for each upload: whatever a hostile file makes a decoder do, the server
-goes on, and the memory goes back. It prints one line of JSON, and writes a small copy.
+Each upload gets a separate process. If a hostile file crashes the decoder, the server goes on, and
+the memory is freed. The process prints one line of JSON, and writes a small copy.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _LABEL = "the picture"
 _TOO_LARGE, _NOT_A_PICTURE, _DAMAGED = 413, 415, 422
 
 
-def look(path: Path, small: Path, most_pixels: int) -> dict[str, Any]:
+def inspect(path: Path, small: Path, most_pixels: int) -> dict[str, Any]:
     """Read a picture, and write a small copy of it.
 
     Args:
         path: the file.
-        small: where the copy goes, a JPEG.
-        most_pixels: pictures of more are not decoded.
+        small: the path of the copy, a JPEG.
+        most_pixels: larger pictures are not decoded.
 
     Returns:
-        ``width_px`` and ``height_px``, and ``recipe`` as text if it carries one; or
-        ``error``, and ``status`` as HTTP counts.
+        ``width_px``, ``height_px``, and ``recipe`` as text or None; or ``error`` and the
+        HTTP ``status``.
     """
     data = path.read_bytes()
     try:
@@ -78,4 +78,4 @@ def _recipe(text: str | None) -> str | None:
 
 if __name__ == "__main__":
     file, copy, most = sys.argv[1:]
-    sys.stdout.write(json.dumps(look(Path(file), Path(copy), int(most))))
+    sys.stdout.write(json.dumps(inspect(Path(file), Path(copy), int(most))))

@@ -1,4 +1,4 @@
-"""Orders: checked against the pictures that there are, changed, and made into jobs."""
+"""Check orders, change them, and turn them into jobs."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from impasto.studio.uploads import Uploads
 
 
 def complete(order: Order, uploads: Uploads) -> Order:
-    """Lay the order's settings over its preset, and check that its pictures are here.
+    """Merge the order's settings into its preset, and check that its pictures exist.
 
     Raises:
-        HttpError: a setting that cannot be, or a picture that is not here.
+        HttpError: a setting is invalid, or a picture does not exist.
     """
     try:
-        given = order.given()
+        settings = order.explicit_settings()
     except SettingsError as error:
         raise HttpError(422, str(error)) from None
     for picture_id in pictures_of(order):
         if not uploads.has(picture_id):
             raise HttpError(422, f"no picture {picture_id!r}; upload it first")
-    # What goes on from this order later is to be confirmed anew.
-    complete = {"preset": None, "settings": make_settings(**given), "confirmed": False}
+    # An order that is derived from this one must be confirmed again.
+    complete = {"preset": None, "settings": make_settings(**settings), "confirmed": False}
     return order.model_copy(update=complete)
 
 
 def job_spec(order: Order, uploads: Uploads) -> JobSpec:
-    """Return what a painter is to paint.
+    """Return the job of an order.
 
     Raises:
         HttpError: as complete.
@@ -55,7 +55,7 @@ def job_spec(order: Order, uploads: Uploads) -> JobSpec:
 
 
 def record(order: Order, plan: Plan, client: str, uploads: Uploads) -> Record:
-    """Begin the record of an ordered work: its title, and the command that paints it again."""
+    """Make the record of a new work, with its title and the command that paints it again."""
     spec = job_spec(order, uploads)
     titled = [*([spec.content] if spec.content else []), *spec.styles]
     begun = Record(
@@ -72,10 +72,10 @@ def record(order: Order, plan: Plan, client: str, uploads: Uploads) -> Record:
 
 
 def changed(order: Order, **settings: Any) -> Order:
-    """Lay settings over an order's own.
+    """Return the order with some settings changed.
 
     Raises:
-        HttpError: they cannot be.
+        HttpError: the settings are invalid.
     """
     try:
         return order.model_copy(update={"settings": make_settings(order.settings, **settings)})
@@ -84,13 +84,13 @@ def changed(order: Order, **settings: Any) -> Order:
 
 
 def without(order: Order, *names: str) -> Order:
-    """Leave settings to their defaults."""
-    given = order.settings.model_dump(exclude_unset=True, exclude=set(names))
-    return order.model_copy(update={"settings": type(order.settings)(**given)})
+    """Return the order with some settings at their defaults."""
+    settings = order.settings.model_dump(exclude_unset=True, exclude=set(names))
+    return order.model_copy(update={"settings": type(order.settings)(**settings)})
 
 
 def pictures_of(order: Order) -> Iterator[str]:
-    """Yield the ids of the pictures that an order names."""
+    """Yield the ids of an order's pictures."""
     yield from (picture for picture in (order.content, *order.styles, order.start) if picture)
     for region in order.regions:
         yield from (region.mask, region.style)

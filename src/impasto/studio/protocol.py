@@ -1,4 +1,4 @@
-"""What server and painter say to each other over their pipe: frozen data."""
+"""The messages between server and worker, as frozen dataclasses."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 from impasto.job.job import JobSpec
 
-# --- to the painter ---------------------------------------------------------------------------
+# --- to the worker ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Paint:
-    """Begin, or go on with, a painting; its files go into ``folder``."""
+    """Start or resume a painting; its files go into ``folder``."""
 
     work: str
     spec: JobSpec
@@ -22,48 +22,48 @@ class Paint:
 
 @dataclass(frozen=True)
 class End:
-    """Stop painting: set it aside to go on later, or cancel it and keep the picture so far."""
+    """Stop painting: pause, to resume later, or cancel. Both save the picture so far."""
 
     work: str
-    set_aside: bool = False
+    pause: bool = False
 
 
 @dataclass(frozen=True)
 class Question:
-    """Something that is answered, by its ``ticket``, between two steps."""
+    """A message that is answered between two steps; ``ticket`` identifies the answer."""
 
     ticket: int
 
 
 @dataclass(frozen=True)
 class AskPlan(Question):
-    """How would this be painted?"""
+    """Ask for sizes, memory and time of a job."""
 
     spec: JobSpec
 
 
 @dataclass(frozen=True)
 class Steer(Question):
-    """Change settings of the painting under way."""
+    """Change settings of the current painting."""
 
     work: str
     settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Keep(Question):
-    """Write the painting under way, as it stands, as a PNG."""
+class SavePicture(Question):
+    """Write the current picture as a PNG."""
 
     work: str
     path: Path
 
 
-# --- from the painter -------------------------------------------------------------------------
+# --- from the worker -------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class WorkerState:
-    """What the painter is doing: ``loading``, ``ready`` or ``broken``; ``message`` in words."""
+    """The state of the worker: ``loading``, ``ready`` or ``broken``; ``message`` is for people."""
 
     state: str
     message: str = ""
@@ -72,7 +72,7 @@ class WorkerState:
 
 @dataclass(frozen=True)
 class Answer:
-    """To a Question: ``value``, or ``error`` in words and as an HTTP status."""
+    """The answer to a Question: ``value``, or ``error`` with an HTTP status."""
 
     ticket: int
     value: Any = None
@@ -82,7 +82,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class PaintingProgress:
-    """Where the painting stands; ``losses`` by term; ``notes`` since the Progress before."""
+    """The progress of a painting; ``losses`` by term; ``notes`` since the last message."""
 
     work: str
     step: int
@@ -97,7 +97,7 @@ class PaintingProgress:
 
 @dataclass(frozen=True)
 class Preview:
-    """The painting as it stands, as a JPEG."""
+    """The current picture, as a JPEG."""
 
     work: str
     step: int
@@ -107,9 +107,9 @@ class Preview:
 
 @dataclass(frozen=True)
 class Ended:
-    """The painting under way is over.
+    """The end of a painting.
 
-    ``size_px`` is the picture's, if one was written.
+    ``size_px`` is the picture's size, if a picture was written.
     """
 
     work: str

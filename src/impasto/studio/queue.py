@@ -1,4 +1,4 @@
-"""Whose turn it is: clients one after the other, and each client's works in their order."""
+"""A fair queue: clients take turns, and each client's works keep their order."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 
 
 class FairQueue:
-    """A queue in which many works of one client do not hold up the one of another."""
+    """A queue in which many works of one client do not delay the work of another."""
 
     def __init__(self) -> None:
         self._by_client: OrderedDict[str, deque[str]] = OrderedDict()
@@ -15,7 +15,7 @@ class FairQueue:
         return sum(len(works) for works in self._by_client.values())
 
     def add(self, client: str, work: str, *, first: bool = False) -> None:
-        """Let ``work`` wait, behind the client's others or before them."""
+        """Add ``work`` behind the client's other works, or before them."""
         works = self._by_client.setdefault(client, deque())
         if first:
             works.appendleft(work)
@@ -23,7 +23,7 @@ class FairQueue:
             works.append(work)
 
     def take(self) -> str | None:
-        """Take out the next work; its client's others come when all other clients had a turn."""
+        """Remove and return the next work; its client goes to the end of the line."""
         if not self._by_client:
             return None
         client, works = self._by_client.popitem(last=False)
@@ -33,7 +33,7 @@ class FairQueue:
         return work
 
     def drop(self, work: str) -> bool:
-        """Let ``work`` wait no more; False if it did not."""
+        """Remove ``work``; False if it is not in the queue."""
         for client, works in self._by_client.items():
             if work in works:
                 works.remove(work)

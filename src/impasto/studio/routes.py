@@ -1,4 +1,4 @@
-"""The HTTP interface: FastAPI routes over the service, the page, and its documentation."""
+"""The HTTP interface: the FastAPI routes, the page, and the API documentation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from impasto import __version__
 from impasto.studio.form_schema import Form, make_form
-from impasto.studio.http_errors import ANSWERS, documented
+from impasto.studio.http_errors import HANDLERS, documented
 from impasto.studio.schemas import Order, PictureId, Plan, StudioPicture, Work, WorkId
 from impasto.studio.security import MOST_UPLOAD_BYTES, Guard, Rules
 from impasto.studio.service import StudioService
@@ -27,44 +27,44 @@ _WEB = Path(__file__).parent / "web"
 _SWAGGER = Path(fastapi_offline.__file__).parent / "static"
 _CLIENT_COOKIE = "impasto_client"
 _TYPES = {"png": "image/png", "jpg": "image/jpeg", "tiff": "image/tiff"}
-# What is asked for by a picture's hash never changes.
-_FOR_EVER = {"cache-control": "private, max-age=31536000, immutable"}
-_NEVER = {"cache-control": "no-store"}
+# A picture that is addressed by its hash never changes.
+_CACHE_FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
+_NO_STORE = {"cache-control": "no-store"}
 
 Client = Annotated[str | None, Cookie(alias=_CLIENT_COOKIE, include_in_schema=False)]
 
 
 class PainterStatus(BaseModel):
-    """What a painter is doing."""
+    """The state of a painter."""
 
     state: str
     message: str
 
 
 class Status(BaseModel):
-    """How the studio is."""
+    """The state of the studio."""
 
     version: str
     painters: list[PainterStatus]
     waiting: int = Field(description="Works that wait for a painter.")
     most_upload_bytes: int = MOST_UPLOAD_BYTES
-    uploaded_bytes: int = Field(description="What the uploaded pictures take.")
-    upload_quota_bytes: int = Field(description="What they may take in all.")
+    uploaded_bytes: int = Field(description="Size of all uploaded pictures.")
+    upload_quota_bytes: int = Field(description="Maximum size of all uploaded pictures.")
     most_upload_pixels: int = MOST_PIXELS
 
 
 class Steering(BaseModel):
-    """Settings to change while painting: those that the form calls steerable."""
+    """Settings to change while painting; the form marks them as steerable."""
 
     settings: dict[str, Any] = Field(min_length=1, max_length=64)
 
 
 def make_app(make_service: Callable[[], StudioService], rules: Rules) -> FastAPI:
-    """Put the application together.
+    """Make the application.
 
     Args:
-        make_service: called in the event loop, once it runs.
-        rules: what the guard goes by.
+        make_service: called when the event loop runs.
+        rules: the rules of the guard.
     """
 
     @asynccontextmanager
@@ -86,7 +86,7 @@ def make_app(make_service: Callable[[], StudioService], rules: Rules) -> FastAPI
     app.add_middleware(Guard, rules=rules)
     app.include_router(_api())
     _serve_page(app)
-    for kind, answer in ANSWERS.items():
+    for kind, answer in HANDLERS.items():
         app.add_exception_handler(kind, answer)
     return app
 
@@ -97,7 +97,7 @@ def _api() -> APIRouter:
 
     @api.get("/status", responses=documented())
     async def status(request: Request) -> Status:
-        """Say how the studio is."""
+        """Return the state of the studio."""
         service = _service(request)
         return Status(
             version=__version__,
@@ -111,21 +111,21 @@ def _api() -> APIRouter:
 
     @api.get("/form", responses=documented())
     async def form() -> Form:
-        """List every setting: its kind, bounds, default and description."""
+        """List all settings, with kind, bounds, default and description."""
         return make_form()
 
     @api.get("/events", response_class=StreamingResponse, responses=_stream())
     async def events(
         request: Request,
-        work: Annotated[WorkId | None, Query(description="Hear of this one only.")] = None,
+        work: Annotated[WorkId | None, Query(description="Events of this work only.")] = None,
     ) -> Response:
-        """Stream what happens, as server-sent events.
+        """Stream events, as server-sent events.
 
-        ``work``: a work as it stands. ``preview``: the address of its picture as it stands.
-        ``removed``: a work is gone. ``painters``: what the painters do.
+        ``work``: the new state of a work. ``preview``: the address of its current picture.
+        ``removed``: a work was deleted. ``painters``: the states of the painters.
         """
         return StreamingResponse(
-            _events(_service(request), work), media_type="text/event-stream", headers=_NEVER
+            _events(_service(request), work), media_type="text/event-stream", headers=_NO_STORE
         )
 
     _add_pictures(api)
@@ -138,40 +138,40 @@ def _add_pictures(api: APIRouter) -> None:
     @api.get("/pictures", responses=documented(422))
     async def pictures(
         request: Request,
-        uploaded: Annotated[bool, Query(description="Those that were uploaded, instead.")] = False,
+        uploaded: Annotated[bool, Query(description="List the uploads instead.")] = False,
     ) -> list[StudioPicture]:
-        """List the photographs and paintings that come with impasto, or those uploaded."""
+        """List the photographs and paintings that come with impasto, or the uploads."""
         uploads = _uploads(request)
         return uploads.uploaded() if uploaded else uploads.bundled()
 
     @api.post("/pictures", status_code=201, responses=documented(400, 413, 415, 422, 507))
     async def upload(request: Request, file: UploadFile) -> StudioPicture:
-        """Upload a picture; the same file again is the same picture."""
+        """Upload a picture; the same file gets the same id."""
         uploads = _uploads(request)
         path = uploads.incoming()
         try:
             with path.open("xb") as target:
                 while data := await file.read(2**20):
                     target.write(data)
-            return await uploads.take_in(path, clean_name(file.filename))
+            return await uploads.add(path, clean_name(file.filename))
         finally:
             path.unlink(missing_ok=True)
 
     @api.get("/pictures/{picture_id}", responses=documented(404, 422))
     async def picture(request: Request, picture_id: PictureId) -> StudioPicture:
-        """Tell of a picture."""
+        """Return a picture's name, size and recipe."""
         return _uploads(request).picture(picture_id)
 
     @api.delete("/pictures/{picture_id}", status_code=204, responses=documented(404, 409, 422))
     async def remove_picture(request: Request, picture_id: PictureId) -> None:
-        """Delete an uploaded picture for good; works that were painted from it stay."""
+        """Delete an uploaded picture; finished works that used it stay."""
         _service(request).remove_picture(picture_id)
 
     @api.get("/pictures/{picture_id}/small", response_class=FileResponse, responses=_file("jpeg"))
     async def small_picture(request: Request, picture_id: PictureId) -> Response:
-        """Show a picture, at most 1024 pixels a side."""
+        """Return a small copy of a picture, at most 1024 pixels a side."""
         path = _uploads(request).small(picture_id)
-        return FileResponse(path, media_type="image/jpeg", headers=_FOR_EVER)
+        return FileResponse(path, media_type="image/jpeg", headers=_CACHE_FOREVER)
 
     @api.get(
         "/pictures/{picture_id}/original",
@@ -182,21 +182,24 @@ def _add_pictures(api: APIRouter) -> None:
         """Download a picture as it was uploaded."""
         file = _uploads(request).original(picture_id)
         return FileResponse(
-            file.file, media_type="application/octet-stream", filename=file.name, headers=_FOR_EVER
+            file.file,
+            media_type="application/octet-stream",
+            filename=file.name,
+            headers=_CACHE_FOREVER,
         )
 
 
 def _add_works(api: APIRouter) -> None:
     @api.post("/plan", responses=documented(404, 415, 413, 422, 429, 503))
     async def plan(request: Request, order: Order) -> Plan:
-        """Say how an order would be painted: sizes, time and memory."""
+        """Return the expected sizes, time and memory of an order, without painting."""
         return await _service(request).plan(order)
 
     @api.post("/works", status_code=201, responses=documented(413, 415, 422, 428, 429, 503))
     async def order_work(request: Request, order: Order, client: Client = None) -> Work:
-        """Order a painting; it begins when its turn has come.
+        """Order a painting; it waits in the queue until a painter is free.
 
-        One whose plan ``needs_confirmation`` must say that it is ``confirmed``.
+        If its plan says ``needs_confirmation``, the order must say ``confirmed``.
         """
         return await _service(request).order(order, _client(request, client))
 
@@ -204,37 +207,39 @@ def _add_works(api: APIRouter) -> None:
     async def works(
         request: Request,
         limit: Annotated[int, Query(ge=1, le=200)] = 60,
-        before_s: Annotated[float, Query(description="Ordered before, as created_s tells.")] = 1e12,
+        before_s: Annotated[
+            float, Query(description="Only works with a smaller created_s.")
+        ] = 1e12,
     ) -> list[Work]:
         """List works, the latest first."""
         return _service(request).works(limit, before_s)
 
     @api.get("/works/{work_id}", responses=documented(404, 422))
     async def work(request: Request, work_id: WorkId) -> Work:
-        """Tell of a work."""
+        """Return the state of a work."""
         return _service(request).work(work_id).public()
 
     @api.delete("/works/{work_id}", status_code=204, responses=documented(404, 422))
     async def remove(request: Request, work_id: WorkId) -> None:
-        """Remove a work and its pictures for good."""
+        """Cancel a work, and delete it with its pictures."""
         _service(request).remove(work_id)
 
     @api.get("/works/{work_id}/losses", responses=documented(404, 422))
     async def losses(request: Request, work_id: WorkId) -> list[tuple[int, float]]:
-        """List steps and their total loss, a few hundred at most."""
+        """Return pairs of step and total loss, a few hundred at most."""
         return _service(request).work(work_id).losses_so_far
 
     @api.get("/works/{work_id}/preview", responses=_file("jpeg"), response_class=Response)
     async def preview(request: Request, work_id: WorkId, step: int = 0) -> Response:
-        """Show the picture as it stands; ``step`` only tells one address from the next."""
+        """Return the current picture; ``step`` is ignored, but makes addresses differ."""
         data = _service(request).preview(work_id)
-        return Response(data, media_type="image/jpeg", headers=_NEVER)
+        return Response(data, media_type="image/jpeg", headers=_NO_STORE)
 
     @api.get("/works/{work_id}/small", responses=_file("jpeg"), response_class=FileResponse)
     async def small(request: Request, work_id: WorkId) -> Response:
-        """Show a finished picture, at most 480 pixels a side."""
+        """Return a small copy of a finished picture, at most 480 pixels a side."""
         path = _service(request).file(work_id, "small.jpg")
-        return FileResponse(path, media_type="image/jpeg", headers=_NEVER)
+        return FileResponse(path, media_type="image/jpeg", headers=_NO_STORE)
 
     @api.get(
         "/works/{work_id}/picture.{ending}",
@@ -244,42 +249,42 @@ def _add_works(api: APIRouter) -> None:
     async def picture(
         request: Request, work_id: WorkId, ending: Literal["png", "jpg", "tiff"]
     ) -> Response:
-        """Download a picture: PNG or JPEG of 8 bits, or TIFF of 16; each carries its recipe."""
+        """Download a picture: PNG or JPEG with 8 bits, or TIFF with 16; all contain the recipe."""
         service = _service(request)
         return FileResponse(
             service.file(work_id, f"picture.{ending}"),
             media_type=_TYPES[ending],
             filename=f"{service.work(work_id).file_stem}.{ending}",
-            headers=_NEVER,
+            headers=_NO_STORE,
         )
 
 
 def _add_acts(api: APIRouter) -> None:
-    refusals = documented(404, 409, 422)
+    errors = documented(404, 409, 422)
 
-    @api.post("/works/{work_id}/cancel", responses=refusals)
+    @api.post("/works/{work_id}/cancel", responses=errors)
     async def cancel(request: Request, work_id: WorkId) -> Work:
-        """End a painting within one step; the picture so far is kept."""
+        """End a painting after the current step; the picture so far is saved."""
         return _service(request).cancel(work_id)
 
-    @api.post("/works/{work_id}/pause", responses=refusals)
+    @api.post("/works/{work_id}/pause", responses=errors)
     async def pause(request: Request, work_id: WorkId) -> Work:
-        """Set a painting aside within one step, even for days."""
+        """Pause a painting after the current step; it can be resumed days later."""
         return _service(request).pause(work_id)
 
-    @api.post("/works/{work_id}/resume", responses=refusals)
+    @api.post("/works/{work_id}/resume", responses=errors)
     async def resume(request: Request, work_id: WorkId) -> Work:
-        """Go on with a paused painting."""
+        """Resume a paused painting."""
         return _service(request).resume(work_id)
 
     @api.post("/works/{work_id}/steer", responses=documented(404, 409, 413, 415, 422, 429, 503))
     async def steer(request: Request, work_id: WorkId, steering: Steering) -> Work:
-        """Change settings while it is painted; the recipe records when."""
+        """Change settings while painting; the recipe records the change with its step."""
         return await _service(request).steer(work_id, steering.settings)
 
     @api.post("/works/{work_id}/branch", responses=documented(404, 409, 422, 429, 503, 507))
     async def branch(request: Request, work_id: WorkId) -> Order:
-        """Return an order that begins where this work stands, to be changed and sent."""
+        """Return an order that starts from this work's current picture, to be changed and sent."""
         return await _service(request).branch(work_id)
 
     @api.post(
@@ -293,7 +298,7 @@ def _add_acts(api: APIRouter) -> None:
         confirmed: Annotated[bool, Query(description="As in an order.")] = False,
         client: Client = None,
     ) -> Work:
-        """Order the same picture at twice the size, going on from this one."""
+        """Order the same picture at twice the size, starting from this one."""
         return await _service(request).order_detail(
             work_id, _client(request, client), confirmed=confirmed
         )
@@ -305,7 +310,7 @@ def _serve_page(app: FastAPI) -> None:
 
     @app.get("/", include_in_schema=False)
     async def page(client: Client = None) -> Response:
-        response = FileResponse(_WEB / "index.html", headers=_NEVER)
+        response = FileResponse(_WEB / "index.html", headers=_NO_STORE)
         if client is None:
             response.set_cookie(
                 _CLIENT_COOKIE, secrets.token_hex(8), httponly=True, samesite="strict"
@@ -314,7 +319,7 @@ def _serve_page(app: FastAPI) -> None:
 
     @app.get("/docs", include_in_schema=False)
     async def documentation() -> Response:
-        return FileResponse(_WEB / "docs.html", headers=_NEVER)
+        return FileResponse(_WEB / "docs.html", headers=_NO_STORE)
 
 
 async def _events(service: StudioService, work_id: str | None) -> AsyncIterator[bytes]:
@@ -336,7 +341,7 @@ def _uploads(request: Request) -> Uploads:
 
 
 def _client(request: Request, cookie: str | None) -> str:
-    """Name who asks, so that everybody gets a turn: a browser by its cookie, others by address."""
+    """Return the client's name for the fair queue: a browser's cookie, or the address."""
     if cookie is not None:
         return cookie[:64]
     return request.client.host if request.client else ""
@@ -344,7 +349,10 @@ def _client(request: Request, cookie: str | None) -> str:
 
 def _stream() -> dict[int | str, dict[str, Any]]:
     return {
-        200: {"content": {"text/event-stream": {}}, "description": "Events, until one hangs up."},
+        200: {
+            "content": {"text/event-stream": {}},
+            "description": "Events, until the client disconnects.",
+        },
         **documented(422),
     }
 

@@ -1,4 +1,4 @@
-"""What the studio makes and what it is asked for: works, orders and pictures, as JSON has them."""
+"""The schemas of the HTTP API: works, orders and pictures."""
 
 from __future__ import annotations
 
@@ -40,39 +40,41 @@ class Order(Options):
         default=(), max_length=MOST_STYLES, description="The paintings' ids."
     )
     start: PictureId | None = Field(
-        default=None, description="A picture to start from; settings.start names other starts."
+        default=None,
+        description="The id of a picture to start from; settings.start has the other starts.",
     )
     regions: tuple[OrderRegion, ...] = Field(default=(), max_length=MOST_REGIONS)
     preset: str | None = Field(default=None, description="Settings to begin from.")
     settings: Settings = Settings()
     parent: WorkId | None = Field(default=None, description="The work that this one goes on from.")
     confirmed: bool = Field(
-        default=False, description="Take it though its plan says that it needs confirmation."
+        default=False,
+        description="Accept the time that the plan predicts, if it needs confirmation.",
     )
 
     @field_serializer("settings")
-    def _what_was_given(self, settings: Settings) -> dict[str, Any]:
+    def _serialize_settings(self, settings: Settings) -> dict[str, Any]:
         return settings.model_dump(mode="json", exclude_unset=True)
 
-    def given(self) -> dict[str, Any]:
-        """Return the settings that the preset and the order itself change.
+    def explicit_settings(self) -> dict[str, Any]:
+        """Return the settings that the preset and the order set.
 
         Raises:
-            SettingsError: an unknown preset, or settings that name files.
+            SettingsError: the preset is unknown, or the settings name files.
         """
         start = self.settings.start
         if start is not None and parse_start(start) is None:
             raise SettingsError(
                 f"start: expected one of {', '.join(STARTS)}, got {start!r}; to start from a "
-                "picture, give its id as start beside the settings"
+                "picture, send its id as start beside the settings"
             )
         if self.settings.region is not None:
             raise SettingsError(
-                "region: expected none, because it names files; give pictures' ids as regions "
+                "region: expected none, because it names files; send pictures' ids as regions "
                 "beside the settings"
             )
-        chosen = self.settings.model_dump(exclude_unset=True)
-        return make_settings(preset=self.preset, **chosen).model_dump(exclude_unset=True)
+        own = self.settings.model_dump(exclude_unset=True)
+        return make_settings(preset=self.preset, **own).model_dump(exclude_unset=True)
 
 
 class StudioPicture(BaseModel):
@@ -80,55 +82,56 @@ class StudioPicture(BaseModel):
 
     id: PictureId
     name: str
-    sha256: str = Field(description="Of the file, as recipes name it.")
+    sha256: str = Field(description="Hash of the file, as in recipes.")
     kind: Literal["content", "style", "own"] = Field(
-        default="own", description="A photograph or painting that comes with impasto, or one's own."
+        default="own",
+        description="content or style for pictures that come with impasto, own for uploads.",
     )
     width_px: int
     height_px: int
     recipe: dict[str, Any] | None = Field(
-        default=None, description="How it was made, if impasto made it."
+        default=None, description="The recipe, if impasto painted it."
     )
 
 
 class Size(BaseModel):
-    """One of the sizes, from coarse to fine, that a painting goes through."""
+    """One of the sizes of a painting; they go from coarse to fine."""
 
     width_px: int
     height_px: int
     iterations: int
-    tile_px: int | None = Field(description="Largest side of a tile; null for the whole at once.")
+    tile_px: int | None = Field(description="Largest side of a tile; null without tiles.")
     peak_bytes: int
     time_s: float
 
 
 class Plan(BaseModel):
-    """How an order would be painted here."""
+    """The expected sizes, memory and time of an order."""
 
     sizes: list[Size]
-    peak_bytes: int = Field(description="Most memory that the painter is expected to take.")
-    time_s: float = Field(description="How long it is expected to take.")
+    peak_bytes: int = Field(description="Expected peak of the memory.")
+    time_s: float = Field(description="Expected duration.")
     needs_confirmation: bool = Field(
-        default=False, description="Whether it takes so long that its order must say confirmed."
+        default=False, description="Whether it takes so long that the order must be confirmed."
     )
 
 
 class SteeringChange(BaseModel):
-    """Settings that were changed while it was painted."""
+    """A change of settings while painting."""
 
     step: int
     settings: dict[str, Any]
 
 
 class Work(BaseModel):
-    """A painting that waits, is under way, or is done."""
+    """A painting that waits, is being painted, or has ended."""
 
     model_config = ConfigDict(validate_assignment=True)
 
     id: WorkId
     state: WorkState = "waiting"
     order: Order
-    created_s: float = Field(description="When it was ordered, in seconds since 1970.")
+    created_s: float = Field(description="Time of the order, in seconds since 1970.")
     title: str
     plan: Plan | None = None
     step: int = 0
@@ -136,47 +139,49 @@ class Work(BaseModel):
     progress: float = Field(default=0.0, description="Share of the work that is done, in [0, 1].")
     time_s: float = 0.0
     time_left_s: float | None = None
-    losses: dict[str, float] = Field(default={}, description="By term, after the last step.")
-    width_px: int | None = Field(default=None, description="Of the picture as it stands.")
+    losses: dict[str, float] = Field(
+        default={}, description="Loss of each term, after the last step."
+    )
+    width_px: int | None = Field(default=None, description="Width of the current picture.")
     height_px: int | None = None
-    has_picture: bool = Field(default=False, description="Whether its files can be had.")
-    message: str | None = Field(default=None, description="What went wrong, or is worth knowing.")
+    has_picture: bool = Field(default=False, description="Whether its files can be downloaded.")
+    message: str | None = Field(default=None, description="An error or a note.")
     changes: list[SteeringChange] = []
     replay: str | None = Field(default=None, description="The command that paints it again.")
 
     @property
     def is_under_way(self) -> bool:
-        """Whether it may still be painted on."""
+        """Whether it waits, is being painted, or is paused."""
         return self.state in UNDER_WAY
 
     @property
     def file_stem(self) -> str:
-        """Its files' name where they are downloaded, without an ending."""
+        """The name of its downloaded files, without the extension."""
         words = re.sub(r"[^A-Za-z0-9]+", "_", self.title).strip("_").lower()
         return f"{words[:60] or 'painting'}_{self.id[:6]}"
 
 
 class Record(Work):
-    """A work as the disk has it, with what concerns nobody else."""
+    """A work as it is stored, with private fields."""
 
     client: str = ""
     losses_so_far: list[tuple[int, float]] = []
 
     @property
     def longest_px(self) -> int:
-        """The result's longest side; as painted so far, if the order leaves it to a picture."""
+        """The result's longest side; that of the current picture if the size is "original"."""
         size = self.order.settings.size
         if size == "original":
             return max(self.width_px or 0, self.height_px or 0)
         return max(size) if isinstance(size, tuple) else size
 
     def public(self) -> Work:
-        """Return what may be told."""
+        """Return the work without the private fields."""
         return Work.model_validate(self.model_dump(exclude={"client", "losses_so_far"}))
 
 
 def replay_command(stem: str, spec: JobSpec) -> str:
-    """Write the command that paints a downloaded picture again, from files of these names."""
+    """Return the command that paints a downloaded picture again, with the files' original names."""
     words = ["impasto", "replay", f"{stem}.png"]
     if spec.content is not None and spec.mode != "style":
         words += ["--content", spec.content.name]

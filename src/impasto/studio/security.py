@@ -1,8 +1,8 @@
-"""Who may ask, from where, and how much: before anything else sees a request.
+"""The guard checks every request before the application sees it.
 
-Host is checked against DNS rebinding, Origin and Sec-Fetch-Site against other sites, the token
-against everybody else, this machine's other users among them, and the body's type and length.
-Every answer carries a content security policy.
+It checks the Host header (against DNS rebinding), Origin and Sec-Fetch-Site (against requests from
+other sites), the token (against everybody else, including other users of this machine), and the
+type and length of the body. Every answer has a content security policy.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 MOST_JSON_BYTES = 2**18
 MOST_UPLOAD_BYTES = 64 * 2**20
 _UPLOADS = "/api/pictures"
-# A form has some lines around its file.
+# A multipart form has some lines around the file.
 _FORM_BYTES = 2**12
-_HEARD_OUT_BYTES = 2**26
+_DRAINED_BYTES = 2**26
 _SAFE = ("GET", "HEAD", "OPTIONS")
-_ENTRANCE = Path(__file__).parent / "web" / "entrance.html"
+_LOGIN_PAGE = Path(__file__).parent / "web" / "entrance.html"
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 _HEADERS = {
@@ -50,14 +50,14 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Rules:
-    """What the guard goes by.
+    """The rules of the guard.
 
     Attributes:
         host: the address that the studio listens on.
-        port: and the port.
-        token: what a request must know.
-        public: the address at which a reverse proxy serves the studio, if one does.
-        proxies: addresses of that proxy; only its forwarded headers are believed.
+        port: the port that it listens on.
+        token: the secret that each request must contain.
+        public: the address at which a reverse proxy serves the studio, if there is one.
+        proxies: addresses of that proxy; forwarded headers from others are ignored.
     """
 
     host: str
@@ -68,14 +68,14 @@ class Rules:
 
     @property
     def cookie(self) -> str:
-        """Name of the cookie that holds the token: browsers share cookies between ports."""
+        """Name of the token's cookie; it has the port, as browsers share cookies between ports."""
         return f"impasto_{self.port}"
 
     def is_own_name(self, name: str) -> bool:
-        """Tell whether a Host header may name this studio.
+        """Return whether a Host header may name this studio.
 
-        A rebinding attack needs a name that the attacker's own name server answers for: an
-        address in numbers is none, nor are names that this machine has given itself.
+        A rebinding attack needs a name that the attacker's name server resolves. A numeric address
+        is no such name, and this machine's own host name is none either.
         """
         if name in _LOOPBACK_NAMES or (self.public is not None and name == self.public.name):
             return True
@@ -84,22 +84,22 @@ class Rules:
         return name in (self.host.lower(), socket.gethostname().lower()) or is_address(name)
 
     def is_own_origin(self, origin: str, scheme: str, host: str) -> bool:
-        """Tell whether an Origin header names a page of this studio."""
+        """Return whether an Origin header names a page of this studio."""
         origin, own = origin.lower(), f"{scheme}://{host.lower()}"
         if self.public is None or origin == self.public.origin:
             return origin in (own, self.public and self.public.origin)
-        # By its public name the studio has no pages of another scheme or port.
+        # Under its public name the studio has one scheme and port only.
         return origin == own and self.public.origin.partition("://")[2] != host.lower()
 
 
 class Guard:
-    """Wraps the application."""
+    """ASGI middleware that refuses requests by the rules."""
 
     def __init__(self, app: App, rules: Rules) -> None:
         self._app, self._rules = app, rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let a request through, or refuse it."""
+        """Pass a request to the application, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -112,23 +112,23 @@ class Guard:
         try:
             headers = _headers(scope)
             scope = self._without_proxy(scope, headers)
-            self._check_place(scope, headers)
-            if self._is_welcome(scope, headers):
+            self._check_host_and_origin(scope, headers)
+            if self._is_authorised(scope, headers):
                 receive = _bounded(receive, self._check_body(scope, headers))
                 await self._app(scope, receive, send_with_headers)
             else:
-                await self._let_in(scope, headers, send_with_headers)
-        except HttpError as refusal:
-            await _refuse(send_with_headers, headers, refusal)
+                await self._log_in(scope, headers, send_with_headers)
+        except HttpError as error:
+            await _refuse(send_with_headers, headers, error)
 
     def _without_proxy(self, scope: Scope, headers: dict[str, str]) -> Scope:
-        """Return the request as it would be without the reverse proxy in between."""
+        """Return the request without the changes of the reverse proxy."""
         public = self._rules.public
         if public is None:
             return scope
         scope = dict(scope)
         if public.prefix and scope["path"].startswith(f"{public.prefix}/"):
-            # Some proxies take the prefix away, and some pass it on.
+            # Some proxies remove the prefix, and some pass it on.
             scope["path"] = scope["path"].removeprefix(public.prefix)
             scope["raw_path"] = scope["path"].encode()
         forwarded = headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
@@ -140,15 +140,15 @@ class Guard:
         return bool(scope.get("client")) and scope["client"][0] in self._rules.proxies
 
     def _is_public(self, scope: Scope, headers: dict[str, str]) -> bool:
-        """Tell whether a request came by the public URL."""
+        """Return whether a request came through the public URL."""
         public = self._rules.public
         if public is None:
             return False
         is_forwarded = "x-forwarded-proto" in headers or "x-forwarded-for" in headers
         return _name_of(headers.get("host", "")) == public.name or is_forwarded
 
-    def _check_place(self, scope: Scope, headers: dict[str, str]) -> None:
-        """Refuse requests that another name or another site has made a browser send."""
+    def _check_host_and_origin(self, scope: Scope, headers: dict[str, str]) -> None:
+        """Refuse requests under another host name, or from another site's page."""
         host = headers.get("host", "")
         name = _name_of(host)
         if name is None or not self._rules.is_own_name(name):
@@ -167,36 +167,36 @@ class Guard:
                 403, "expected a request from the studio's own page, got another site's"
             )
 
-    def _is_welcome(self, scope: Scope, headers: dict[str, str]) -> bool:
+    def _is_authorised(self, scope: Scope, headers: dict[str, str]) -> bool:
         token = self._rules.token
-        scheme, _, given = headers.get("authorization", "").partition(" ")
+        scheme, _, sent = headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            given = _cookie(headers, self._rules.cookie)
-        return secrets.compare_digest(given.strip().encode(), token.encode())
+            sent = _cookie(headers, self._rules.cookie)
+        return secrets.compare_digest(sent.strip().encode(), token.encode())
 
-    async def _let_in(self, scope: Scope, headers: dict[str, str], send: Send) -> None:
-        """Turn the token in the printed address into a cookie that scripts cannot read."""
+    async def _log_in(self, scope: Scope, headers: dict[str, str], send: Send) -> None:
+        """Move the token from the opened address into a cookie that scripts cannot read."""
         query = parse_qs(scope["query_string"].decode("latin-1"))
-        (given, *_) = query.pop("token", [""])
+        (sent, *_) = query.pop("token", [""])
         token = self._rules.token
-        if scope["method"] != "GET" or not secrets.compare_digest(given.encode(), token.encode()):
+        if scope["method"] != "GET" or not secrets.compare_digest(sent.encode(), token.encode()):
             raise HttpError(
                 401,
                 "expected the studio's token; open the address that it printed, or send the "
                 "header Authorization: Bearer TOKEN",
             )
         rest = urlencode(query, doseq=True)
-        # Relative to the address that was opened, whatever a proxy puts in front of it.
+        # Relative, because a proxy may put a prefix in front of the path.
         location = f"./{quote(scope['path'].rpartition('/')[2])}{f'?{rest}' if rest else ''}"
         cookie = f"{self._rules.cookie}={quote(token)}; HttpOnly; SameSite=Strict; Path=/"
         if self._is_public(scope, headers) and self._rules.public is not None:
             cookie = cookie.removesuffix("/") + f"{self._rules.public.prefix}/"
             cookie += "; Secure" if self._rules.public.scheme == "https" else ""
-        kept = {"location": location, "set-cookie": cookie, "cache-control": "no-store"}
-        await _answer(send, 303, b"{}", "application/json", kept)
+        redirect = {"location": location, "set-cookie": cookie, "cache-control": "no-store"}
+        await _answer(send, 303, b"{}", "application/json", redirect)
 
     def _check_body(self, scope: Scope, headers: dict[str, str]) -> int:
-        """Return how many bytes the body may have."""
+        """Check the body's type and length; return its maximum length in bytes."""
         is_upload = scope["path"] == _UPLOADS
         most = MOST_UPLOAD_BYTES + _FORM_BYTES if is_upload else MOST_JSON_BYTES
         length = headers.get("content-length", "0")
@@ -215,7 +215,7 @@ class Guard:
 
 
 def _bounded(receive: Receive, most: int) -> Receive:
-    """Stop reading a body that goes on for too long: its announced length may be a lie."""
+    """Stop reading a body that is too long; its Content-Length may be wrong."""
     received = 0
 
     async def receive_some() -> MutableMapping[str, Any]:
@@ -224,8 +224,8 @@ def _bounded(receive: Receive, most: int) -> Receive:
         received += len(message.get("body", b""))
         if received <= most:
             return message
-        # A client that is still sending would not hear the answer, so hear it out, for a while.
-        while message.get("more_body") and received <= most + _HEARD_OUT_BYTES:
+        # A client reads the answer only after it has sent everything, so read on, to a limit.
+        while message.get("more_body") and received <= most + _DRAINED_BYTES:
             message = await receive()
             received += len(message.get("body", b""))
         raise _too_long(most)
@@ -258,18 +258,18 @@ def _name_of(host: str) -> str | None:
 
 def _cookie(headers: dict[str, str], name: str) -> str:
     try:
-        found = SimpleCookie(headers.get("cookie", "")).get(name)
+        cookie = SimpleCookie(headers.get("cookie", "")).get(name)
     except CookieError:
         return ""
-    return unquote(found.value) if found else ""
+    return unquote(cookie.value) if cookie else ""
 
 
-async def _refuse(send: Send, headers: dict[str, str], refusal: HttpError) -> None:
-    """Answer with the reason: a browser that wants a page gets one, where the token is missing."""
-    if refusal.status == 401 and "text/html" in headers.get("accept", ""):
-        await _answer(send, 401, _ENTRANCE.read_bytes(), "text/html; charset=utf-8")
+async def _refuse(send: Send, headers: dict[str, str], error: HttpError) -> None:
+    """Answer with the error; without a token, a browser gets a page that explains it."""
+    if error.status == 401 and "text/html" in headers.get("accept", ""):
+        await _answer(send, 401, _LOGIN_PAGE.read_bytes(), "text/html; charset=utf-8")
     else:
-        await _answer(send, refusal.status, json.dumps({"error": refusal.error}).encode())
+        await _answer(send, error.status, json.dumps({"error": error.error}).encode())
 
 
 async def _answer(

@@ -1,4 +1,4 @@
-"""One painting under way in the painter: what is told of it, and what is written of it."""
+"""One painting in the worker process: its messages to the server, and its files."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from impasto.images.encode import flatten
 from impasto.job.result import Result, Step
 from impasto.studio.protocol import End, Ended, Paint, PaintingProgress, Preview
 
-# Progress is told at most this often, and pictures take at most this share of the time.
-_TELL_EVERY_S = 0.12
+# Progress is sent at most this often, and previews take at most this share of the time.
+_REPORT_EVERY_S = 0.12
 _SHARE_FOR_PREVIEWS = 0.08
-# What a killed studio loses at most.
-_KEEP_EVERY_S = 10.0
+# A killed studio loses at most this much.
+_CHECKPOINT_EVERY_S = 10.0
 _PREVIEW_PX, _SMALL_PX = 2048, 480
 _PREVIEW_QUALITY = 88
-# Of 8 bits for looking at and sending on, of 16 for going on with.
+# 8 bits to look at and to share, 16 bits to edit further.
 _RESULTS = (("picture.png", 8), ("picture.jpg", 8), ("picture.tiff", 16))
 
 
@@ -33,44 +33,44 @@ class PaintingSession:
     """A painting from its first step to its files.
 
     Attributes:
-        order: what the server asked for.
-        end: how the server wants it ended, once it does.
-        result: the painting, once it is done.
+        order: the server's message that started it.
+        end: the server's message that ends it, once there is one.
+        result: the result, once painting is done.
     """
 
-    def __init__(self, order: Paint, say: Callable[[Any], None]) -> None:
+    def __init__(self, order: Paint, send: Callable[[Any], None]) -> None:
         self.order = order
         self.end: End | None = None
         self.result: Result | None = None
-        self._keeper = Keeper(order.folder / "checkpoint", _KEEP_EVERY_S)
+        self._keeper = Keeper(order.folder / "checkpoint", _CHECKPOINT_EVERY_S)
         self._painting: Painting | None = None
-        self._say = say
+        self._send = send
         self._last: Step | None = None
         self._notes: tuple[str, ...] = ()
-        self._told_s = self._shown_s = float("-inf")
+        self._reported_s = self._shown_s = float("-inf")
         self._preview_cost_s = 0.0
 
-    def kept(self) -> Checkpoint | None:
-        """Return where an earlier session left off.
+    def load_checkpoint(self) -> Checkpoint | None:
+        """Return the checkpoint of an earlier session, if there is one.
 
         Raises:
-            CheckpointError: that cannot be read.
+            CheckpointError: it cannot be read.
         """
         return self._keeper.load()
 
-    def forget(self) -> None:
-        """Begin anew."""
+    def remove_checkpoint(self) -> None:
+        """Delete the checkpoint."""
         self._keeper.remove()
 
-    def begin(self, painting: Painting) -> None:
-        """Take ``painting`` up."""
+    def start(self, painting: Painting) -> None:
+        """Set the painting."""
         self._painting = painting
 
     def advance(self, change: dict[str, Any] | None = None) -> None:
         """Make one step, after a change of settings if there is one.
 
         Raises:
-            SettingsError: a change that cannot be made; the painting is none the worse for it.
+            SettingsError: the change is invalid; the painting can go on without it.
         """
         assert self._painting is not None
         try:
@@ -81,10 +81,10 @@ class PaintingSession:
             self._keeper.step(self._painting.checkpoint)
 
     def steer(self, change: dict[str, Any]) -> int:
-        """Change settings; return how many steps were made before.
+        """Change settings; return the number of steps before the change.
 
         Raises:
-            SettingsError: as ``advance`` does, or nothing is painted yet.
+            SettingsError: as ``advance`` does, or there is no step yet.
         """
         if self._last is None:
             raise SettingsError("expected a painting with a first step, got none; wait a moment")
@@ -93,13 +93,13 @@ class PaintingSession:
         return after
 
     def _show(self, step: Step) -> None:
-        """Tell the server where the painting stands, as often as is good."""
+        """Send progress and a preview to the server, at limited rates."""
         self._last = step
         self._notes += step.notes
         now_s = time.monotonic()
-        if now_s - self._told_s >= _TELL_EVERY_S or step.step == step.steps:
-            self._told_s = now_s
-            self._say(
+        if now_s - self._reported_s >= _REPORT_EVERY_S or step.step == step.steps:
+            self._reported_s = now_s
+            self._send(
                 PaintingProgress(
                     self.order.work,
                     step=step.step,
@@ -113,21 +113,21 @@ class PaintingSession:
                 )
             )
             self._notes = ()
-        pause_s = max(_TELL_EVERY_S, self._preview_cost_s / _SHARE_FOR_PREVIEWS)
+        pause_s = max(_REPORT_EVERY_S, self._preview_cost_s / _SHARE_FOR_PREVIEWS)
         if now_s - self._shown_s >= pause_s:
-            self._say(Preview(self.order.work, step.step, step.size_px, _jpeg(step.image())))
+            self._send(Preview(self.order.work, step.step, step.size_px, _jpeg(step.image())))
             self._shown_s = time.monotonic()
             self._preview_cost_s = self._shown_s - now_s
 
-    def keep(self, path: Path) -> str:
-        """Write the picture as it stands, as a PNG with its recipe; return its name."""
+    def save_picture(self, path: Path) -> str:
+        """Write the current picture, as a PNG with its recipe; return its name."""
         assert self._last is not None
         self._last.result().save(path)
         return path.name
 
-    def finish(self, result: Result, trouble: str | None = None) -> Ended:
-        """Write the picture in every form in which it can be had."""
-        if self.end is None or not self.end.set_aside:
+    def finish(self, result: Result, error: str | None = None) -> Ended:
+        """Write the picture in all formats."""
+        if self.end is None or not self.end.pause:
             self._keeper.remove()
         for name, bits in _RESULTS:
             result.save(self.order.folder / name, bits=bits)
@@ -135,19 +135,19 @@ class PaintingSession:
         height_px, width_px = result.pixels.shape[-2:]
         return Ended(
             self.order.work,
-            "finished" if trouble is None else "failed",
-            trouble,
+            "finished" if error is None else "failed",
+            error,
             (width_px, height_px),
             result.time_s,
         )
 
     def stop(self) -> Ended:
-        """End as the server wants it: set aside, or cancelled with the picture so far."""
+        """Pause with a checkpoint, or cancel; write the picture so far."""
         assert self.end is not None
-        state: Literal["paused", "cancelled"] = "paused" if self.end.set_aside else "cancelled"
+        state: Literal["paused", "cancelled"] = "paused" if self.end.pause else "cancelled"
         if self._last is None or self._painting is None:
             return Ended(self.order.work, state)
-        if self.end.set_aside:
+        if self.end.pause:
             self._keeper.save(self._painting.checkpoint)
         ended = self.finish(self._last.result())
         return Ended(self.order.work, state, size_px=ended.size_px, time_s=ended.time_s)

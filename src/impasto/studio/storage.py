@@ -1,9 +1,9 @@
-"""The studio's folder: pictures by their hash, works by their number, all as plain files.
+"""The studio's folder: pictures by hash and works by id, all as plain files.
 
     pictures/SHA256/    picture, small.jpg, about.json
-    works/ID/           work.json, and once painted picture.png, .jpg, .tiff and small.jpg
+    works/ID/           work.json; after painting also picture.png, .jpg, .tiff and small.jpg
 
-Names that come from outside are kept in JSON and never become a path.
+Names of uploads are stored in JSON and never become part of a path.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _LONGEST_NAME = 120
 
 
 class Store:
-    """What is kept on the disk.
+    """The files of pictures and works.
 
     Args:
-        folder: where; it is created.
+        folder: the folder; it is created if it is absent.
 
     Raises:
-        OutputError: it cannot be written, or another studio uses it.
+        OutputError: the folder cannot be written, or another studio uses it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,7 +48,7 @@ class Store:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for part in (self._pictures, self._works):
                 part.mkdir(mode=0o700, exist_ok=True)
-            # Also what an earlier version, or another program, has made for all to read.
+            # An earlier version or another program may have made them readable for all.
             for part in (*([folder] if is_own else []), self._pictures, self._works):
                 part.chmod(0o700)
             self._lock = FileLock(folder / "lock", timeout=0)
@@ -58,16 +58,16 @@ class Store:
         except Timeout:
             raise OutputError(
                 f"another studio uses the folder {str(folder)!r}: expected one at a time; end "
-                "that one, or give another --folder"
+                "that one, or name another folder with --folder"
             ) from None
         except OSError as error:
             raise OutputError(
                 f"the folder {str(folder)!r} cannot be used ({error.strerror}): expected one that "
-                "may be written to; give another --folder"
+                "may be written to; name another with --folder"
             ) from None
 
     def close(self) -> None:
-        """Let another studio use the folder."""
+        """Release the lock on the folder."""
         self._lock.release()
 
     # --- pictures ---
@@ -81,19 +81,19 @@ class Store:
         ]
 
     def picture(self, picture_id: str) -> StudioPicture | None:
-        """Return what is known of a picture; None if there is none."""
+        """Return the record of a picture; None if there is no such picture."""
         kind, dot, name = picture_id.partition(".")
         if dot:
             with suppress(ImageError):
                 return self._bundled(kind, f"{name}.jpg")
             return None
-        found: StudioPicture | None = _read(
+        picture: StudioPicture | None = _read(
             StudioPicture, self._pictures / picture_id / "about.json"
         )
-        return found
+        return picture
 
     def picture_file(self, picture: StudioPicture) -> PictureReference:
-        """Return where a picture lies."""
+        """Return a reference to a picture's file."""
         if picture.kind == "own":
             path = self._pictures / picture.id / "picture"
         else:
@@ -101,16 +101,16 @@ class Store:
         return PictureReference(path, picture.sha256, picture.name)
 
     def small_picture(self, picture: StudioPicture) -> Path:
-        """Return where its small copy lies."""
+        """Return the path of a picture's small copy."""
         if picture.kind == "own":
             return self._pictures / picture.id / "small.jpg"
         return samples.path(picture.kind, picture.name)
 
-    def keep_picture(
-        self, sha256: str, file: Path, small: Path, seen: dict[str, Any]
+    def save_picture(
+        self, sha256: str, file: Path, small: Path, facts: dict[str, Any]
     ) -> StudioPicture:
-        """Take in a picture that was looked at, with its small copy."""
-        picture = StudioPicture(id=sha256, sha256=sha256, **seen)
+        """Move an inspected picture and its small copy into the folder."""
+        picture = StudioPicture(id=sha256, sha256=sha256, **facts)
         folder = self._pictures / sha256
         folder.mkdir(exist_ok=True)
         file.replace(folder / "picture")
@@ -119,15 +119,15 @@ class Store:
         return picture
 
     def uploaded(self) -> list[StudioPicture]:
-        """List the pictures that were uploaded, by name; one that cannot be read is left alone."""
+        """Return the uploaded pictures, sorted by name; unreadable ones are skipped."""
         read = (_read(StudioPicture, folder / "about.json") for folder in self._pictures.iterdir())
         return sorted((picture for picture in read if picture), key=lambda picture: picture.name)
 
     def uploaded_bytes(self) -> int:
-        """Return how many bytes the uploaded pictures take, with their small copies."""
+        """Return the size of all uploaded pictures with their small copies."""
         return sum(file.stat().st_size for file in self._pictures.glob("*/*"))
 
-    def drop_picture(self, picture_id: str) -> None:
+    def remove_picture(self, picture_id: str) -> None:
         """Remove an uploaded picture."""
         shutil.rmtree(self._pictures / picture_id, ignore_errors=True)
 
@@ -146,27 +146,27 @@ class Store:
     # --- works ---
 
     def works(self) -> Iterator[Record]:
-        """Yield every work, the oldest first; one that cannot be read is left alone."""
-        found = [_read(Record, folder / "work.json") for folder in self._works.iterdir()]
-        yield from sorted((work for work in found if work), key=lambda work: work.created_s)
+        """Yield every work, the oldest first; unreadable ones are skipped."""
+        records = [_read(Record, folder / "work.json") for folder in self._works.iterdir()]
+        yield from sorted((work for work in records if work), key=lambda work: work.created_s)
 
     def folder(self, work_id: str) -> Path:
-        """Return the folder of a work; it exists."""
+        """Return the folder of a work, and create it."""
         folder = self._works / work_id
         folder.mkdir(exist_ok=True)
         return folder
 
-    def keep_work(self, work: Record) -> None:
-        """Write what is known of a work."""
+    def save_work(self, work: Record) -> None:
+        """Write the record of a work."""
         files.replace(self.folder(work.id) / "work.json", work.model_dump_json().encode())
 
-    def drop_work(self, work_id: str) -> None:
+    def remove_work(self, work_id: str) -> None:
         """Remove a work and its pictures."""
         shutil.rmtree(self._works / work_id, ignore_errors=True)
 
 
 def clean_name(name: str | None) -> str:
-    """Make of what an upload calls itself a name to show: no folders, nothing unprintable."""
+    """Return the name of an upload, without folders and unprintable characters."""
     last = (name or "").replace("\\", "/").rpartition("/")[2]
     shown = "".join(letter for letter in last if letter.isprintable()).strip()
     return shown[-_LONGEST_NAME:] or "picture"
@@ -191,5 +191,5 @@ def _read(model: Any, path: Path) -> Any:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError, json.JSONDecodeError) as error:
-        sys.stderr.write(f"impasto: {path} cannot be read and is left alone: {error}\n")
+        sys.stderr.write(f"impasto: {path} cannot be read and is skipped: {error}\n")
         return None

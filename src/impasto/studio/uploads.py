@@ -1,4 +1,4 @@
-"""The pictures of the studio: uploaded, looked at in a process of their own, kept and found."""
+"""The pictures of the studio: those that come with impasto, and uploads."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from impasto.studio.schemas import StudioPicture
 from impasto.studio.storage import Store
 
 MOST_PIXELS = 100_000_000
-_MOST_READERS = 2
-_READER_PATIENCE_S = 120.0
+_MOST_INSPECTIONS = 2
+_INSPECT_WITHIN_S = 120.0
 
 
 class Uploads:
-    """Finds pictures, and takes new ones in.
+    """Pictures by id; new ones are inspected in a separate process.
 
     Args:
-        store: the folder.
-        quota_bytes: how much the uploaded pictures may take in all.
+        store: the studio's folder.
+        quota_bytes: maximum size of all uploaded pictures.
     """
 
     def __init__(self, store: Store, quota_bytes: int) -> None:
         self._store, self.quota_bytes = store, quota_bytes
-        self._readers = asyncio.Semaphore(_MOST_READERS)
+        self._inspections = asyncio.Semaphore(_MOST_INSPECTIONS)
 
     def bundled(self) -> list[StudioPicture]:
         """List the pictures that come with impasto."""
@@ -42,41 +42,41 @@ class Uploads:
 
     @property
     def used_bytes(self) -> int:
-        """How much of the quota is used."""
+        """The used part of the quota."""
         return self._store.uploaded_bytes()
 
     def remove(self, picture_id: str) -> None:
         """Delete an uploaded picture.
 
         Raises:
-            HttpError: there is none, or it comes with impasto.
+            HttpError: there is no such picture, or it comes with impasto.
         """
         if self.picture(picture_id).kind != "own":
             raise HttpError(409, "expected an uploaded picture, got one that comes with impasto")
-        self._store.drop_picture(picture_id)
+        self._store.remove_picture(picture_id)
 
     def check_room(self, size_bytes: int) -> None:
-        """Make sure that the quota leaves room for a file.
+        """Check that the quota has room for a file.
 
         Raises:
-            HttpError: it does not.
+            HttpError: it has not.
         """
         if self.used_bytes + size_bytes > self.quota_bytes:
             raise HttpError(
                 507,
                 f"expected uploads of at most {self.quota_bytes / 2**20:.0f} MiB in all, and this "
-                "one would be too much; delete uploaded pictures first",
+                "file would exceed that; delete uploaded pictures first",
             )
 
     def has(self, picture_id: str) -> bool:
-        """Tell whether there is such a picture."""
+        """Return whether the picture exists."""
         return self._store.picture(picture_id) is not None
 
     def picture(self, picture_id: str) -> StudioPicture:
-        """Return what is known of a picture.
+        """Return the record of a picture.
 
         Raises:
-            HttpError: there is none.
+            HttpError: there is no such picture.
         """
         picture = self._store.picture(picture_id)
         if picture is None:
@@ -84,18 +84,18 @@ class Uploads:
         return picture
 
     def small(self, picture_id: str) -> Path:
-        """Return the file of a picture's small copy."""
+        """Return the path of a picture's small copy."""
         return self._store.small_picture(self.picture(picture_id))
 
     def original(self, picture_id: str) -> PictureReference:
-        """Return a picture's own file."""
+        """Return a reference to a picture's own file."""
         return self._store.picture_file(self.picture(picture_id))
 
-    async def take_in(self, file: Path, name: str) -> StudioPicture:
-        """Look at an uploaded file, and keep it if it is a picture.
+    async def add(self, file: Path, name: str) -> StudioPicture:
+        """Inspect an uploaded file, and add it if it is a picture.
 
         Raises:
-            HttpError: it is none, or too large, or damaged, or the quota is used up.
+            HttpError: it is no picture, too large or damaged, or the quota is used up.
         """
         sha256 = await asyncio.to_thread(_sha256, file)
         known = self._store.picture(sha256)
@@ -103,23 +103,23 @@ class Uploads:
             return known.model_copy(update={"name": name})
         self.check_room(file.stat().st_size)
         small = file.with_suffix(".jpg")
-        async with self._readers:
-            seen = await _look(file, small)
-        if "error" in seen:
+        async with self._inspections:
+            facts = await _inspect(file, small)
+        if "error" in facts:
             small.unlink(missing_ok=True)
-            raise HttpError(seen["status"], seen["error"])
-        if seen["recipe"] is not None:
-            seen["recipe"] = json.loads(seen["recipe"])
+            raise HttpError(facts["status"], facts["error"])
+        if facts["recipe"] is not None:
+            facts["recipe"] = json.loads(facts["recipe"])
         try:
-            # Others may have been taken in since.
+            # Other uploads may have been added meanwhile.
             self.check_room(file.stat().st_size + small.stat().st_size)
         except HttpError:
             small.unlink(missing_ok=True)
             raise
-        return self._store.keep_picture(sha256, file, small, {"name": name, **seen})
+        return self._store.save_picture(sha256, file, small, {"name": name, **facts})
 
     def incoming(self) -> Path:
-        """Return a path for a file that comes in."""
+        """Return a path for a new file."""
         return self._store.incoming / secrets.token_hex(8)
 
 
@@ -131,9 +131,9 @@ def _sha256(file: Path) -> str:
         return digest.hexdigest()
 
 
-async def _look(file: Path, small: Path) -> dict[str, Any]:
-    """Let a process of its own decode a picture."""
-    reader = await asyncio.create_subprocess_exec(
+async def _inspect(file: Path, small: Path) -> dict[str, Any]:
+    """Decode a picture in a separate process, and return what it prints."""
+    process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "impasto.studio.inspect_upload",
@@ -144,14 +144,14 @@ async def _look(file: Path, small: Path) -> dict[str, Any]:
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        told, _ = await asyncio.wait_for(reader.communicate(), _READER_PATIENCE_S)
+        output, _ = await asyncio.wait_for(process.communicate(), _INSPECT_WITHIN_S)
     except BaseException as error:
-        reader.kill()
-        await reader.wait()
+        process.kill()
+        await process.wait()
         if isinstance(error, asyncio.TimeoutError):
             raise HttpError(422, "the picture takes too long to decode; convert it first") from None
         raise
-    if reader.returncode:
+    if process.returncode:
         raise HttpError(422, "the picture cannot be decoded; convert it to PNG or JPEG first")
-    seen: dict[str, Any] = json.loads(told)
-    return seen
+    facts: dict[str, Any] = json.loads(output)
+    return facts

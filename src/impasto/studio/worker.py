@@ -1,7 +1,7 @@
-"""The painter: a process that computes, so that the server need not.
+"""The worker process, which paints for the server.
 
-It owns its allocator and its threads, keeps the network loaded, and between two steps obeys
-what the server has said. When the server is gone, so is it, within a step.
+It has its own allocator and threads, keeps the network loaded, and handles the server's messages
+between two steps. When the server has ended, the worker ends within a step.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from impasto.studio.protocol import (
     AskPlan,
     End,
     Ended,
-    Keep,
     Paint,
     Question,
+    SavePicture,
     Steer,
     WorkerState,
 )
@@ -45,20 +45,20 @@ if TYPE_CHECKING:
     from impasto.job.job import Job, JobSpec, PictureReference
     from impasto.studio.session import PaintingSession
 
-# What these say is of options and pictures; what others say may name the server's files.
-_FOR_EVERYBODY = (SettingsError, ImageError, ShapeError, Diverged, OutOfMemoryError)
-_PRIVATE = "the painter failed; what happened stands in the terminal that the studio runs in"
-# Pictures that are kept decoded, by all their pixels.
-_KEPT_PIXELS = 40_000_000
-# So that the server gets the processor when it wants it.
+# Messages of these errors are about options and pictures; others may name the server's files.
+_PUBLIC_ERRORS = (SettingsError, ImageError, ShapeError, Diverged, OutOfMemoryError)
+_PRIVATE_ERROR = "the painter failed; the reason is in the terminal that the studio runs in"
+# Maximum sum of pixels of the decoded pictures in the cache.
+_CACHED_PIXELS = 40_000_000
+# Lower priority than the server, so that the server stays responsive.
 _NICENESS = 5
 
 
 def main(connection: Connection, runtime: dict[str, Any]) -> None:
-    """Paint what comes over ``connection`` until its other end closes.
+    """Handle the messages from ``connection`` until its other end closes.
 
     Args:
-        connection: where messages come from and go to.
+        connection: the pipe to the server.
         runtime: fields of Runtime, for every painting.
     """
     host.make_own()
@@ -79,27 +79,27 @@ class _StudioWorker:
         self._pictures: OrderedDict[Path, Picture] = OrderedDict()
 
     def work(self) -> None:
-        self._say(WorkerState("loading", "getting ready"))
+        self._send(WorkerState("loading", "getting ready"))
         try:
             device = self._warm_up()
         except ImpastoError as error:
-            _tell_terminal(str(error))
-            self._say(WorkerState("broken", _PRIVATE))
+            _log(str(error))
+            self._send(WorkerState("broken", _PRIVATE_ERROR))
         else:
-            self._say(WorkerState("ready", device=device))
+            self._send(WorkerState("ready", device=device))
         while True:
             message = self._connection.recv()
             if isinstance(message, Paint):
                 self._paint(message)
             elif isinstance(message, Question):
                 self._answer(message, None)
-            # An End that comes too late is for a painting that is over.
+            # An End that comes too late belongs to a painting that has ended; ignore it.
 
-    def _say(self, message: Any) -> None:
+    def _send(self, message: Any) -> None:
         self._connection.send(message)
 
     def _warm_up(self) -> str:
-        """Load what the first painting needs, and measure how fast this machine paints."""
+        """Load the network, and measure the speed of this machine; return the device."""
         from PIL import Image
 
         from impasto import api
@@ -109,42 +109,42 @@ class _StudioWorker:
         grey = Image.new("RGB", (128, 128), (120, 110, 100))
         options = self._runtime | {"size": 128, "coarsest": 128, "iterations": 4}
         job = api.make_job("style_transfer", grey, [grey], **options)
-        api.paint(job, progress=self._fetching, cache=self._cache)
-        # The first plan that a visitor asks for would wait for this otherwise.
-        self._say(WorkerState("loading", "measuring how fast this machine paints"))
+        api.paint(job, progress=self._on_download, cache=self._cache)
+        # Otherwise the first plan would wait for this measurement.
+        self._send(WorkerState("loading", "measuring how fast this machine paints"))
         estimate(job)
         return str(choose_device(job.runtime.device))
 
-    def _fetching(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
+    def _on_download(self, message: str, done_bytes: int, total_bytes: int | None) -> None:
         share = f" ({100 * done_bytes // total_bytes} %)" if total_bytes else ""
-        self._say(WorkerState("loading", f"fetching the network's weights{share}"))
+        self._send(WorkerState("loading", f"fetching the network's weights{share}"))
 
     def _paint(self, order: Paint) -> None:
         from impasto.studio.session import PaintingSession
 
-        session = PaintingSession(order, self._say)
+        session = PaintingSession(order, self._send)
         try:
             try:
-                ended = self._sit(session)
+                ended = self._run(session)
             except CheckpointError as error:
-                _tell_terminal(f"{error} (it begins anew)")
-                session.forget()
-                ended = self._sit(session)
+                _log(f"{error} (the painting starts again)")
+                session.remove_checkpoint()
+                ended = self._run(session)
         except Exception as error:
-            ended = Ended(order.work, "failed", _for_everybody(error))
-        self._say(ended)
+            ended = Ended(order.work, "failed", _public_message(error))
+        self._send(ended)
 
-    def _sit(self, session: PaintingSession) -> Ended:
-        """Paint until the painting is done or somebody ends it."""
+    def _run(self, session: PaintingSession) -> Ended:
+        """Paint until the painting is done or the server ends it."""
         from impasto.engine.painting import iterate
 
         job = self._job(session.order.spec)
-        session.begin(iterate(job, cache=self._cache, resume=session.kept()))
+        session.start(iterate(job, cache=self._cache, resume=session.load_checkpoint()))
         try:
-            self._listen(session)
+            self._receive(session)
             while session.end is None and session.result is None:
                 session.advance()
-                self._listen(session)
+                self._receive(session)
         except Diverged as diverged:
             if diverged.result is None:
                 raise
@@ -153,8 +153,8 @@ class _StudioWorker:
             return session.finish(session.result)
         return session.stop()
 
-    def _listen(self, session: PaintingSession) -> None:
-        """Obey what the server has said since the step before."""
+    def _receive(self, session: PaintingSession) -> None:
+        """Handle the messages that have come since the last step."""
         while self._connection.poll():
             message = self._connection.recv()
             if isinstance(message, End):
@@ -165,22 +165,22 @@ class _StudioWorker:
 
     def _answer(self, question: Question, session: PaintingSession | None) -> None:
         try:
-            answer = Answer(question.ticket, self._look_up(question, session))
+            answer = Answer(question.ticket, self._result_of(question, session))
         except Exception as error:
             status = 422 if isinstance(error, (SettingsError, ImageError, ShapeError)) else 500
-            answer = Answer(question.ticket, error=_for_everybody(error), status=status)
-        self._say(answer)
+            answer = Answer(question.ticket, error=_public_message(error), status=status)
+        self._send(answer)
 
-    def _look_up(self, question: Question, session: PaintingSession | None) -> Any:
+    def _result_of(self, question: Question, session: PaintingSession | None) -> Any:
         if isinstance(question, AskPlan):
             return self._plan(question.spec)
-        if isinstance(question, (Steer, Keep)) and (
+        if isinstance(question, (Steer, SavePicture)) and (
             session is None or session.order.work != question.work
         ):
             raise SettingsError("expected a painting under way, got one that is not; start it")
         assert session is not None
-        if isinstance(question, Keep):
-            return session.keep(question.path)
+        if isinstance(question, SavePicture):
+            return session.save_picture(question.path)
         if isinstance(question, Steer):
             return session.steer(question.settings)
         raise AssertionError(f"unknown question {question!r}")
@@ -209,7 +209,7 @@ class _StudioWorker:
         return spec.load(self._picture, runtime=make_runtime(**self._runtime))
 
     def _picture(self, reference: PictureReference) -> Picture:
-        """Decode a picture, or find it decoded; the name is the one that its owner gave."""
+        """Return a picture, decoded or from the cache, under the name of its upload."""
         from impasto import images
 
         path = reference.file
@@ -217,22 +217,22 @@ class _StudioWorker:
         if picture is None:
             picture = images.load(path.read_bytes())
         self._pictures[path] = picture
-        while len(self._pictures) > 1 and self._kept_pixels() > _KEPT_PIXELS:
+        while len(self._pictures) > 1 and self._cached_pixels() > _CACHED_PIXELS:
             self._pictures.popitem(last=False)
         return replace(picture, name=Path(reference.name).stem, file_name=reference.name)
 
-    def _kept_pixels(self) -> int:
-        return sum(kept.width_px * kept.height_px for kept in self._pictures.values())
+    def _cached_pixels(self) -> int:
+        return sum(picture.width_px * picture.height_px for picture in self._pictures.values())
 
 
-def _for_everybody(error: Exception) -> str:
-    """Say what happened; where that may name files of the server, only the terminal is told."""
-    if isinstance(error, _FOR_EVERYBODY):
+def _public_message(error: Exception) -> str:
+    """Return the message of an error; one that may name files of the server is only logged."""
+    if isinstance(error, _PUBLIC_ERRORS):
         return str(error)
-    _tell_terminal(str(error) if isinstance(error, ImpastoError) else traceback.format_exc())
-    return _PRIVATE
+    _log(str(error) if isinstance(error, ImpastoError) else traceback.format_exc())
+    return _PRIVATE_ERROR
 
 
-def _tell_terminal(text: str) -> None:
+def _log(text: str) -> None:
     sys.stderr.write(f"impasto: {text}\n")
     sys.stderr.flush()

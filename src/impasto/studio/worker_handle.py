@@ -1,4 +1,4 @@
-"""The server's end of a painter process: it is started, spoken to, and started again."""
+"""The server's handle of a worker process: it starts it, exchanges messages, and restarts it."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from impasto.studio import worker
 from impasto.studio.http_errors import HttpError
 from impasto.studio.protocol import Answer, Question, WorkerState
 
-# Both less than the minute that a reverse proxy usually waits.
-_PATIENCE_S, _LOADING_PATIENCE_S = 30.0, 50.0
+# Both are below the minute that a reverse proxy usually waits.
+_ANSWER_WITHIN_S, _LOADING_ANSWER_WITHIN_S = 30.0, 50.0
 _MOST_QUESTIONS = 32
 _PAUSE_S = 0.5
-# A painter that ends so often before it is ready has no prospects.
+# A worker that ends so often before it is ready is broken.
 _MOST_STARTS = 3
 
-Hear = Callable[["WorkerHandle", Any], None]
+OnMessage = Callable[["WorkerHandle", Any], None]
 
 
 class WorkerHandle:
-    """One painter and what is known of it. For the event loop's thread.
+    """One worker process and its state; to be used in the event loop's thread only.
 
     Attributes:
-        state: ``loading``, ``ready`` or ``broken``, with words.
-        work: the work being painted, if any.
+        state: ``loading``, ``ready`` or ``broken``, with a message.
+        work: the id of the work that it paints, if any.
     """
 
-    def __init__(self, runtime: dict[str, Any], hear: Hear) -> None:
-        self._runtime, self._hear = runtime, hear
+    def __init__(self, runtime: dict[str, Any], on_message: OnMessage) -> None:
+        self._runtime, self._on_message = runtime, on_message
         self._loop = asyncio.get_running_loop()
         self._tickets = itertools.count(1)
         self._open: dict[int, asyncio.Future[Any]] = {}
@@ -47,19 +47,19 @@ class WorkerHandle:
 
     @property
     def process_id(self) -> int | None:
-        """The painter's process."""
+        """The worker's process id."""
         return self._process.pid
 
-    def say(self, message: Any) -> None:
-        """Tell the painter something."""
-        with suppress(OSError):  # its end is heard of by the listening thread
+    def send(self, message: Any) -> None:
+        """Send a message to the worker."""
+        with suppress(OSError):  # The receiving thread notices if the worker has ended.
             self._connection.send(message)
 
     async def ask(self, question: Question) -> Any:
-        """Ask the painter something, and wait for the answer.
+        """Send a question to the worker, and return its answer.
 
         Raises:
-            HttpError: it says no, or says nothing.
+            HttpError: the worker answers with an error, or not in time.
         """
         if self.state.state == "broken":
             raise HttpError(503, self.state.message)
@@ -68,18 +68,18 @@ class WorkerHandle:
         ticket = next(self._tickets)
         self._open[ticket] = self._loop.create_future()
         try:
-            self.say(replace(question, ticket=ticket))
-            # While it loads the network, and measures how fast it paints, it answers nothing.
+            self.send(replace(question, ticket=ticket))
+            # While it loads the network and measures the speed, it does not answer.
             is_loading = self.state.state == "loading"
-            patience_s = _LOADING_PATIENCE_S if is_loading else _PATIENCE_S
-            return await asyncio.wait_for(self._open[ticket], patience_s)
+            timeout_s = _LOADING_ANSWER_WITHIN_S if is_loading else _ANSWER_WITHIN_S
+            return await asyncio.wait_for(self._open[ticket], timeout_s)
         except asyncio.TimeoutError:
             raise HttpError(503, "the painter is busy; try again soon") from None
         finally:
             del self._open[ticket]
 
     def close(self) -> None:
-        """End the painter."""
+        """End the worker."""
         self._closing = True
         self._connection.close()
         self._process.terminate()
@@ -87,25 +87,25 @@ class WorkerHandle:
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
+        self._connection, worker_end = context.Pipe()
         self._process = context.Process(
-            target=worker.main, args=(theirs, self._runtime), name="painter", daemon=True
+            target=worker.main, args=(worker_end, self._runtime), name="painter", daemon=True
         )
         self._process.start()
-        theirs.close()
-        listen = threading.Thread(target=self._listen, args=(self._connection,), daemon=True)
-        listen.start()
+        worker_end.close()
+        thread = threading.Thread(target=self._receive, args=(self._connection,), daemon=True)
+        thread.start()
 
-    def _listen(self, connection: Connection) -> None:
-        """In a thread: pass on what the painter says."""
+    def _receive(self, connection: Connection) -> None:
+        """Pass the worker's messages to the event loop; runs in a thread."""
         with suppress(OSError, EOFError, RuntimeError):
             while True:
                 message = connection.recv()
-                self._loop.call_soon_threadsafe(self._take, message)
-        with suppress(RuntimeError):  # the loop has ended before
+                self._loop.call_soon_threadsafe(self._handle, message)
+        with suppress(RuntimeError):  # The event loop may have ended already.
             self._loop.call_soon_threadsafe(self._lost)
 
-    def _take(self, message: Any) -> None:
+    def _handle(self, message: Any) -> None:
         if isinstance(message, Answer):
             waiting = self._open.get(message.ticket)
             if waiting is not None and not waiting.done():
@@ -118,10 +118,10 @@ class WorkerHandle:
             self.state = message
             if message.state == "ready":
                 self._failed_starts = 0
-        self._hear(self, message)
+        self._on_message(self, message)
 
     def _lost(self) -> None:
-        """The painter has ended: killed, or out of memory."""
+        """Handle the unexpected end of the worker, such as a kill when memory is short."""
         if self._closing:
             return
         self._process.join()
@@ -136,7 +136,7 @@ class WorkerHandle:
             )
         else:
             self._loop.call_later(_PAUSE_S, self._start_again)
-        self._hear(self, None)
+        self._on_message(self, None)
 
     def _start_again(self) -> None:
         if not self._closing:

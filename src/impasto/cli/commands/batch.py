@@ -1,4 +1,4 @@
-"""``impasto batch``: its words become entries, tasks and an executor; and its end an exit code."""
+"""``impasto batch``: turn the arguments into tasks, run them, and set the exit code."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from impasto.batching import job_files, journal
 from impasto.batching.build import make_tasks
 from impasto.batching.executor import Executor
 from impasto.batching.process_pool import LocalProcesses
-from impasto.batching.progress import Show, make_show
+from impasto.batching.progress import BatchDisplay, make_display
 from impasto.batching.runner import run
 from impasto.batching.tasks import Task
 from impasto.cli import interrupts
@@ -31,21 +31,21 @@ _CELL_PX = 256
 
 
 class BatchOptions(Options):
-    """Where a batch's pictures go, who paints them, and what is shown on the way."""
+    """Options of a batch: its files, its workers and its display."""
 
     output: Path | None = Field(
         default=None,
-        description="The folder for the pictures; by default that of the file of jobs.",
+        description="The folder for the pictures; by default the folder of the job file.",
         json_schema_extra={"short": "-o"},
     )
-    mode: Mode = Field(default="style_transfer", description="Of jobs that do not say.")
+    mode: Mode = Field(default="style_transfer", description="Mode of jobs that do not name one.")
     format: Literal["png", "jpg", "tiff", "webp", "avif"] = Field(
-        default="png", description="Of pictures that have no name of their own."
+        default="png", description="Format of pictures whose job names no output file."
     )
     journal: Path | None = Field(
         default=None,
-        description="The record of what is done; by default journal.jsonl in the folder of the "
-        "pictures, or the jobs' file's name with .journal.jsonl.",
+        description="The record of finished jobs. By default it is journal.jsonl in the folder "
+        "of the pictures, or JOBS with the ending .journal.jsonl.",
     )
     sheet: Path | None = Field(
         default=None,
@@ -56,24 +56,28 @@ class BatchOptions(Options):
         default=None,
         ge=1,
         le=1024,
-        description="Processes that paint at a time; by default one for each GPU, or one.",
+        description="Number of processes that paint at the same time; by default one for each GPU, "
+        "or one without a GPU.",
     )
     cluster: str | None = Field(
         default=None,
         min_length=1,
-        description="Paint on the Ray cluster at this address, or on this machine by Ray: local.",
+        description="Paint on the Ray cluster at this address; local starts Ray on this machine.",
     )
     shared_folder: Path | None = Field(
         default=None,
-        description="Pictures in it are opened by their path on every node, not shipped.",
+        description="A folder that every node of the cluster can read; other pictures are sent to "
+        "the nodes.",
     )
     json_lines: bool = Field(
         default=False,
-        description="Print a line of JSON for whatever happens.",
+        description="Print a line of JSON for each event.",
         json_schema_extra={"flag": "--json"},
     )
     quiet: bool = Field(
-        default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
+        default=False,
+        description="BatchDisplay nothing but errors.",
+        json_schema_extra={"short": "-q"},
     )
 
     @field_validator("output", "journal", "sheet", "shared_folder", mode="before")
@@ -83,7 +87,7 @@ class BatchOptions(Options):
 
 
 def register(app: typer.Typer) -> None:
-    """Give ``app`` the command."""
+    """Add the command to ``app``."""
     app.command("batch")(paint_many)
 
 
@@ -102,22 +106,24 @@ def paint_many(
     ] = None,
     contents: Annotated[
         list[str] | None,
-        typer.Option("--content", metavar="FOLDER", help="Photographs: a folder, or a file."),
+        typer.Option("--content", metavar="FOLDER", help="Photographs: a folder or a file."),
     ] = None,
     styles: Annotated[
         list[str] | None,
-        typer.Option("--style", metavar="FOLDER", help="Paintings: a folder, or a file."),
+        typer.Option("--style", metavar="FOLDER", help="Paintings: a folder or a file."),
     ] = None,
     variations: Annotated[
         list[str] | None,
-        typer.Option("--vary", metavar="NAME=V1,V2", help="Paint each pair with each value."),
+        typer.Option(
+            "--vary", metavar="NAME=V1,V2", help="Paint each pair once with each of these values."
+        ),
     ] = None,
     preset: Annotated[str | None, typer.Option("--preset", help="Settings to begin from.")] = None,
     **options: Any,
 ) -> None:
-    """Paint many pictures: those that JOBS lists, or every content with every style.
+    """Paint many pictures: the jobs in JOBS, or every content picture with every style picture.
 
-    What is done is recorded: start the same batch again, and only what is missing is painted.
+    Finished pictures are recorded. Start the same batch again to paint only the missing ones.
     """
     batch = check(
         BatchOptions,
@@ -145,20 +151,20 @@ def paint_many(
     interrupts.raise_stops()
     with (
         journal.Journal(home) as record,
-        make_show(quiet=batch.quiet, json_lines=batch.json_lines) as show,
+        make_display(quiet=batch.quiet, json_lines=batch.json_lines) as display,
     ):
         for folder in (*(contents or []), *(styles or [])):
-            if (others := job_files.passed_over(files.path_of(folder))) is not None:
-                show.noted(others)
+            if (others := job_files.skipped_files(files.path_of(folder))) is not None:
+                display.note(others)
         try:
-            progress = run(tasks, record, show, lambda count: _executor(batch, options, count))
+            progress = run(tasks, record, display, lambda count: _executor(batch, options, count))
         except Exception:
             raise
         except BaseException:
-            show.stopped()
+            display.stopped()
             raise
-        is_drawn = batch.no_sheet or _draw(tasks, sheet, show)
-        show.finished(progress, time.perf_counter() - began_s)
+        is_drawn = batch.no_sheet or _draw(tasks, sheet, display)
+        display.finished(progress, time.perf_counter() - began_s)
     if progress.failed or not is_drawn:
         raise typer.Exit(1)
 
@@ -169,13 +175,13 @@ def _entries(
     if jobs is not None:
         if contents or styles or variations:
             raise SettingsError(
-                "expected a file of jobs or folders, got both; leave out JOBS, or --content, "
+                "expected a job file or folders, got both; leave out JOBS, or --content, "
                 "--style and --vary"
             )
         return job_files.read_file(files.path_of(jobs))
     if not (contents or styles):
         raise SettingsError(
-            "expected a file of jobs, or folders with --content and --style, got neither; name one"
+            "expected a job file, or folders with --content and --style, got neither; name one"
         )
     return job_files.pair(
         [files.path_of(path) for path in contents],
@@ -185,17 +191,19 @@ def _entries(
 
 
 def _folder(batch: BatchOptions, jobs: str | None) -> Path | None:
-    """Return the folder for the pictures, made if it is absent; None for the jobs' own places."""
+    """Return the folder for the pictures, and create it; None if each job names its output."""
     if batch.output is None:
         if jobs is None:
-            raise SettingsError("output: expected a folder for the pictures, got none; say -o OUT")
+            raise SettingsError(
+                "output: expected a folder for the pictures, got none; name one with -o"
+            )
         return None
     try:
         batch.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ImageError(
-            f"output: {str(batch.output)!r} cannot be made a folder ({error.strerror or error}); "
-            "choose another"
+            f"output: {str(batch.output)!r} cannot be created ({error.strerror or error}); "
+            "choose another folder"
         ) from None
     return batch.output
 
@@ -209,14 +217,14 @@ def _beside(jobs: str | None, into: Path | None, name: str) -> Path:
 
 
 def _check_own(tasks: Sequence[Task], own_files: Sequence[Path]) -> None:
-    """Make sure that no picture is written or read where the batch keeps its own files."""
+    """Check that no picture is the journal or the contact sheet."""
     own = {files.identity(path) for path in own_files}
     for task in tasks:
         for path in (task.output, *(picture.file for picture in task.spec.references())):
             if files.identity(path) in own:
                 raise SettingsError(
-                    f"{task.place}: {str(path)!r} is the batch's own file: expected another; "
-                    "move it with --journal or --sheet"
+                    f"{task.label}: {str(path)!r} is the batch's journal or contact sheet: "
+                    "expected another file; move those with --journal or --sheet"
                 )
 
 
@@ -234,8 +242,8 @@ def _executor(batch: BatchOptions, options: dict[str, Any], tasks: int) -> Execu
     )
 
 
-def _draw(tasks: Sequence[Task], sheet: Path, show: Show) -> bool:
-    """Draw the contact sheet of what is there."""
+def _draw(tasks: Sequence[Task], sheet: Path, display: BatchDisplay) -> bool:
+    """Draw the contact sheet of the pictures that exist."""
     from impasto.images.contact_sheet import contact_sheet
     from impasto.images.save import save_image
 
@@ -244,14 +252,14 @@ def _draw(tasks: Sequence[Task], sheet: Path, show: Show) -> bool:
     try:
         save_image(contact_sheet(labels, _pictures(tasks), cell_px=cell_px), sheet)
     except ImageError as error:
-        show.complain(str(error))
+        display.error(str(error))
         return False
-    show.drawn(sheet)
+    display.drawn(sheet)
     return True
 
 
 def _longest_px(task: Task) -> int:
-    """Return the longest side of a task's picture, or a cell's if only the picture tells."""
+    """Return the longest side of a task's picture; a cell's if the settings do not determine it."""
     size = task.spec.settings.size
     if size == "original":
         return _CELL_PX

@@ -1,4 +1,4 @@
-"""``impasto measure``: how near a result is to its photograph and to its painting."""
+"""``impasto measure``: metrics of a result against its photograph and its painting."""
 
 from __future__ import annotations
 
@@ -13,16 +13,14 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Give ``app`` the command."""
+    """Add the command to ``app``."""
     app.command("measure")(measure_picture)
 
 
 def measure_picture(
     result: Annotated[str, typer.Argument(metavar="RESULT", help="The picture to measure.")],
-    content: Annotated[
-        str, typer.Option("--content", metavar="FILE", help="The photograph it shows.")
-    ],
-    style: Annotated[str, typer.Option("--style", metavar="FILE", help="The painting it follows.")],
+    content: Annotated[str, typer.Option("--content", metavar="FILE", help="Its photograph.")],
+    style: Annotated[str, typer.Option("--style", metavar="FILE", help="Its painting.")],
     weights_file: Annotated[
         str | None,
         typer.Option("--weights", metavar="FILE", help="VGG-16's weights file."),
@@ -30,9 +28,9 @@ def measure_picture(
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
     json_lines: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
 ) -> None:
-    """Measure RESULT beside its photograph and its painting: aids for the eye, not truth.
+    """Compare RESULT with its photograph and its painting; the numbers do not replace the eye.
 
-    Networks that cannot be fetched leave out their numbers; which and why is printed.
+    If a network cannot be downloaded, its numbers are left out, and the reason is printed.
     """
     from impasto import api
     from impasto.output.progress import make_display

@@ -24,24 +24,24 @@ from impasto.output.writer import Files
 
 
 def register(app: typer.Typer) -> None:
-    """Give ``app`` the commands."""
+    """Add the commands to ``app``."""
     add_modes(
         app,
         {"Output": DeliveryOptions, "The picture": Settings, "Where and how": Runtime},
         _paint_new,
         transfer="Repaint the photograph CONTENT in the manner of the paintings STYLE.",
-        content="Rebuild IMAGE from noise, to see what the content layers keep of it.",
-        style="Paint from noise the texture that the network sees in the paintings IMAGE.",
+        content="Rebuild IMAGE from noise, to see which content the layers preserve.",
+        style="Paint a texture from noise in the style of the paintings IMAGE.",
     )
 
 
 def _paint_new(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
-    delivery = take_delivery(options)
+    delivery = pop_delivery(options)
     paint(make_job(mode, options, content, styles), delivery)
 
 
 def make_job(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> Job:
-    """Put the job together that the words of a command describe; ``-`` is standard input."""
+    """Make the job from a command's arguments; ``-`` is standard input."""
     from impasto import api
 
     if "start" in options:
@@ -54,24 +54,24 @@ def make_job(mode: Mode, options: dict[str, Any], content: str | None, styles: l
     )
 
 
-def take_delivery(options: dict[str, Any]) -> DeliveryOptions:
-    """Take out of ``options`` what a DeliveryOptions holds."""
+def pop_delivery(options: dict[str, Any]) -> DeliveryOptions:
+    """Remove the fields of DeliveryOptions from ``options``, and return them checked."""
     chosen = {name: options.pop(name) for name in DeliveryOptions.model_fields if name in options}
     return check(DeliveryOptions, chosen)
 
 
 def display_of(delivery: DeliveryOptions) -> Display:
-    """Return the display that these options ask for."""
+    """Return the display for these options."""
     return make_display(quiet=delivery.quiet, json_lines=delivery.json_lines)
 
 
 def paint(job: Job, delivery: DeliveryOptions, read: Iterable[Path] = ()) -> None:
-    """Paint; where torchrun has started several processes, together with them.
+    """Paint a job and write the picture; under torchrun, all processes paint it together.
 
     Args:
-        job: what to paint.
-        delivery: where the picture goes.
-        read: files that it is painted from, beside those that the job names.
+        job: the job.
+        delivery: the options of the output.
+        read: input files beside those that the job names.
     """
     from impasto import api
     from impasto.compute import distributed
@@ -89,7 +89,7 @@ def paint(job: Job, delivery: DeliveryOptions, read: Iterable[Path] = ()) -> Non
 
 
 def _paint_and_deliver(job: Job, delivery: DeliveryOptions, files: Files) -> None:
-    """Paint, show, and write; whatever ends the painting early, the best picture is kept."""
+    """Paint, show and write; if painting ends early, the best picture so far is written."""
     from impasto import api
 
     last: Step | None = None
@@ -105,7 +105,9 @@ def _paint_and_deliver(job: Job, delivery: DeliveryOptions, files: Files) -> Non
     keeper = delivery.keeper(display.message)
     resume = keeper.load() if delivery.resume else None
     if delivery.resume and resume is None:
-        display.message(f"no checkpoint {str(keeper.path)!r}: the painting starts afresh")
+        display.message(
+            f"no checkpoint {str(keeper.path)!r}: the painting starts from the beginning"
+        )
     try:
         with display:
             result = api.paint(
@@ -113,13 +115,13 @@ def _paint_and_deliver(job: Job, delivery: DeliveryOptions, files: Files) -> Non
             )
         _deliver(result, files, display)
     except (Stopped, Diverged, LostRankError, OutOfMemoryError) as ended:
-        # torchrun ends all processes when it has lost one: the picture comes first.
+        # When torchrun loses a process, it ends all others, so write the picture first.
         ignore_stops()
         if isinstance(ended, Diverged):
-            keeper.remove()  # from there it would diverge again
+            keeper.remove()  # A painting resumed from there would diverge again.
         if last is not None:
             more = ", and --resume goes on from there" if keeper.path.exists() else ""
-            display.message(f"stopped early: the best picture so far is kept{more}")
+            display.message(f"stopped early: the best picture so far is saved{more}")
             _deliver(last.result(), files, display)
         raise
     keeper.remove()

@@ -1,6 +1,6 @@
-"""``impasto plan``: how a picture would be painted, size by size, in what memory and time.
+"""``impasto plan``: the sizes of a painting with their expected memory and time.
 
-The exit code is 1 if the picture does not fit into memory, even in the way that takes least.
+The exit code is 1 if the picture does not fit into memory even with the smallest tiles.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class PlanOutput(Options):
-    """How the plan is shown."""
+    """Options of the plan command itself."""
 
     json_lines: bool = Field(
         default=False,
@@ -32,14 +32,14 @@ class PlanOutput(Options):
     )
     measure_again: bool = Field(
         default=False,
-        description="Measure the speed of this machine now; an earlier measurement is replaced.",
+        description="Measure the speed of this machine now, and replace the stored measurement.",
     )
 
 
 def register(app: typer.Typer) -> None:
-    """Give ``app`` the command, with one of its own for each mode."""
+    """Add the command to ``app``, with a subcommand for each mode."""
     own = typer.Typer(
-        help="Say how a picture would be painted, in what memory and time; paint nothing. "
+        help="Show sizes, memory and time of a painting, without painting it. "
         "The exit code is 1 if the picture does not fit into memory.",
         no_args_is_help=True,
     )
@@ -49,7 +49,7 @@ def register(app: typer.Typer) -> None:
         _show,
         transfer="Plan to repaint the photograph CONTENT in the manner of the paintings STYLE.",
         content="Plan to rebuild IMAGE from noise.",
-        style="Plan to paint from noise the texture of the paintings IMAGE.",
+        style="Plan to paint a texture from noise in the style of the paintings IMAGE.",
     )
     app.add_typer(own, name="plan")
 
@@ -84,7 +84,7 @@ def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list
 
 
 def _about(measurement: Measurement) -> str:
-    """Say how old the rates are, and whether they can be trusted."""
+    """Return a message about the age of the speed measurement and its quality."""
     age = _age(measurement.age_s)
     if not measurement.is_busy:
         return f"speed of this machine measured {age}; --measure-again measures it now"
@@ -104,17 +104,19 @@ def _age(age_s: float) -> str:
 
 
 def _row(size: ScaleEstimate) -> dict[str, Any]:
-    scale, way = size.scale, size.scale_plan
+    scale, scale_plan = size.scale, size.scale_plan
     return {
         "width_px": scale.width_px,
         "height_px": scale.height_px,
         "iterations": scale.iterations,
-        "tile_px": way.tile_px,
-        "tiles_kept": way.tiles_kept,
-        "history": way.history,
-        "history_bits": 32 if way.history_dtype is None else 8 * way.history_dtype.itemsize,
-        "content_kept": way.cache_content,
-        "peak_bytes": way.peak_bytes,
+        "tile_px": scale_plan.tile_px,
+        "tiles_kept": scale_plan.tiles_kept,
+        "history": scale_plan.history,
+        "history_bits": 32
+        if scale_plan.history_dtype is None
+        else 8 * scale_plan.history_dtype.itemsize,
+        "content_kept": scale_plan.cache_content,
+        "peak_bytes": scale_plan.peak_bytes,
         "targets_bytes": size.targets_bytes,
         "targets_s": size.targets_s,
         "step_s": size.step_s,
@@ -136,7 +138,7 @@ def _print_table(rows: list[dict[str, Any]], total: dict[str, Any]) -> None:
     for heading in (
         "size",
         "iterations",
-        "held",
+        "tiling",
         "history",
         "content",
         "targets",
@@ -148,9 +150,9 @@ def _print_table(rows: list[dict[str, Any]], total: dict[str, Any]) -> None:
         table.add_row(
             f"{row['width_px']} x {row['height_px']}",
             str(row["iterations"]),
-            "whole" if row["tile_px"] is None else f"tiles of {row['tile_px']}",
-            f"{row['history']} in {row['history_bits']} bits",
-            "kept" if row["content_kept"] else "computed anew",
+            "none" if row["tile_px"] is None else f"{row['tile_px']} px",
+            f"{row['history']} x fp{row['history_bits']}",
+            "cached" if row["content_kept"] else "recomputed",
             f"{row['targets_bytes'] / 2**30:.2f} GiB, {clock(row['targets_s'])}",
             f"{row['peak_bytes'] / 2**30:.2f} GiB",
             clock(row["time_s"]),

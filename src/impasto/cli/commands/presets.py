@@ -1,4 +1,4 @@
-"""``impasto presets``: list the presets, and what each changes."""
+"""``impasto presets``: list the presets and the options that they change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from impasto.config.presets import PRESETS
 
 
 def register(app: typer.Typer) -> None:
-    """Give ``app`` the command."""
+    """Add the command to ``app``."""
     app.command("presets")(show_presets)
 
 
@@ -20,7 +20,7 @@ def show_presets(
         bool, typer.Option("--json", help="Print a line of JSON for each preset.")
     ] = False,
 ) -> None:
-    """List the presets, what each changes from the defaults, and where it comes from."""
+    """List the presets, the options that each changes, and its source."""
     for name, preset in PRESETS.items():
         if json_lines:
             typer.echo(
@@ -42,7 +42,7 @@ def show_presets(
 
 
 def _word(value: object) -> str:
-    """Write a value as the command line takes it."""
+    """Return a value in the form of the command line."""
     if isinstance(value, dict):
         return ",".join(f"{layer}={weight:.6g}" for layer, weight in value.items())
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""``impasto recipe`` and ``impasto replay``: how a picture was made, and to make it again."""
+"""``impasto recipe`` prints how a picture was made; ``impasto replay`` paints it again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from impasto import files
 from impasto.cli import interrupts, standard_input
-from impasto.cli.commands.paint import display_of, paint, take_delivery
+from impasto.cli.commands.paint import display_of, paint, pop_delivery
 from impasto.cli.options import with_options
 from impasto.config.affects import COMPARISON, affecting
 from impasto.config.settings import Runtime, Settings, overlay
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Give ``app`` the commands."""
+    """Add the commands to ``app``."""
     app.command("recipe")(show_recipe)
     app.command("replay")(replay_picture)
 
@@ -46,26 +46,25 @@ def make_job(
     other_inputs: bool = False,
     progress: Progress | None = None,
 ) -> Job:
-    """Put together the job that ``recipe`` describes.
+    """Make the job that ``recipe`` describes.
 
-    What was decided while it was painted is done again at the same steps. A painting of other
-    pictures or settings goes another way: it has from the start the settings that the first
-    was steered to in the end.
+    The recorded decisions are repeated at the same steps. With other pictures or settings they are
+    not: then the new painting uses the final settings of the old one from its start.
 
     Args:
-        recipe: how a picture was made.
+        recipe: the recipe of the old picture.
         content: path of the content picture, if the recipe has one.
         styles: paths of the style pictures, in the recipe's order.
         start: path of the picture to start from, if the recipe has one.
         regions: the recipe's regions in its order, each as MASK:STYLE or MASK:STYLE:MASK.
         changes: settings to change, as NAME=VALUE.
-        runtime: fields of Runtime that are to differ from what was decided then.
-        other_inputs: take other pictures and other weights than the recipe's.
-        progress: told of the fetching of weights, should they be absent.
+        runtime: fields of Runtime that override the recorded decisions.
+        other_inputs: accept other pictures and weights than the recipe's.
+        progress: called while weights are downloaded.
 
     Raises:
-        SettingsError: a picture too few or too many, a change that cannot be, other weights.
-        ImageError: a picture that cannot be read.
+        SettingsError: too few or too many pictures, an invalid change, or other weights.
+        ImageError: a picture cannot be read.
     """
     changed = assignments(changes, Settings)
     settings, decisions = recipe.settings, recipe.decisions
@@ -74,7 +73,7 @@ def make_job(
             settings = check(Settings, overlay(settings.model_dump(), change))
         decisions = decisions.anew(
             keep_weights=not (other_inputs or decisions.changes)
-            and _are_measured_alike(recipe.settings, settings, changed)
+            and _has_same_weights(recipe.settings, settings, changed)
         )
     spec = replace(recipe.spec, settings=settings)
     if "start" in changed:
@@ -87,15 +86,15 @@ def make_job(
     return job
 
 
-def _are_measured_alike(before: Settings, after: Settings, changed: Collection[str]) -> bool:
-    """Tell whether the weights that were measured hold: for the same pictures and layers."""
+def _has_same_weights(before: Settings, after: Settings, changed: Collection[str]) -> bool:
+    """Return whether the recorded alpha and beta stay valid: same pictures and layers."""
     sizes = {before.size, after.size}
     is_cropped = len(sizes) > 1 and any(isinstance(size, tuple) for size in sizes)
     return not is_cropped and not set(affecting(Settings, *COMPARISON)) & set(changed)
 
 
 def differences(recipe: Recipe) -> str | None:
-    """Say what runs here in another version than painted the picture; None if all is the same."""
+    """Return a message about packages with another version than in the recipe, or None."""
     from impasto.job.recipe import parts, versions
 
     then, now = recipe.versions.model_dump(), versions().model_dump()
@@ -120,7 +119,7 @@ def _with_files(
     *,
     other_inputs: bool,
 ) -> JobSpec:
-    """Give the pictures of ``spec`` their files, or say which are too few or too many."""
+    """Return ``spec`` with the paths of its pictures, after a check of their number."""
     if len(spec.styles) != len(styles) and not (other_inputs and spec.styles and styles):
         raise SettingsError(
             f"style: expected {len(spec.styles)} of these pictures, got {len(styles)}; the "
@@ -128,13 +127,15 @@ def _with_files(
         )
     if len(spec.styles) == len(styles):
         pairs = zip(spec.styles, styles, strict=True)
-        placed = [_placed(style, path) for style, path in pairs]
+        references = [_with_path(style, path) for style, path in pairs]
     else:
-        placed = [PictureReference(files.path_of(path), None, Path(path).name) for path in styles]
+        references = [
+            PictureReference(files.path_of(path), None, Path(path).name) for path in styles
+        ]
     return replace(
         spec,
         content=_with_file("content", spec.content, content),
-        styles=tuple(placed),
+        styles=tuple(references),
         start=_with_file("start", spec.start, start),
         regions=_regions_with_files(spec.regions, regions),
     )
@@ -143,7 +144,7 @@ def _with_files(
 def _with_file(
     option: str, picture: PictureReference | None, path: str | None
 ) -> PictureReference | None:
-    """Give a picture its file, if the recipe has the picture, or make sure that none is given."""
+    """Return a picture's reference with its path; both must be there, or neither."""
     if picture is None:
         if path is None:
             return None
@@ -153,12 +154,12 @@ def _with_file(
     if path is None:
         raise SettingsError(
             f"{option}: expected the picture {picture.name!r} that the recipe names, got none; "
-            f"give its path with --{option}"
+            f"name it with --{option}"
         )
-    return _placed(picture, path)
+    return _with_path(picture, path)
 
 
-def _placed(picture: PictureReference, path: str) -> PictureReference:
+def _with_path(picture: PictureReference, path: str) -> PictureReference:
     return replace(picture, path=files.path_of(path))
 
 
@@ -167,22 +168,22 @@ def _regions_with_files(
 ) -> tuple[RegionReference, ...]:
     from impasto.engine.regions import parse_files
 
-    given = parse_files(words)
-    if len(given) != len(regions):
+    paths = parse_files(words)
+    if len(paths) != len(regions):
         names = ", ".join(f"{part.mask.name!r}:{part.style.name!r}" for part in regions) or "none"
         raise SettingsError(
-            f"region: expected {len(regions)} as MASK:STYLE, got {len(given)}; the recipe names "
-            f"{names}"
+            f"region: expected {len(regions)} as MASK:STYLE, got {len(paths)}; the "
+            f"recipe names {names}"
         )
     return tuple(
         RegionReference(
-            _placed(region.mask, file.mask),
-            _placed(region.style, file.style),
+            _with_path(region.mask, file.mask),
+            _with_path(region.style, file.style),
             _with_file("region", region.style_mask, file.style_mask),
             file.mask_colour or region.mask_colour,
             file.style_mask_colour or region.style_mask_colour,
         )
-        for region, file in zip(regions, given, strict=True)
+        for region, file in zip(regions, paths, strict=True)
     )
 
 
@@ -199,7 +200,7 @@ def _read_any(reference: PictureReference) -> Picture:
 
 
 def _read_same(spec: JobSpec, reference: PictureReference) -> Picture:
-    """Load the picture that the recipe names, and no other."""
+    """Load a picture, and check that it is the recipe's."""
     picture = _read_any(reference)
     if picture.sha256 != reference.sha256:
         raise SettingsError(
@@ -211,7 +212,7 @@ def _read_same(spec: JobSpec, reference: PictureReference) -> Picture:
 
 
 def _option(spec: JobSpec, reference: PictureReference) -> str:
-    """Return the option that names a picture's file."""
+    """Return the name of a picture's option."""
     options = {"content": (spec.content,), "style": spec.styles, "start": (spec.start,)}
     return next((name for name, pictures in options.items() if reference in pictures), "region")
 
@@ -220,22 +221,24 @@ def _check_weights(recipe: Recipe, job: Job, progress: Progress | None) -> None:
     from impasto import weights
 
     network, file = recipe.settings.network, job.runtime.weights
-    found = weights.sha256(network, file=file)
-    if found is None:
+    sha256 = weights.sha256(network, file=file)
+    if sha256 is None:
         weights.fetch(network, offline=job.runtime.offline, progress=progress)
-        found = weights.sha256(network)
-    if recipe.weights_sha256 not in (None, found):
+        sha256 = weights.sha256(network)
+    if recipe.weights_sha256 not in (None, sha256):
         raise SettingsError(
-            f"weights: these are others than the recipe's: expected SHA-256 "
-            f"{recipe.weights_sha256}, got {found}; give that file with --weights, or add "
+            f"weights: these are not the recipe's: expected SHA-256 "
+            f"{recipe.weights_sha256}, got {sha256}; name that file with --weights, or add "
             "--other-inputs"
         )
 
 
 def show_recipe(
-    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="What impasto painted.")],
+    picture: Annotated[
+        str, typer.Argument(metavar="PICTURE", help="A picture that impasto painted.")
+    ],
 ) -> None:
-    """Print as JSON how PICTURE was made."""
+    """Print the recipe of PICTURE as JSON."""
     from impasto.job import recipe
 
     typer.echo(recipe.read(picture).text(indent=2))
@@ -243,7 +246,9 @@ def show_recipe(
 
 @with_options({"Output": DeliveryOptions, "Where and how": Runtime})
 def replay_picture(
-    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="What impasto painted.")],
+    picture: Annotated[
+        str, typer.Argument(metavar="PICTURE", help="A picture that impasto painted.")
+    ],
     content: Annotated[
         str | None, typer.Option("--content", metavar="FILE", help="Its content picture.")
     ] = None,
@@ -255,7 +260,9 @@ def replay_picture(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--start", metavar="FILE", help="The picture it started from, if one."),
+        typer.Option(
+            "--start", metavar="FILE", help="The picture it started from, if there is one."
+        ),
     ] = None,
     regions: Annotated[
         list[str] | None,
@@ -271,20 +278,20 @@ def replay_picture(
     ] = None,
     other_inputs: Annotated[
         bool,
-        typer.Option("--other-inputs", help="Take other pictures or weights than the recipe's."),
+        typer.Option("--other-inputs", help="Accept other pictures or weights than the recipe's."),
     ] = False,
     **options: Any,
 ) -> None:
-    """Paint PICTURE again, by the recipe in it, from the same pictures."""
+    """Paint PICTURE again by its recipe, from the same pictures."""
     from impasto.cli.commands import replay
     from impasto.job import recipe
 
-    made = recipe.read(picture)
-    delivery = take_delivery(options)
+    original = recipe.read(picture)
+    delivery = pop_delivery(options)
     interrupts.raise_stops()
     with display_of(delivery) as display:
         job = replay.make_job(
-            made,
+            original,
             content=content,
             styles=styles or [],
             start=start,
@@ -294,8 +301,8 @@ def replay_picture(
             other_inputs=other_inputs,
             progress=display.progress,
         )
-        if told := replay.differences(made):
-            display.message(told)
+        if message := replay.differences(original):
+            display.message(message)
     words = [picture, content, start, *(styles or []), *_region_files(regions or [])]
     named = [files.path_of(word) for word in words if word not in (None, standard_input.WORD)]
     paint(job, delivery, named)

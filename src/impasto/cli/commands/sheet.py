@@ -1,4 +1,4 @@
-"""``impasto sheet``: a grid of paintings in one process, on one labelled contact sheet."""
+"""``impasto sheet``: paint a grid of pictures in one process, as a labelled contact sheet."""
 
 from __future__ import annotations
 
@@ -24,21 +24,24 @@ if TYPE_CHECKING:
 
     from impasto.job.job import Job
 
-# More pictures than this are a job for batch.
+# For more pictures there is batch.
 _MOST_PICTURES = 400
 # Of variants that differ by their seed.
 _NOISE = 0.3
 
 
 class Sheet(Options):
-    """Where the sheet goes, and how it looks."""
+    """Options of the sheet itself."""
 
     output: Path = Field(
         description="The sheet to write; its ending names the format.",
         json_schema_extra={"short": "-o"},
     )
     cell: int = Field(
-        default=256, ge=24, le=2048, description="Most sides of a picture on the sheet, in pixels."
+        default=256,
+        ge=24,
+        le=2048,
+        description="Longest side of a picture on the sheet, in pixels.",
     )
     seeds: int | None = Field(
         default=None,
@@ -64,14 +67,14 @@ class Sheet(Options):
 
 @dataclass(frozen=True)
 class _Cell:
-    """One picture to paint, and what is written under it."""
+    """One picture to paint, and its label."""
 
     job: Job
     label: str
 
 
 def register(app: typer.Typer) -> None:
-    """Give ``app`` the command."""
+    """Add the command to ``app``."""
     app.command("sheet")(paint_sheet)
 
 
@@ -95,7 +98,7 @@ def paint_sheet(
     ] = "default",
     **options: Any,
 ) -> None:
-    """Paint each CONTENT with each style under each value, and show all on one sheet."""
+    """Paint each CONTENT in each style with each value, all on one contact sheet."""
     from impasto import images
     from impasto.config.validation import check
     from impasto.engine import inputs
@@ -107,7 +110,7 @@ def paint_sheet(
     chosen = {name: options.pop(name) for name in Sheet.model_fields if name in options}
     sheet = check(Sheet, chosen)
     images.check_output(sheet.output)
-    # On a sheet nobody sees more than a cell holds.
+    # By default paint no larger than a cell.
     cells = _cells(
         contents,
         styles,
@@ -116,7 +119,7 @@ def paint_sheet(
         sheet.seeds or 1,
     )
     for cell in cells:
-        # All that can be wrong is said before the first is painted.
+        # Check all inputs before the first picture is painted.
         check_apart([sheet.output], input_files(cell.job))
         inputs.read(cell.job)
     several = vary or sheet.seeds
@@ -135,11 +138,11 @@ def paint_sheet(
 
 
 def _combinations(words: Sequence[str], seeds: int | None) -> list[dict[str, Any]]:
-    """Read which options vary, and over what, as every combination.
+    """Return every combination of the options that vary.
 
     Raises:
-        SettingsError: no NAME=VALUE,VALUE, an unknown name, one given twice, or a seed beside
-            ``seeds``.
+        SettingsError: a word that is not NAME=VALUE,VALUE, an unknown name, a name twice, or a
+            seed beside ``seeds``.
     """
     combinations = vary_options(words)
     if seeds is not None and "seed" in combinations[0]:
@@ -157,10 +160,10 @@ def _cells(
     options: dict[str, Any],
     seeds: int,
 ) -> list[_Cell]:
-    """Put together every combination, and its variants by seed, in the order of reading.
+    """Make a cell for every combination and seed, row by row.
 
     Raises:
-        SettingsError: a combination that contradicts itself, or too many of them.
+        SettingsError: a combination is invalid, or there are too many.
     """
     count = len(contents) * len(styles) * len(combinations) * seeds
     if count > _MOST_PICTURES:
@@ -169,7 +172,7 @@ def _cells(
         )
     from impasto import api
 
-    # Standard input can be read once.
+    # Standard input can be read only once.
     sources = {word: standard_input.picture(word) for word in (*contents, *styles)}
     cells = []
     for content, style, changes in itertools.product(contents, styles, combinations):
@@ -199,7 +202,7 @@ def _variants(pictures: Any, options: dict[str, Any], seeds: int) -> list[dict[s
 
 
 def _paint(cells: Sequence[_Cell], cell_px: int, display: Any) -> Iterator[Image]:
-    """Paint one cell after another; a cache keeps what the next one needs too."""
+    """Paint one cell after another, with a shared cache."""
     from impasto import api
     from impasto.engine.cache import Cache
 
@@ -207,6 +210,6 @@ def _paint(cells: Sequence[_Cell], cell_px: int, display: Any) -> Iterator[Image
     for number, cell in enumerate(cells, start=1):
         display.message(f"{number} of {len(cells)}: {cell.label}".replace("\n", ", "))
         picture = api.paint(cell.job, display.step, progress=display.progress, cache=cache).image
-        # Only what the sheet shows stays in memory.
+        # Keep only the small picture in memory.
         picture.thumbnail((cell_px, cell_px))
         yield picture

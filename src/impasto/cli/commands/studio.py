@@ -1,4 +1,4 @@
-"""``impasto studio``: the studio as a command."""
+"""``impasto studio``: serve the studio."""
 
 from __future__ import annotations
 
@@ -27,38 +27,38 @@ if TYPE_CHECKING:
 
     from impasto.studio.security import Rules
 
-# Options of the studio that hold for comparing, too.
+# Options of the studio that also apply to --compare.
 _WITHOUT_PAINTING = {"host", "port", "public_url", "proxies", "compare", "compare_seed"}
 _TOKEN_VARIABLE = "IMPASTO_STUDIO_TOKEN"  # noqa: S105 - its name, not its value
 
 
 class Serving(Options):
-    """Where the studio is, and how much it takes on."""
+    """Options of the studio's server."""
 
     host: str = Field(
         default="127.0.0.1",
-        description="Address to listen on; 0.0.0.0 for all of this machine's. Visitors need the "
-        "token in the address that is printed.",
+        description="Address to listen on; 0.0.0.0 means all addresses of this machine. Visitors "
+        "need the token in the printed address.",
     )
     port: int = Field(
-        default=8500, ge=0, le=65535, description="Port to listen on; 0 for any that is free."
+        default=8500, ge=0, le=65535, description="Port to listen on; 0 means any free port."
     )
     folder: Path | None = Field(
         default=None,
-        description="Where pictures are kept; by default in impasto's cache folder.",
+        description="Folder for pictures and works; by default in impasto's cache folder.",
     )
     painters: tuple[str, ...] | None = Field(
         default=None,
-        description="Devices to paint on at once, such as cuda:0,cuda:1; by default --device.",
+        description="Devices, each with its own painter process, such as cuda:0,cuda:1; by default "
+        "--device.",
     )
     queue_limit: int = Field(
-        default=100, ge=1, le=10_000, description="How many paintings may wait."
+        default=100, ge=1, le=10_000, description="Maximum number of paintings that wait."
     )
     upload_quota: int = Field(
         default=8 * 2**30,
         ge=1,
-        description="How much the uploaded pictures may take in all, such as 500MB; by default "
-        "8GiB.",
+        description="Maximum size of all uploaded pictures, such as 500MB; by default 8GiB.",
         json_schema_extra={"metavar": "SIZE"},
     )
     confirm_hours: float = Field(
@@ -68,21 +68,22 @@ class Serving(Options):
     )
     public_url: str | None = Field(
         default=None,
-        description="The address at which a reverse proxy serves the studio, such as "
+        description="The studio's address behind a reverse proxy, such as "
         "https://example.org/studio.",
     )
     proxies: tuple[str, ...] = Field(
         default=("127.0.0.1", "::1"),
-        description="With --public-url: the proxy's own addresses; forwarded headers from others "
-        "are ignored.",
+        description="With --public-url: the proxy's own addresses. Forwarded headers from other "
+        "addresses are ignored.",
     )
     compare: Path | None = Field(
         default=None,
-        description="Instead of painting: choose blindly between pictures in this folder's "
-        "subfolders, one for each method. Choices are kept there in choices.json.",
+        description="Compare pictures blindly instead of painting. The folder has a subfolder for "
+        "each method; the choices are saved in its choices.json.",
     )
     compare_seed: int = Field(
-        default=0, description="With --compare: seed of the order and of the sides."
+        default=0,
+        description="With --compare: seed for the order of the pictures and for their sides.",
     )
 
     @field_validator("upload_quota", mode="before")
@@ -92,7 +93,7 @@ class Serving(Options):
 
 
 def register(app: typer.Typer) -> None:
-    """Give ``app`` the command."""
+    """Add the command to ``app``."""
 
     @app.command("studio")
     @with_options({"The studio": Serving, "Where and how": Runtime})
@@ -106,16 +107,16 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
     """Serve the studio until it is interrupted.
 
     Args:
-        serving: where, and how much.
+        serving: options of the server.
         runtime: fields of Runtime for the worker processes.
 
     Raises:
         MissingPackageError: the extra ``studio`` is not installed.
         OutputError: the folder or the port cannot be used.
-        SettingsError: an option of Runtime, a public URL, or a folder to compare that cannot be.
+        SettingsError: an option of Runtime, the public URL or the folder to compare is invalid.
     """
     try:
-        import segno  # noqa: F401 - used once the studio is open
+        import segno  # noqa: F401 - used later; checked here
         import uvicorn
 
         from impasto.studio import address, connections, security
@@ -131,7 +132,7 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
     listening = _listen(serving)
     port = listening.getsockname()[1]
     token = os.environ.get(_TOKEN_VARIABLE) or secrets.token_urlsafe(24)
-    # Pictures and paintings are nobody else's on this machine; worker processes inherit this.
+    # Other users of this machine must not read the files; worker processes inherit this.
     os.umask(0o077)
     app = make_app(
         security.Rules(serving.host, port, token, public, serving.proxies if public else ())
@@ -166,13 +167,15 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
 def _studio(
     serving: Serving, runtime: dict[str, Any]
 ) -> tuple[Callable[[Rules], FastAPI], Callable[[FastAPI], None]]:
-    """Return what makes the application that paints, and what ends its streams of events."""
+    """Return functions that make the painting application and close its event streams."""
     from impasto.studio import routes
     from impasto.studio.service import Limits, StudioService
     from impasto.studio.storage import Store
 
     if "compare_seed" in serving.model_fields_set:
-        raise SettingsError("--compare-seed: expected --compare FOLDER beside it; add or leave out")
+        raise SettingsError(
+            "--compare-seed: expected --compare FOLDER beside it; add that, or leave this out"
+        )
     chosen = check(Runtime, runtime).model_dump(exclude_unset=True)
     runtimes = [
         check(Runtime, {**chosen, "device": device}).model_dump(exclude_unset=True)
@@ -190,14 +193,16 @@ def _studio(
 def _comparison(
     serving: Serving, runtime: dict[str, Any]
 ) -> tuple[Callable[[Rules], FastAPI], Callable[[FastAPI], None]]:
-    """Return what makes the application that compares, which has no streams to end."""
+    """Return functions that make the comparing application and close it (nothing to close)."""
     from impasto.studio import compare
     from impasto.studio.comparison import Comparison
 
     painting = [*sorted(serving.model_fields_set - _WITHOUT_PAINTING), *runtime]
     if painting:
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in painting)
-        raise SettingsError(f"--compare: expected no option of painting beside it, got {flags}")
+        raise SettingsError(
+            f"--compare: expected no painting options beside it, got {flags}; leave them out"
+        )
     comparison = Comparison(files.path_of(str(serving.compare)), serving.compare_seed)
     for one in comparison.left_out:
         typer.echo(f"not compared: {one.file}: {one.reason}", err=True)
@@ -205,7 +210,7 @@ def _comparison(
 
 
 def _listen(serving: Serving) -> socket.socket:
-    """Take the port, before anything slow."""
+    """Open the port, before anything slow."""
     family = socket.AF_INET6 if ":" in serving.host else socket.AF_INET
     try:
         return socket.create_server((serving.host, serving.port), family=family)
@@ -213,5 +218,5 @@ def _listen(serving: Serving) -> socket.socket:
         reason = getattr(error, "strerror", None) or error
         raise OutputError(
             f"cannot listen on {serving.host}:{serving.port} ({reason}): "
-            "expected a free port of this machine; give another --port or --host"
+            "expected a free port of this machine; choose another --port or --host"
         ) from None

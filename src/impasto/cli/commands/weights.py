@@ -1,4 +1,4 @@
-"""The command `weights`: list, fetch and verify the networks' weights."""
+"""``impasto weights``: list, download and verify the weights of the networks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from impasto.output.progress import make_display, print_json
 JsonLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each network.")]
 NetworkName = Annotated[
     str,
-    typer.Argument(metavar="NETWORK", help="vgg16 or vgg19; alexnet or dists, which only measure."),
+    typer.Argument(
+        metavar="NETWORK", help="vgg16, vgg19, alexnet or dists; the last two are for measure only."
+    ),
 ]
 
 
 def register(app: typer.Typer) -> None:
-    """Give ``app`` the command, with three of its own."""
-    own = typer.Typer(help="See, fetch and check the networks' weights.", no_args_is_help=True)
+    """Add the command to ``app``, with three subcommands."""
+    own = typer.Typer(help="List, download and verify the networks' weights.", no_args_is_help=True)
     own.command("list")(list_weights)
     own.command("fetch")(fetch_weights)
     own.command("verify")(verify_weights)
@@ -27,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_weights(json_lines: JsonLines = False) -> None:
-    """List the networks: where their weights come from and whether they are here."""
+    """List the networks, the source of their weights, and whether these are in the cache."""
     from impasto import weights
 
     for network in weights.listing():
@@ -48,11 +50,11 @@ def _size(size_bytes: int) -> str:
 
 def fetch_weights(
     name: NetworkName = "vgg16",
-    force: Annotated[bool, typer.Option("--force", help="Fetch them again.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Download them again.")] = False,
     json_lines: JsonLines = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
-    """Put a network's weights into the cache, checked."""
+    """Download a network's weights into the cache, and verify them."""
     from impasto import weights
 
     interrupts.raise_stops()
@@ -65,7 +67,7 @@ def fetch_weights(
 
 
 def verify_weights(name: NetworkName = "vgg16", json_lines: JsonLines = False) -> None:
-    """Hash a network's cached weights again, and compare with the hash in the code."""
+    """Compare the hash of a network's cached weights with the expected one."""
     from impasto import weights
 
     state = weights.verify(name)

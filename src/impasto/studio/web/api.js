@@ -1,4 +1,4 @@
-// The HTTP interface as functions; a refusal becomes an Error with the server's words.
+// The HTTP interface as functions; an error answer becomes an Error with the server's message.
 
 export async function ask(method, path, body) {
   const options = { method, headers: {} };
@@ -14,7 +14,7 @@ export async function ask(method, path, body) {
   } catch {
     throw new Error("The studio does not answer. Is it still running?");
   }
-  // A proxy in between answers for a studio that does not, and not in JSON.
+  // If the studio does not answer, a proxy does, and not in JSON.
   const content = answer.status === 204 ? null : await answer.json().catch(() => ({ error: answer.statusText }));
   if (!answer.ok) throw Object.assign(new Error(content.error), { status: answer.status });
   return content;
@@ -26,7 +26,7 @@ export function upload(file) {
   return ask("POST", "api/pictures", form);
 }
 
-// Calls handlers[kind](data). A hidden tab does not listen: browsers keep few connections.
+// Calls handlers[kind](data). A hidden tab closes its connection, because browsers allow only few.
 export function listen(handlers, opened) {
   let source = null;
   const update = () => {
@@ -37,7 +37,7 @@ export function listen(handlers, opened) {
       source = new EventSource("api/events");
       source.addEventListener("open", opened);
       source.addEventListener("error", () => {
-        // After some refusals a browser does not try again by itself.
+        // After some errors a browser does not reconnect by itself.
         if (source?.readyState === EventSource.CLOSED) {
           source = null;
           setTimeout(update, 2000);

@@ -1,4 +1,4 @@
-// The blind choice: two pictures without names, one answer after another, and the ranking.
+// Blind comparison: trials of two pictures without names, and the ranking.
 
 import { ask } from "./api.js";
 
@@ -9,7 +9,7 @@ const problem = document.querySelector("#problem");
 let trial = null;
 let busy = false;
 
-// Runs one request at a time, and shows what went wrong.
+// Runs one request at a time, and shows its error.
 async function attempt(act) {
   if (busy) return;
   busy = true;

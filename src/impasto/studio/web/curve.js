@@ -18,7 +18,7 @@ export class Curve {
     const last = this.#points.at(-1);
     if (!Number.isFinite(loss) || loss <= 0 || (last && last[0] >= step)) return;
     this.#points.push([step, loss]);
-    if (this.#points.length > MOST_POINTS) this.#points = this.#points.filter((_, place) => place % 2 === 0);
+    if (this.#points.length > MOST_POINTS) this.#points = this.#points.filter((_, index) => index % 2 === 0);
     this.#draw();
   }
 
@@ -31,9 +31,9 @@ export class Curve {
     const span = Math.max(...logs) - low || 1;
     const first = points[0][0];
     const steps = points.at(-1)[0] - first || 1;
-    const path = points.map(([step], place) => {
+    const path = points.map(([step], index) => {
       const x = ((step - first) / steps) * WIDTH;
-      const y = EDGE + (1 - (logs[place] - low) / span) * (HEIGHT - 2 * EDGE);
+      const y = EDGE + (1 - (logs[index] - low) / span) * (HEIGHT - 2 * EDGE);
       return `${x.toFixed(1)} ${y.toFixed(1)}`;
     });
     svg.querySelector("path").setAttribute("d", `M${path.join("L")}`);

@@ -1,4 +1,4 @@
-// Swagger UI over the studio's own description; nothing comes from elsewhere.
+// Swagger UI for the studio's OpenAPI description; nothing is loaded from other servers.
 
 SwaggerUIBundle({
   url: "api/openapi.json",

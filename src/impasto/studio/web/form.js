@@ -1,5 +1,5 @@
-// Controls for the settings, from the server's description of them. A control that is left
-// empty or as it was says nothing: the server knows the defaults.
+// Controls for the settings, made from the server's description. A control that is empty or
+// unchanged sends no value, because the server has the defaults.
 
 import { heading, make } from "./format.js";
 
@@ -12,7 +12,7 @@ export class Controls {
     this.inputs = new Map(options.map((option) => [option.name, makeInput(option, prefix)]));
   }
 
-  // The rows of the options that `wanted` chooses.
+  // The rows of the options for which `wanted` is true.
   rows(wanted = () => true) {
     return this.options.filter(wanted).map((option) => this.#row(option));
   }

@@ -1,4 +1,4 @@
-// Numbers as people read them, and elements in one line.
+// Formats numbers for people, and makes elements.
 
 export function clock(seconds) {
   if (seconds < 10) return `${Math.max(0.1, seconds).toFixed(1)} s`;

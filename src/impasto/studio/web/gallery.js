@@ -23,7 +23,7 @@ export class Works extends EventTarget {
 
   put(work) {
     const before = this.all.get(work.id);
-    // An answer may come after the event that has overtaken it.
+    // An answer may come after a newer event.
     if (before?.has_picture && !work.has_picture) return;
     this.all.set(work.id, work);
     if (before?.state === work.state && before.has_picture === work.has_picture) this.#progress(work);
@@ -57,7 +57,7 @@ export class Works extends EventTarget {
 
   #line(work) {
     const bar = make("progress", { max: 1, value: work.progress, "aria-label": `Progress of ${work.title}` });
-    const line = make("li", {}, this.#button(work, make("span", {}, work.title), make("small", {}, told(work))), bar);
+    const line = make("li", {}, this.#button(work, make("span", {}, work.title), make("small", {}, status(work))), bar);
     line.id = `line-${work.id}`;
     return line;
   }
@@ -80,11 +80,11 @@ export class Works extends EventTarget {
     const line = document.querySelector(`#line-${work.id}`);
     if (!line) return;
     line.querySelector("progress").value = work.progress;
-    line.querySelector("small").textContent = told(work);
+    line.querySelector("small").textContent = status(work);
   }
 }
 
-function told(work) {
+function status(work) {
   if (work.state !== "painting") return work.state;
   return work.time_left_s === null ? "beginning" : `${clock(work.time_left_s)} left`;
 }

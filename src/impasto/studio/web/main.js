@@ -1,4 +1,4 @@
-// Puts the page together: what is chosen becomes an order, and what happens is shown.
+// The page: it turns the form into an order, and shows the events.
 
 import { ask, listen } from "./api.js";
 import { Curve } from "./curve.js";
@@ -55,8 +55,8 @@ function showMode() {
   regions.offer(mode === "style_transfer" ? pictures.content : null, pictures.paintings);
 }
 
-// Plans come and go by themselves, so they tell their troubles in their own place: what was
-// refused to the visitor stays until the visitor acts.
+// Plans are made automatically, so their errors are shown beside the plan. The error of an order
+// stays until the visitor acts.
 function changed() {
   showMode();
   const ticket = ++planned;
@@ -70,7 +70,7 @@ function changed() {
         plan.textContent = order.mode === "style" ? "Choose a painting." : "Choose a photograph to begin.";
         return;
       }
-      // The first plan with other layers has to measure how fast this machine is.
+      // The first plan with other layers measures the speed of this machine.
       const slow = setTimeout(() => ticket === planned && (plan.textContent = "Estimating the time…"), 700);
       const answer = ask("POST", "api/plan", order).finally(() => clearTimeout(slow));
       const { sizes, time_s, peak_bytes } = await answer;
@@ -100,8 +100,8 @@ async function start(event) {
   }
 }
 
-// Orders a painting. What takes long must be confirmed: `place` then gets a button for that.
-async function send(path, order, place) {
+// Orders a painting. A long painting must be confirmed: `alert` then gets a button for that.
+async function send(path, order, alert) {
   let work;
   try {
     work = await ask("POST", path, order);
@@ -110,10 +110,10 @@ async function send(path, order, place) {
     const button = make("button", { type: "button" }, "Paint it anyway");
     const confirmed = order ? [path, { ...order, confirmed: true }] : [`${path}?confirmed=true`, order];
     button.addEventListener("click", async () => {
-      place.textContent = "";
-      await send(...confirmed, place).catch((refused) => (place.textContent = refused.message));
+      alert.textContent = "";
+      await send(...confirmed, alert).catch((refused) => (alert.textContent = refused.message));
     });
-    place.replaceChildren(`${error.message.split(";")[0]}. `, button);
+    alert.replaceChildren(`${error.message.split(";")[0]}. `, button);
     button.focus();
     return;
   }
@@ -135,7 +135,7 @@ function startFrom(startId, parent, words = "") {
 async function fill({ mode, content, styles, settings }) {
   form.elements.mode.value = mode;
   const named = await Promise.allSettled([content, ...styles].map((id) => (id ? pictures.find(id) : null)));
-  const [photograph, ...paintings] = named.map((found) => found.value ?? null);
+  const [photograph, ...paintings] = named.map((result) => result.value ?? null);
   pictures.replace(photograph, paintings.filter(Boolean));
   preset.value = "default";
   preset.dispatchEvent(new Event("filled"));
@@ -170,7 +170,7 @@ function before(work) {
   return work.order.mode === "style" || !work.order.content ? null : `api/pictures/${work.order.content}/small`;
 }
 
-// A browser keeps what an address has shown before: the finished picture has one of its own.
+// Browsers cache by address, so the finished picture has its own.
 function address(work) {
   return isUnderWay(work) ? `api/works/${work.id}/preview?step=${work.step}` : `api/works/${work.id}/picture.jpg`;
 }
@@ -285,20 +285,20 @@ async function copy(text) {
 
 async function steer(event) {
   event.preventDefault();
-  const told = steerForm.querySelector("[role=alert]");
-  told.textContent = "";
+  const alert = steerForm.querySelector("[role=alert]");
+  alert.textContent = "";
   try {
     const work = await ask("POST", `api/works/${works.chosen}/steer`, { settings: steering.values() });
     works.put(work);
     find("#message").textContent = `Changed after step ${work.changes.at(-1).step}.`;
   } catch (error) {
-    told.textContent = error.message;
+    alert.textContent = error.message;
   }
 }
 
-// --- what happens -----------------------------------------------------------------------------
+// --- events -----------------------------------------------------------------------------
 
-function heard(work) {
+function onWork(work) {
   works.put(work);
   if (work.id !== works.chosen) return;
   if (work.state === "painting") curve.add(work.step, work.losses.total ?? NaN);
@@ -326,25 +326,25 @@ async function begin() {
   controls = new Controls(options, "option");
   preset = make("select", { id: "preset", "aria-describedby": "preset-hint" });
   preset.append(...presets.map(({ name }) => make("option", { value: name }, name)));
-  const told = make("small", { id: "preset-hint" });
-  const tell = () => (told.textContent = presets.find(({ name }) => name === preset.value).told);
-  preset.addEventListener("change", tell);
-  preset.addEventListener("filled", tell);
-  tell();
-  const presetRow = make("div", { className: "option" }, make("label", { htmlFor: "preset" }, "Preset"), preset, told);
+  const summary = make("small", { id: "preset-hint" });
+  const showSummary = () => (summary.textContent = presets.find(({ name }) => name === preset.value).told);
+  preset.addEventListener("change", showSummary);
+  preset.addEventListener("filled", showSummary);
+  showSummary();
+  const presetRow = make("div", { className: "option" }, make("label", { htmlFor: "preset" }, "Preset"), preset, summary);
   find("#up-front").append(...controls.rows((option) => option.up_front), presetRow);
   find("#more > div").append(...controls.rows((option) => !option.up_front));
   steering = new Controls(options.filter((option) => option.steerable), "steer");
   steerForm.querySelector("div").append(...steering.rows());
 
   form.addEventListener("submit", start);
-  // Until here a click would have sent the form nowhere.
+  // Before this, a click would have had no effect.
   form.querySelector("[type=submit]").disabled = false;
   form.addEventListener("change", () => (refuse(""), changed()));
   steerForm.addEventListener("submit", steer);
   pictures.addEventListener("change", offerRecipe);
   pictures.addEventListener("change", ({ detail: added }) => added && uploads.refresh());
-  uploads.addEventListener("delete", ({ detail: id }) => pictures.forget(id));
+  uploads.addEventListener("delete", ({ detail: id }) => pictures.remove(id));
   works.addEventListener("choose", choose);
   find("#start-picture button").addEventListener("click", () => (startFrom(null, null), changed()));
 
@@ -352,7 +352,7 @@ async function begin() {
   changed();
   listen(
     {
-      work: heard,
+      work: onWork,
       preview: ({ id, url }) => id === works.chosen && viewer.show(url, words(chosen()), before(chosen())),
       removed: ({ id }) => {
         works.remove(id);

@@ -1,10 +1,10 @@
-// The photograph and the paintings: dropped, pasted, chosen, or out of those that are here.
+// The photograph and the paintings: dropped, pasted, uploaded, or chosen from the bundled ones.
 
 import { ask, upload } from "./api.js";
 import { make } from "./format.js";
 
 export class Pictures extends EventTarget {
-  #places = { content: document.querySelector("#content"), styles: document.querySelector("#styles") };
+  #fieldsets = { content: document.querySelector("#content"), styles: document.querySelector("#styles") };
   #known = { content: [], styles: [] };
   #suggested = [];
 
@@ -13,10 +13,10 @@ export class Pictures extends EventTarget {
     this.content = null;
     this.styles = [];
     this.refuse = refuse;
-    for (const [place, fieldset] of Object.entries(this.#places)) {
+    for (const [kind, fieldset] of Object.entries(this.#fieldsets)) {
       const input = fieldset.querySelector("input[type=file]");
       input.addEventListener("change", () => {
-        this.take([...input.files], place);
+        this.take([...input.files], kind);
         input.value = "";
       });
       fieldset.addEventListener("dragover", (event) => {
@@ -28,12 +28,12 @@ export class Pictures extends EventTarget {
     document.addEventListener("dragover", (event) => event.preventDefault());
     document.addEventListener("drop", (event) => {
       event.preventDefault();
-      this.take([...event.dataTransfer.files], this.#placeOf(event.target));
-      for (const fieldset of Object.values(this.#places)) fieldset.classList.remove("over");
+      this.take([...event.dataTransfer.files], this.#kindOf(event.target));
+      for (const fieldset of Object.values(this.#fieldsets)) fieldset.classList.remove("over");
     });
     document.addEventListener("paste", (event) => {
       const files = [...event.clipboardData.files];
-      if (files.length) this.take(files, this.#placeOf(document.activeElement));
+      if (files.length) this.take(files, this.#kindOf(document.activeElement));
     });
   }
 
@@ -41,7 +41,7 @@ export class Pictures extends EventTarget {
     const bundled = await ask("GET", "api/pictures");
     this.#known.content = bundled.filter((picture) => picture.kind === "content");
     this.#known.styles = bundled.filter((picture) => picture.kind === "style");
-    // Something to start with, until somebody chooses.
+    // A suggestion, until the visitor chooses.
     this.#suggested = this.#known.styles.slice(0, 1);
     this.styles = this.#suggested;
     this.#show();
@@ -52,18 +52,18 @@ export class Pictures extends EventTarget {
     return this.#known.styles;
   }
 
-  // Finds by id or by hash what an order or a recipe names.
+  // Finds a picture of an order by id, or one of a recipe by hash.
   async find(id) {
     const known = [...this.#known.content, ...this.#known.styles];
     return known.find((picture) => picture.id === id || picture.sha256 === id) ?? ask("GET", `api/pictures/${id}`);
   }
 
-  async take(files, place) {
+  async take(files, kind) {
     for (const file of files) {
-      const busy = this.#places[place].querySelector(".drop");
+      const busy = this.#fieldsets[kind].querySelector(".drop");
       busy.classList.add("busy");
       try {
-        this.use(await upload(file), place);
+        this.use(await upload(file), kind);
       } catch (error) {
         this.refuse(`${file.name || "The picture"}: ${error.message}`);
       } finally {
@@ -72,17 +72,17 @@ export class Pictures extends EventTarget {
     }
   }
 
-  use(picture, place) {
-    if (!this.#known[place].some((known) => known.id === picture.id)) this.#known[place].unshift(picture);
-    if (place === "content") this.content = picture;
+  use(picture, kind) {
+    if (!this.#known[kind].some((known) => known.id === picture.id)) this.#known[kind].unshift(picture);
+    if (kind === "content") this.content = picture;
     else this.styles = [...this.#chosenStyles().filter((style) => style.id !== picture.id), picture];
     this.#changed(picture);
   }
 
-  // Offers a picture no longer: it was deleted.
-  forget(id) {
-    for (const place of Object.keys(this.#known)) {
-      this.#known[place] = this.#known[place].filter((picture) => picture.id !== id);
+  // Removes a picture that was deleted.
+  remove(id) {
+    for (const kind of Object.keys(this.#known)) {
+      this.#known[kind] = this.#known[kind].filter((picture) => picture.id !== id);
     }
     if (this.content?.id === id) this.content = null;
     this.styles = this.styles.filter((style) => style.id !== id);
@@ -90,9 +90,9 @@ export class Pictures extends EventTarget {
   }
 
   replace(content, styles) {
-    for (const [place, pictures] of [["content", content ? [content] : []], ["styles", styles]]) {
+    for (const [kind, pictures] of [["content", content ? [content] : []], ["styles", styles]]) {
       for (const picture of pictures) {
-        if (!this.#known[place].some((known) => known.id === picture.id)) this.#known[place].unshift(picture);
+        if (!this.#known[kind].some((known) => known.id === picture.id)) this.#known[kind].unshift(picture);
       }
     }
     this.content = content;
@@ -100,12 +100,12 @@ export class Pictures extends EventTarget {
     this.#changed(null);
   }
 
-  #placeOf(element) {
-    return this.#places.styles.contains(element) ? "styles" : "content";
+  #kindOf(element) {
+    return this.#fieldsets.styles.contains(element) ? "styles" : "content";
   }
 
-  #toggle(picture, place) {
-    if (place === "content") this.content = this.content?.id === picture.id ? null : picture;
+  #toggle(picture, kind) {
+    if (kind === "content") this.content = this.content?.id === picture.id ? null : picture;
     else if (this.styles.some((style) => style.id === picture.id)) {
       this.styles = this.styles.filter((style) => style.id !== picture.id);
     } else this.styles = [...this.#chosenStyles(), picture];
@@ -122,18 +122,18 @@ export class Pictures extends EventTarget {
   }
 
   #show() {
-    for (const [place, fieldset] of Object.entries(this.#places)) {
-      const chosen = place === "content" ? [this.content] : this.styles;
+    for (const [kind, fieldset] of Object.entries(this.#fieldsets)) {
+      const chosen = kind === "content" ? [this.content] : this.styles;
       const tiles = fieldset.querySelector(".tiles");
       const focused = document.activeElement?.dataset.picture;
       tiles.replaceChildren(
-        ...this.#known[place].map((picture) => {
+        ...this.#known[kind].map((picture) => {
           const pressed = chosen.some((one) => one?.id === picture.id);
           const name = picture.name.replace(/\.\w+$/, "");
           const image = make("img", { src: `api/pictures/${picture.id}/small`, alt: name, loading: "lazy" });
           const button = make("button", { type: "button", title: picture.name, "aria-pressed": pressed }, image);
           button.dataset.picture = picture.id;
-          button.addEventListener("click", () => this.#toggle(picture, place));
+          button.addEventListener("click", () => this.#toggle(picture, kind));
           return make("li", {}, button);
         }),
       );

@@ -1,4 +1,4 @@
-// A part of the photograph with a painting of its own: its mask is painted with a soft brush.
+// A region of the photograph with its own painting; the visitor paints its mask with a soft brush.
 
 import { upload } from "./api.js";
 import { make } from "./format.js";
@@ -59,7 +59,7 @@ export class Regions {
     });
   }
 
-  // The regions of an order; an upload the first time.
+  // The regions of an order; uploads the mask if it has changed.
   async order() {
     if (!this.#touched || panel.hidden) return [];
     if (this.#uploaded === null) {
@@ -92,7 +92,7 @@ export class Regions {
       this.#dab();
       this.changed();
     } else if (x || y) {
-      const within = (place) => Math.min(1, Math.max(0, place));
+      const within = (position) => Math.min(1, Math.max(0, position));
       this.#spot = { x: within(this.#spot.x + x * STEP), y: within(this.#spot.y + y * STEP) };
       this.#draw();
     } else return;
@@ -118,7 +118,7 @@ export class Regions {
     this.#draw();
   }
 
-  // The photograph, darker where the region is not.
+  // Draws the photograph, darker outside the region.
   #draw() {
     if (!this.#image || !panel.open) return;
     const context = canvas.getContext("2d");

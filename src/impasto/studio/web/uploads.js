@@ -1,4 +1,4 @@
-// The pictures that were uploaded: a list to delete from, and how much room they take.
+// The uploaded pictures: a list to delete from, and their total size.
 
 import { ask } from "./api.js";
 import { make, memory } from "./format.js";
@@ -13,7 +13,7 @@ export class Uploads extends EventTarget {
     panel.addEventListener("toggle", () => panel.open && this.#load());
   }
 
-  // Lists the pictures again, if the list is open: one was uploaded.
+  // Reloads an open list after an upload.
   refresh() {
     if (panel.open) this.#load();
   }

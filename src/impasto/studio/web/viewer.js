@@ -1,4 +1,4 @@
-// The viewer: the picture as it is being painted, compared with the photograph, and enlarged.
+// The viewer: shows the current picture, compares it with the photograph, and zooms.
 
 import { make } from "./format.js";
 
@@ -36,7 +36,7 @@ export class Viewer {
     viewport.classList.remove("close");
   }
 
-  // Shows a picture. While one is loading, only the latest of the others is remembered.
+  // Shows a picture. While one is loading, only the latest of the others waits.
   async show(url, words, before) {
     this.#next = { url, words, before };
     if (this.#busy) return;

@@ -19,6 +19,7 @@ from typing import Any
 from impasto import signals
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
+TOO_EARLY = "stopped before the first step: there is no picture yet"
 # Long enough for whatever has swallowed the exception to be over.
 _ONCE_MORE_S = 0.02
 

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from impasto.weights.download import Progress
 
 
+_Painted = Annotated[
+    str,
+    typer.Argument(metavar="PICTURE", help="What impasto painted; - is standard input."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Give ``app`` the commands."""
     app.command("recipe")(show_recipe)
@@ -233,17 +239,15 @@ def _check_weights(recipe: Recipe, job: Job, progress: Progress | None) -> None:
 
 
 def show_recipe(
-    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="What impasto painted.")],
+    picture: _Painted,
 ) -> None:
     """Print as JSON how PICTURE was made."""
-    from impasto.job import recipe
-
-    typer.echo(recipe.read(picture).text(indent=2))
+    typer.echo(standard_input.recipe(picture).text(indent=2))
 
 
 @with_options({"Output": DeliveryOptions, "Where and how": Runtime})
 def replay_picture(
-    picture: Annotated[str, typer.Argument(metavar="PICTURE", help="What impasto painted.")],
+    picture: _Painted,
     content: Annotated[
         str | None, typer.Option("--content", metavar="FILE", help="Its content picture.")
     ] = None,
@@ -277,9 +281,8 @@ def replay_picture(
 ) -> None:
     """Paint PICTURE again, by the recipe in it, from the same pictures."""
     from impasto.cli.commands import replay
-    from impasto.job import recipe
 
-    made = recipe.read(picture)
+    made = standard_input.recipe(picture)
     delivery = take_delivery(options)
     interrupts.raise_stops()
     with display_of(delivery) as display:

@@ -153,9 +153,9 @@ def run_and_end(
     else:
         wait_for(process, lambda: any('"step"' in line for line in printed_lines(folder)[-3:]))
     if stage == STAGES[1]:
-        time.sleep(chance.expovariate(1 / 1.2))
+        time.sleep(chance.expovariate(1 / 0.8))
     elif stage in STAGES[2:]:
-        time.sleep(chance.expovariate(1 / 0.6) if stage == STAGES[2] else 0)
+        time.sleep(chance.expovariate(1 / 0.4) if stage == STAGES[2] else 0)
         wait_for(process, lambda: is_writing(folder, stage))
         time.sleep(chance.choice((0, chance.uniform(0, 0.005))))
     process.send_signal(number)
@@ -261,6 +261,8 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     options = parser.parse_args()
     number = signal.Signals[options.signal]
+    # A shell ignores SIGINT for what it runs in the background, and processes inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     chance, tally = random.Random(options.seed), Tally()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -25,6 +25,7 @@ from impasto.output.options import OutputOptions
 from impasto.weights.download import sha256_of
 
 _OWN = ("mode", "content", "style", "output", "preset")
+_LONGEST_MESSAGE = 1500
 _MODELS = (Settings, Runtime, OutputOptions)
 
 
@@ -108,7 +109,10 @@ class _Maker:
         try:
             task = self._make(entry)
         except ImpastoError as error:
-            raise type(error)(f"{entry.place}: {error}") from None
+            message = str(error)
+            if len(message) > _LONGEST_MESSAGE:
+                message = one_line(message, _LONGEST_MESSAGE)
+            raise type(error)(f"{entry.place}: {message}") from None
         self.writers.setdefault(_real(task.output), task)
         return task
 

@@ -14,7 +14,7 @@ pytest.importorskip("atheris", reason="the fuzzer has no build for this Python o
     ("target", "fewest_runs"),
     [
         *(("images", 500), ("weights", 50), ("recipes", 1000), ("settings", 500)),
-        *(("checkpoints", 50), ("jobs", 100), ("journals", 500)),
+        *(("checkpoints", 50), ("jobs", 30), ("journals", 50)),
     ],
 )
 def test_a_few_seconds_of_fuzzing_find_nothing(target, fewest_runs, tmp_path):

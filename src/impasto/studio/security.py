@@ -7,10 +7,12 @@ Every answer carries a content security policy.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
@@ -30,6 +32,8 @@ MOST_UPLOAD_BYTES = 64 * 2**20
 _UPLOADS = "/api/pictures"
 # A form has some lines around its file.
 _FORM_BYTES = 2**12
+# How long, and how far, a client is heard out that sends what is refused.
+_HEARD_OUT_S = 10.0
 _HEARD_OUT_BYTES = 2**26
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _ENTRANCE = Path(__file__).parent / "web" / "entrance.html"
@@ -119,7 +123,7 @@ class Guard:
             else:
                 await self._let_in(scope, headers, send_with_headers)
         except HttpError as refusal:
-            await _refuse(send_with_headers, headers, refusal)
+            await _refuse(receive, send_with_headers, headers, refusal)
 
     def _without_proxy(self, scope: Scope, headers: dict[str, str]) -> Scope:
         """Return the request as it would be without the reverse proxy in between."""
@@ -264,12 +268,31 @@ def _cookie(headers: dict[str, str], name: str) -> str:
     return unquote(found.value) if found else ""
 
 
-async def _refuse(send: Send, headers: dict[str, str], refusal: HttpError) -> None:
+async def _refuse(
+    receive: Receive, send: Send, headers: dict[str, str], refusal: HttpError
+) -> None:
     """Answer with the reason: a browser that wants a page gets one, where the token is missing."""
-    if refusal.status == 401 and "text/html" in headers.get("accept", ""):
-        await _answer(send, 401, _ENTRANCE.read_bytes(), "text/html; charset=utf-8")
-    else:
-        await _answer(send, refusal.status, json.dumps({"error": refusal.error}).encode())
+    is_page = refusal.status == 401 and "text/html" in headers.get("accept", "")
+    kind = "text/html; charset=utf-8" if is_page else "application/json"
+    body = _ENTRANCE.read_bytes() if is_page else json.dumps({"error": refusal.error}).encode()
+    length = {"content-length": str(len(body))}
+    await _answer(send, refusal.status, body, kind, length, is_whole=False)
+    # The answer is on its way. Closing at once would reset the connection of a client that is
+    # still sending, and it would not hear the answer.
+    if "expect" not in headers:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_hear_out(receive), _HEARD_OUT_S)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _hear_out(receive: Receive) -> None:
+    """Read what a client still sends, up to a limit."""
+    received = 0
+    while received <= _HEARD_OUT_BYTES:
+        message = await receive()
+        received += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
 
 
 async def _answer(
@@ -278,7 +301,9 @@ async def _answer(
     body: bytes,
     kind: str = "application/json",
     headers: dict[str, str] | None = None,
+    *,
+    is_whole: bool = True,
 ) -> None:
     encoded = _encoded({"content-type": kind} | (headers or {}))
     await send({"type": "http.response.start", "status": status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": not is_whole})

@@ -251,8 +251,7 @@ def start_process(folder):
             stderr=subprocess.PIPE,
             cwd=folder,
             env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            text=True,
-            **options,
+            **{"text": True, **options},
         )
         started.append(process)
         return process

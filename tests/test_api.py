@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 import impasto
-from impasto import api, images
+from impasto import api, images, metrics
+from impasto.errors import ImageError
 
 
 @pytest.fixture
@@ -159,3 +160,49 @@ def test_american_spelling_is_accepted():
 def test_an_unknown_option_names_those_that_are_alike(name, alike):
     with pytest.raises(impasto.SettingsError, match=f"no option '{name}': did you mean {alike}"):
         impasto.content("photograph.png", **{name: 1})
+
+
+@pytest.fixture
+def small_judges(small_network, monkeypatch):
+    networks = metrics.Networks(vgg=small_network(dtype=torch.float32))
+    monkeypatch.setattr(metrics, "load_networks", lambda **_: networks)
+
+
+def transparent(seed, hidden):
+    """Blots, half of them hidden by transparency, over ``hidden``."""
+    blots = np.random.default_rng(seed).integers(0, 256, (9, 9, 4), dtype=np.uint8)
+    pixels = np.array(Image.fromarray(blots).resize((80, 64), Image.Resampling.BICUBIC))
+    pixels[..., 3] = 255
+    pixels[:, 30:55, 3] = 0
+    pixels[:, 30:55, :3] = hidden
+    return pixels
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_what_transparency_hides_is_not_measured(small_judges, which):
+    pictures = [transparent(seed, hidden=0) for seed in range(3)]
+    measured = api.measure(*pictures)
+    assert measured.style_layers > 0.01
+    for hidden in ((255, 0, 255), np.random.default_rng(9).integers(0, 256, (64, 25, 3))):
+        pictures[which] = transparent(which, hidden)
+        assert api.measure(*pictures) == measured
+    pictures[which][..., 3] = 255  # and what can be seen is
+    assert api.measure(*pictures) != measured
+
+
+def test_a_result_is_measured_as_its_file_is(small_judges, options, folder, tmp_path):
+    Image.fromarray(transparent(1, (255, 0, 255))).save("photograph.png")
+    result = impasto.style_transfer("photograph.png", "painting.png", **options)
+    result.save("out.tiff", bits=16)
+    ours, theirs = (
+        api.measure(source, "photograph.png", "painting.png") for source in (result, "out.tiff")
+    )
+    for name in ("colour", "style_layers", "content_ssim"):
+        assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-3)
+
+
+def test_nothing_to_see_is_not_measured(small_judges):
+    pictures = [transparent(seed, hidden=0) for seed in range(3)]
+    pictures[1][..., 3] = 0
+    with pytest.raises(ImageError, match="wholly transparent"):
+        api.measure(*pictures)

@@ -2,12 +2,19 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from impasto import files
 from impasto.errors import SettingsError
+
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None
 
 
 def test_a_regular_file_is_read_whole(tmp_path):
@@ -105,3 +112,79 @@ def test_a_web_address_is_no_path(address):
 @pytest.mark.parametrize("path", ["a:b.png", "https.png", "C:/a.png", "folder/http/a.png"])
 def test_other_colons_are_no_web_address(path):
     assert files.path_of(path) == Path(path)
+
+
+def stray(path, number):
+    """What a process that was killed while it wrote ``path`` has left behind."""
+    partial = path.with_name(f".{path.name}.{number:032x}.part")
+    partial.write_bytes(b"half")
+    return partial
+
+
+def test_a_file_is_replaced_and_nothing_is_left(tmp_path):
+    path = tmp_path / "out.png"
+    for data in (b"first", b"second", b""):
+        files.replace(path, data)
+        assert path.read_bytes() == data
+        assert list(tmp_path.iterdir()) == [path]
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="there are no locks of this kind here")
+
+
+# Ends before the file has its place, and before anything is tidied up.
+KILLED = """
+import os, sys
+from pathlib import Path
+from impasto import files
+Path.replace = lambda *_: os._exit(9)
+files.replace(Path(sys.argv[1]), b"picture")
+"""
+
+
+@posix
+@pytest.mark.parametrize("name", ["out.png", "画" * 80 + ".png", "a[b]*.png"])
+def test_what_a_killed_process_left_behind_goes_with_the_next_write(tmp_path, name):
+    path, made = tmp_path / name, []
+    for _ in range(2):
+        killed = subprocess.run([sys.executable, "-c", KILLED, path], check=False)
+        assert killed.returncode == 9
+        made.append(sorted(tmp_path.iterdir()))
+    assert [len(one) for one in made] == [1, 1]
+    assert made[0] != made[1]
+    files.replace(path, b"picture")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@posix
+def test_what_another_process_writes_is_left_alone(tmp_path):
+    path = tmp_path / "out.png"
+    busy, others = stray(path, 1), [stray(tmp_path / "out.jpg", 2), tmp_path / ".out.png.part"]
+    others[1].write_bytes(b"no number")
+    pipe = path.with_name(f".out.png.{3:032x}.part")
+    os.mkfifo(pipe)
+    with busy.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        files.replace(path, b"picture")
+        assert busy.exists()
+    assert sorted(tmp_path.iterdir()) == sorted([path, busy, pipe, *others])
+    files.replace(path, b"picture")
+    assert sorted(tmp_path.iterdir()) == sorted([path, pipe, *others])
+
+
+@posix
+def test_a_file_is_locked_until_it_has_its_place(tmp_path, monkeypatch):
+    path = tmp_path / "out.png"
+    rename, seen = Path.replace, []
+
+    def replace_between(partial, target):
+        monkeypatch.setattr(Path, "replace", rename)
+        files.replace(path, b"another's")
+        seen.append(partial.exists())
+        return rename(partial, target)
+
+    monkeypatch.setattr(Path, "replace", replace_between)
+    files.replace(path, b"ours")
+    assert seen == [True]
+    assert path.read_bytes() == b"ours"
+    assert list(tmp_path.iterdir()) == [path]

@@ -6,9 +6,13 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from impasto import images, metrics
+import torch
+
+from impasto import metrics
+from impasto.compute.torch_state import isolated
 from impasto.config.settings import Mode, Runtime, Settings, make_runtime, make_settings
 from impasto.config.validation import british, unknown_option
+from impasto.engine import inputs
 from impasto.engine.cache import Cache
 from impasto.engine.checkpoint import Checkpoint, Keeper
 from impasto.engine.painting import iterate
@@ -19,6 +23,7 @@ from impasto.metrics.results import Metrics
 from impasto.weights.download import Progress
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from typing_extensions import Unpack
 
     from impasto.job.options import JobOptions
@@ -118,6 +123,9 @@ def measure(
 ) -> Metrics:
     """Measure how near a picture is to its photograph and to its painting.
 
+    Colours under transparent pixels do not count, as in a painting: those around them take their
+    place.
+
     Args:
         result_image: a Result, or a picture in any form that style_transfer takes.
         content_image: the photograph.
@@ -130,15 +138,25 @@ def measure(
         The numbers; those whose network cannot be fetched are None, and ``missing`` says why.
 
     Raises:
-        ImageError: a picture is absent or damaged.
+        ImageError: a picture is absent, damaged or wholly transparent.
         WeightsError: ``weights`` is absent or damaged.
     """
-    source = result_image.pixels if isinstance(result_image, Result) else result_image
-    result, photograph, painting = (
-        images.load(one).pixels for one in (source, content_image, style_image)
-    )
+    with isolated():
+        result, photograph, painting = (
+            _seen_pixels(one) for one in (result_image, content_image, style_image)
+        )
     networks = metrics.load_networks(weights_file=weights, offline=offline, progress=progress)
     return metrics.measure(result, photograph, painting, networks)
+
+
+def _seen_pixels(source: ImageSource | Result) -> Tensor:
+    """Load the pixels of a picture, without what transparency hides."""
+    if isinstance(source, Result):
+        parts = [source.pixels] if source.alpha is None else [source.pixels, source.alpha]
+        source = torch.cat(parts, dim=1)
+    picture = inputs.load_seen(source)
+    inputs.check_visible(picture)
+    return picture.pixels
 
 
 def make_job(

@@ -10,14 +10,21 @@ import stat
 import sys
 import uuid
 from collections.abc import Hashable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from impasto.errors import SettingsError
 
+try:
+    import fcntl
+except ImportError:  # Windows has none
+    fcntl = None  # type: ignore[assignment]
+
 # The most bytes that a file's name may have, where the system does not say: true of most.
 _USUAL_NAME_BYTES = 255
+# Stands for the number in a partial file's name, which is as long.
+_ZEROS = "0" * len(uuid.UUID(int=0).hex)
 _WEB_ADDRESS = re.compile(r"(https?|ftps?|s3|gs)://?\S.*", re.I | re.S)
 
 
@@ -46,21 +53,20 @@ def read_regular(path: Path) -> bytes:
 
 
 @contextmanager
-def writing(path: Path, *, partial: Path | None = None) -> Iterator[Path]:
-    """Give the path of a file to write, which then takes the place of ``path``.
+def writing(path: Path, partial: Path) -> Iterator[None]:
+    """Let the block write the file ``partial``, which then takes the place of ``path``.
 
     An earlier file stays whole until the new one is on the disk.
 
     Args:
         path: where the file belongs.
-        partial: where it is written first, in the same folder; by default a name of its own.
+        partial: where it is written first, in the same folder.
 
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    partial = partial or path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        yield partial
+        yield
         with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
@@ -72,11 +78,49 @@ def writing(path: Path, *, partial: Path | None = None) -> Iterator[Path]:
 def replace(path: Path, data: bytes) -> None:
     """Write ``data`` to ``path``; an earlier file stays whole until the new one is on the disk.
 
+    A process that is killed while it writes leaves its partial file behind. The next call with the
+    same path removes it.
+
     Raises:
         OSError: it cannot be written; nothing is left behind.
     """
-    with writing(path) as partial, partial.open("xb") as file:
-        file.write(data)
+    _remove_abandoned(path)
+    partial = _partial_of(path, uuid.uuid4().hex)
+    # The lock is held until the file has its place: without it, the file is abandoned.
+    with ExitStack() as lock, writing(path, partial):
+        partial.touch(exist_ok=False)
+        lock.enter_context(_locked(partial))
+        partial.write_bytes(data)
+
+
+def _partial_of(path: Path, number: str) -> Path:
+    """Return where a process writes the new content of ``path``, named by a number of its own."""
+    return beside(path, prefix=".", suffix=f".{number}.part")
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Delete the partial files for ``path`` that no process writes any more."""
+    if fcntl is None:
+        return
+    beginning, _, end = _partial_of(path, _ZEROS).name.partition(_ZEROS)
+    pattern = re.compile(f"{re.escape(beginning)}[0-9a-f]{{{len(_ZEROS)}}}{re.escape(end)}")
+    with suppress(OSError), os.scandir(path.parent) as entries:
+        for partial in [Path(entry.path) for entry in entries if pattern.fullmatch(entry.name)]:
+            with suppress(OSError), open_regular(partial) as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                partial.unlink()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Mark a file as in use. Some file systems have no locks: there it is never removed either."""
+    if fcntl is None:
+        yield
+        return
+    with path.open("rb") as file:
+        with suppress(OSError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
 
 
 def cache_folder() -> Path:

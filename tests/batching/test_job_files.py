@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import shutil
 import time
 import tracemalloc
@@ -10,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.hostile.job_texts import BOMB, LISTS, one
 
 from impasto.batching import job_files
 from impasto.batching.build import make_tasks, schedule
@@ -58,12 +58,6 @@ def tasks_of(folder):
         )
 
     return call
-
-
-def one(**words):
-    """A file of one job."""
-    whole = {"content": "photograph.png", "style": "painting.png", "output": "a.png", **words}
-    return json.dumps({name: value for name, value in whole.items() if value is not None})
 
 
 def test_the_same_jobs_are_the_same_in_every_kind_of_file(tasks_of):
@@ -175,21 +169,6 @@ def test_what_is_wrong_is_refused_with_its_file_and_line(tasks_of, folder, name,
     assert "\n" not in str(refusal.value)
     assert len(str(refusal.value)) < 3000
     assert not (folder / "a.png").exists()
-
-
-BOMB = """
-- content: &a [x, x, x, x, x, x, x, x, x]
-  style: &b [*a, *a, *a, *a, *a, *a, *a, *a, *a]
-  start: &c [*b, *b, *b, *b, *b, *b, *b, *b, *b]
-  mode: &d [*c, *c, *c, *c, *c, *c, *c, *c, *c]
-  size: &e [*d, *d, *d, *d, *d, *d, *d, *d, *d]
-  seed: &f [*e, *e, *e, *e, *e, *e, *e, *e, *e]
-  beta: &g [*f, *f, *f, *f, *f, *f, *f, *f, *f]
-  alpha: &h [*g, *g, *g, *g, *g, *g, *g, *g, *g]
-  output: &i [*h, *h, *h, *h, *h, *h, *h, *h, *h]
-"""
-LISTS = "- - " + BOMB.strip().removeprefix("- content: ")
-LISTS = re.sub(r"(?<=\n)  \w+: ", "  - ", LISTS)
 
 
 @pytest.mark.parametrize("text", [BOMB, LISTS, "- size: &a [*a]", "- &a [*a]"])

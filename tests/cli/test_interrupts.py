@@ -116,7 +116,8 @@ def test_a_signal_before_the_first_step_writes_nothing(start_process, folder, nu
     process = start_process(*TRANSFER, first=WAITING)
     assert process.stdout.readline() == "loading\n"
     process.send_signal(number)
-    assert process.communicate(timeout=60) == ("", "")
+    told = "stopped before the first step: there is no picture yet\n"
+    assert process.communicate(timeout=60) == ("", told)
     assert process.returncode == code
     assert not (folder / "out.png").exists()
 
@@ -211,7 +212,7 @@ impasto.models.load = load
 
 
 def test_an_interrupt_in_code_that_must_not_raise_comes_once_more(start_process):
-    process = start_process(*TRANSFER, first=SWALLOWING)
+    process = start_process(*TRANSFER, "-q", first=SWALLOWING)
     assert process.stdout.readline() == "finalising\n"
     process.send_signal(signal.SIGINT)
     assert process.communicate(timeout=60) == ("", "")
@@ -223,8 +224,8 @@ def test_an_interrupt_that_becomes_another_exception_prints_no_traceback(start_p
 import time
 import impasto.models
 def load(*arguments, **options):
-    print("loading", flush=True)
     try:
+        print("loading", flush=True)
         time.sleep(60)
     except BaseException as interrupt:
         raise ImportError("a library failed to load") from interrupt

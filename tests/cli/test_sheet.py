@@ -1,6 +1,9 @@
 """A grid of paintings on one sheet, the list of presets, and the measures, by command."""
 
+import io
 import json
+import os
+import signal
 
 import pytest
 from PIL import Image
@@ -89,6 +92,134 @@ def test_what_cannot_be_painted_is_said_before_anything_is(sheet, folder, words,
     (line,) = outcome.err.splitlines()
     assert message in line
     assert not (folder / "sheet.png").exists()
+
+
+GRID = (
+    *("sheet", "photograph.png", "--style", "painting.png", "--cell", "48", "--threads", "1"),
+    *("--style-layers", "relu1_1,relu2_1", "--content-layers", "relu2_1"),
+    *("--alpha", "1", "--beta", "1e4"),
+)
+
+
+def empty_cells(path, count):
+    """Which cells of a sheet of one row are empty: of one colour at their places."""
+    with Image.open(path) as drawn:
+        pitch_px = drawn.width // count
+        rows = [
+            [drawn.getpixel((number * pitch_px + x, y)) for x in range(8, 48, 4) for y in (20, 40)]
+            for number in range(count)
+        ]
+    return [len(set(colours)) == 1 for colours in rows]
+
+
+def test_a_sheet_goes_to_standard_output_in_the_format_asked_for(run_process, folder, quick):
+    words = (*GRID, "--vary", "seed=1,2", *quick)
+    assert run_process(*words, "-o", "sheet.png").code == 0
+    before = {path.name for path in folder.iterdir()}
+    printed = run_process(*words, "-o", "-", "-q", text=False)
+    assert (printed.code, printed.err) == (0, b"")
+    assert printed.out == (folder / "sheet.png").read_bytes()
+    printed = run_process(*words, "-o", "-", "--format", "jpg", text=False)
+    assert printed.code == 0
+    assert b"2 paintings on standard output" in printed.err
+    with Image.open(io.BytesIO(printed.out)) as image:
+        assert image.format == "JPEG"
+    assert {path.name for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("-o", "-", "--json"), "expected no json beside a picture on standard output"),
+        (("-o", "a.png", "--format", "png"), "expected no format beside the file 'a.png'"),
+    ],
+)
+def test_what_cannot_go_with_standard_output_is_refused(impasto, quick, words, message):
+    outcome = impasto(*GRID, *quick, *words)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals are for POSIX systems")
+SLOW_DRAWING = """
+import time
+import impasto.images.{module} as module
+at_once = module.{name}
+def slowly(*arguments, **options):
+    print("drawing", flush=True)
+    time.sleep(0.5)
+    return at_once(*arguments, **options)
+module.{name} = slowly
+"""
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_writes_a_sheet_of_what_is_painted(start_process, quick, number):
+    words = (*GRID, "--vary", "seed=1,2,3", "-o", "sheet.png", "--json", *quick)
+    process = start_process(*words, "--iterations", "400")
+    for line in process.stdout:
+        if json.loads(line).get("text", "").startswith("2 of 3"):
+            break
+    while json.loads(process.stdout.readline())["event"] != "step":
+        pass
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (128 + number, "")
+    message, sheet = map(json.loads, out.splitlines()[-2:])
+    told = "ended early: 2 of 3 paintings are on 'sheet.png', 1 of them unfinished"
+    assert message["text"] == told
+    assert sheet == {"event": "sheet", "path": "sheet.png", "paintings": 2}
+    assert empty_cells("sheet.png", 3) == [False, False, True]
+
+
+@posix
+@pytest.mark.parametrize(
+    ("module", "name", "code"), [("contact_sheet", "_shrink", 130), ("encode", "encode_image", 0)]
+)
+def test_a_signal_while_the_sheet_is_drawn_or_written_loses_nothing(
+    start_process, folder, quick, module, name, code
+):
+    first = SLOW_DRAWING.format(module=module, name=name)
+    words = (*GRID, "--vary", "seed=1,2", "-o", "sheet.png", *quick)
+    process = start_process(*words, first=first)
+    assert process.stdout.readline() == "drawing\n"
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert ("1 of 2 paintings are on" in err) == (code == 130)
+    assert empty_cells("sheet.png", 2) == [False, code == 130]
+    assert not list(folder.glob(".*"))
+
+
+@posix
+def test_a_signal_before_the_first_step_of_a_sheet_says_so(start_process, folder, quick):
+    first = """
+import time
+import impasto.models
+def load(*arguments, **options):
+    print("loading", flush=True)
+    time.sleep(60)
+impasto.models.load = load
+"""
+    process = start_process(*GRID, "-o", "sheet.png", *quick, first=first)
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err.splitlines()[-1] == "stopped before the first step: there is no picture yet"
+    assert not (folder / "sheet.png").exists()
+
+
+def test_a_cell_that_diverges_shows_its_best_picture_and_the_rest_is_painted(impasto, quick):
+    outcome = impasto(
+        *GRID, *quick, "-o", "sheet.png", "--optimiser", "adam", "--iterations", "400",
+        "--coarsest", "48", "--vary", "learning_rate=10,0.01",
+    )  # fmt: skip
+    assert outcome.code == 1
+    assert outcome.err.splitlines()[-1].startswith("impasto: the loss left its valley")
+    assert "2 of 2 paintings are on 'sheet.png', 1 of them unfinished" in outcome.err
+    assert empty_cells("sheet.png", 2) == [False, False]
 
 
 def test_presets_are_listed_with_what_differs_and_their_source(impasto):

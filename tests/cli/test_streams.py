@@ -1,5 +1,7 @@
 """Standard output or error breaks: the painting goes on, and the exit code says what happened."""
 
+import io
+import json
 import os
 import shlex
 import subprocess
@@ -199,3 +201,50 @@ def test_plan_and_sheet_and_replay_read_standard_input(shell, quick):
     words = ["replay", "out.png", "--content", "-", "--style", "painting.png", *quick[:2]]
     assert shell([*words, "-o", "again.png"], "<photograph.png")[0] == 0
     assert Path("again.png").read_bytes()[-2000:] == Path("out.png").read_bytes()[-2000:]
+
+
+@pytest.fixture
+def feed(monkeypatch):
+    """``feed(path)``: the file is on standard input."""
+
+    def put(path):
+        stream = io.TextIOWrapper(io.BytesIO(Path(path).read_bytes()))
+        monkeypatch.setattr(sys, "stdin", stream)
+
+    return put
+
+
+def test_recipe_and_replay_read_the_picture_from_standard_input(impasto, feed, quick):
+    assert impasto(*TRANSFER, *quick).code == 0
+    printed = impasto("recipe", "out.png")
+    assert json.loads(printed.out)["mode"] == "style_transfer"
+    feed("out.png")
+    assert impasto("recipe", "-") == printed
+    feed("out.png")
+    words = ["--content", "photograph.png", "--style", "painting.png", *quick[:2]]
+    assert impasto("replay", "-", *words, "-o", "again.png").code == 0
+    assert Path("again.png").read_bytes() == Path("out.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("photograph.png", "'standard input' has no recipe"),
+        (os.devnull, "expected a picture there, got nothing"),
+    ],
+)
+def test_standard_input_without_a_recipe_is_refused_by_name(impasto, feed, path, message):
+    feed(path)
+    outcome = impasto("recipe", "-")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert message in outcome.err
+
+
+@pytest.mark.parametrize("index", [1, 3, 5])
+def test_measure_reads_standard_input(impasto, feed, index):
+    named = ["measure", "other.png", "--content", "photograph.png", "--style", "painting.png"]
+    printed = impasto(*named, "--offline", "--json")
+    assert printed.code == 0
+    feed(named[index])
+    words = ["-" if at == index else word for at, word in enumerate(named)]
+    assert impasto(*words, "--offline", "--json") == printed

@@ -84,3 +84,14 @@ def test_memory_freed_is_used_again_without_asking_the_kernel():
 
     ours = count("from impasto.compute.host import make_own; make_own()")
     assert ours < 0.2 * count("import impasto.compute.host")
+
+
+@pytest.mark.parametrize(
+    ("chosen", "threads"), [("3", 3), ("4,2", 4), ("", 7), ("0", 7), ("many", 7), (None, 7)]
+)
+def test_threads_are_as_many_as_chosen_or_the_cores(monkeypatch, chosen, threads):
+    monkeypatch.setattr(host, "physical_cores", lambda: 7)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", chosen)
+    assert host.default_threads() == threads

@@ -5,7 +5,7 @@ import contextlib
 import pytest
 import torch
 
-from impasto import api
+from impasto import api, metrics
 from impasto.compute.torch_state import isolated
 from impasto.engine.estimate import estimate
 from impasto.engine.painting import iterate
@@ -121,6 +121,31 @@ def test_an_estimate_leaves_the_threads_alone(job_of, monkeypatch, tmp_path):
     with pytest.raises(AttributeError):
         estimate(job_of())
     assert (seen, torch.get_num_threads()) == ([1], 2)
+
+
+def test_measures_are_the_same_numbers_whatever_the_caller_has_set(
+    small_network, picture, ambient, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    # Pictures so large that two threads share a sum.
+    pictures = [picture(*size, seed=seed).float() for seed, size in enumerate([(128, 144)] * 3)]
+    networks = metrics.Networks(vgg=small_network(dtype=torch.float32))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    expected = metrics.measure(*pictures, networks)
+    with ambient():
+        before = state()
+        measured = metrics.measure(*pictures, networks)
+        assert state() == before
+        loaded = metrics.load_networks(offline=True)
+        assert state() == before
+    assert measured == expected
+    assert set(loaded.reasons) == {"vgg", "heads", "dists", "alexnet"}
+    torch.set_num_threads(1)
+    try:
+        assert metrics.measure(*pictures, networks) == expected
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(2)
 
 
 def test_the_number_of_threads_holds_inside_alone():

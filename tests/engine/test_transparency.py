@@ -136,7 +136,9 @@ def test_a_style_counts_by_its_opacity(painted, picture):
 def test_a_style_with_nothing_to_see_is_refused(job_of):
     nothing = torch.zeros(1, 4, 48, 40)
     job = dataclasses.replace(job_of(), style_images=(nothing,))
-    with pytest.raises(ImageError, match="wholly transparent: expected a style picture"):
+    with pytest.raises(
+        ImageError, match="wholly transparent: expected a picture with something to see"
+    ):
         inputs.read(job)
     region = Region(np.ones((48, 40), np.float32), nothing)
     with pytest.raises(ImageError, match="wholly transparent"):

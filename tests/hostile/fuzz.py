@@ -2,12 +2,13 @@
 
     python tests/hostile/fuzz.py TARGET [CORPUS_FOLDER] [libFuzzer's options]
 
-TARGET is one of images, recipes, settings, weights. With ``-max_total_time=600`` it runs for ten
-minutes; without, until it finds something or is interrupted. A corpus folder keeps what reached
-new code, for the next run. An input that a reader answers otherwise than with data of its kind,
-or with one line of its error, ends the run and is written as ``crash-HASH`` into the folder that
-it runs in; ``python tests/hostile/fuzz.py TARGET crash-HASH`` shows it again. Hangs (20 s) and
-memory (3 GiB) end it too. tests/hostile/test_fuzz.py runs each target for a few seconds.
+TARGET is one of checkpoints, images, jobs, journals, recipes, settings, weights. With
+``-max_total_time=600`` it runs for ten minutes; without, until it finds something or is
+interrupted. A corpus folder keeps what reached new code, for the next run. An input that a reader
+answers otherwise than with data of its kind, or with one line of its error, ends the run and is
+written as ``crash-HASH`` into the folder that it runs in; ``python tests/hostile/fuzz.py TARGET
+crash-HASH`` shows it again. Hangs (20 s) and memory (3 GiB) end it too. tests/hostile/test_fuzz.py
+runs each target for a few seconds.
 """
 
 import io
@@ -16,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 import atheris
+import job_texts
 
 with atheris.instrument_imports(include=["impasto", "PIL", "pickletools"]):
     import numpy as np
@@ -29,6 +31,8 @@ with atheris.instrument_imports(include=["impasto", "PIL", "pickletools"]):
         TiffImagePlugin,
     )
 
+    from impasto.batching import job_files, journal
+    from impasto.batching.build import make_tasks
     from impasto.config import settings, validation
     from impasto.config.words import assignments
     from impasto.errors import CheckpointError, ImageError, SettingsError, WeightsError
@@ -40,6 +44,7 @@ with atheris.instrument_imports(include=["impasto", "PIL", "pickletools"]):
 # A small header may ask for a large picture, which takes seconds and teaches nothing.
 limits.MAX_PIXELS = decode.MAX_PIXELS = 2**18
 LONGEST_MESSAGE = 2000
+LONGEST = 8192
 SCRATCH = Path(tempfile.mkdtemp(prefix="impasto-fuzz-"))
 
 
@@ -120,9 +125,33 @@ def checkpoints(data):
         assert checkpoint.read(SCRATCH / "again").recipe == kept.recipe
 
 
+def jobs(data):
+    """A file of jobs, whose first byte chooses its kind."""
+    path = SCRATCH / f"jobs.{ENDINGS[data[0] % len(ENDINGS)] if data else ENDINGS[0]}"
+    path.write_bytes(data[1:])
+    try:
+        entries = job_files.read_file(path)
+        make_tasks(entries, {}, mode="style_transfer", into=None, ending=".png", home=SCRATCH)
+    except (SettingsError, ImageError) as error:
+        check_message(error)
+
+
+def journals(data):
+    path = SCRATCH / "journal.jsonl"
+    path.write_bytes(data)
+    try:
+        records = journal.read(path)
+        assert len(journal.outputs(path)) <= len(records)
+    except SettingsError as error:
+        check_message(error)
+
+
+ENDINGS = ("jsonl", "csv", "yaml")
 TARGETS = {
     "checkpoints": checkpoints,
     "images": images,
+    "jobs": jobs,
+    "journals": journals,
     "recipes": recipes,
     "settings": options,
     "weights": weights,
@@ -163,6 +192,11 @@ def seeds(target):
             yield encode.encode_image(deep, ending, metadata=made)
     elif target == "recipes":
         yield a_recipe().text().encode()
+    elif target == "jobs":
+        for ending, text in job_texts.JOB_FILES.values():
+            yield bytes([ENDINGS.index(ending)]) + text.encode("utf-8", "surrogatepass")[:LONGEST]
+    elif target == "journals":
+        yield job_texts.journal()
     elif target == "settings":
         yield b"size=512\nstyle_layers=relu1_1=1,relu2_1=0.5\nstart=noise"
         yield b"memory=6GiB\ndevice=cuda:1\nweights=a.pth"
@@ -209,7 +243,7 @@ def main():
     options = [word for word in words if word.startswith("-")]
     # libFuzzer runs a file alone; a folder gets what is new, and those after it are read only.
     folders = [] if inputs and Path(inputs[0]).is_file() else [str(folder)]
-    bounds = ["-timeout=20", "-rss_limit_mb=3072", "-max_len=8192"]
+    bounds = ["-timeout=20", "-rss_limit_mb=3072", f"-max_len={LONGEST}"]
     atheris.Setup([sys.argv[0], *inputs, *folders, *bounds, *options], TARGETS[target])
     atheris.Fuzz()
 

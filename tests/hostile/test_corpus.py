@@ -114,7 +114,7 @@ def test_what_is_read_is_a_picture(outcomes, whole):
         ("texts.png", "damaged"),
         ("strip.tif", "damaged"),
         ("tile.tif", "damaged"),
-        ("samples.tif", "unusual kind"),
+        ("samples.tif", "a TIFF of a kind that is not read (65535 x 8 bits a pixel, integers)"),
         ("archive.png", "a ZIP archive"),
         ("drawing.png", "an SVG drawing"),
         ("laughs.svg", "perhaps an SVG drawing"),

@@ -12,7 +12,10 @@ pytest.importorskip("atheris", reason="the fuzzer has no build for this Python o
 
 @pytest.mark.parametrize(
     ("target", "fewest_runs"),
-    [("images", 500), ("weights", 50), ("recipes", 1000), ("settings", 500), ("checkpoints", 50)],
+    [
+        *(("images", 500), ("weights", 50), ("recipes", 1000), ("settings", 500)),
+        *(("checkpoints", 50), ("jobs", 30), ("journals", 50)),
+    ],
 )
 def test_a_few_seconds_of_fuzzing_find_nothing(target, fewest_runs, tmp_path):
     script = Path(__file__).with_name("fuzz.py")

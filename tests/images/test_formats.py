@@ -178,3 +178,40 @@ def test_bombs_of_these_kinds(name):
     }[name]
     with pytest.raises(ImageError, match=r"at most 300 megapixels|damaged"):
         images.load(data)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(
+    ("dtype", "channels", "sample_format", "extra", "words"),
+    [
+        (np.float64, 3, 3, None, "3 x 64 bits a pixel, floats"),
+        (np.float64, 1, 3, None, "1 x 64 bits a pixel, floats"),
+        (np.float64, 4, 3, 1, "4 x 64 bits a pixel, floats, multiplied by opacity"),
+        (np.uint32, 4, 1, 1, "4 x 32 bits a pixel, integers, multiplied by opacity"),
+        (np.int32, 3, 2, None, "3 x 32 bits a pixel, signed integers"),
+        (np.complex64, 3, 6, None, "3 x 64 bits a pixel, complex floats"),
+    ],
+)
+def test_tiff_of_other_samples_is_refused_by_name(
+    order, dtype, channels, sample_format, extra, words
+):
+    photometric = 1 if channels == 1 else 2
+    samples = np.ones((3, 4, channels), dtype)
+    data = tiff(samples, photometric, order, sample_format=sample_format, extra=extra)
+    with pytest.raises(ImageError) as refusal:
+        images.load(data)
+    message = str(refusal.value)
+    assert f"a TIFF of a kind that is not read ({words}): expected" in message
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize("scale", [1, -1])
+def test_pfm_in_grey_is_read_and_in_colour_refused_by_name(scale):
+    order = "<" if scale < 0 else ">"
+    rows = np.array([[0, 0.25], [0.5, 1]], f"{order}f4")
+    grey = f"Pf\n2 2\n{scale}.0\n".encode() + rows[::-1].tobytes()  # from the bottom up
+    np.testing.assert_allclose(rgb(images.load(grey))[..., 0], rows, atol=1e-6)
+    for space in ("\n", " ", "\r\n"):
+        colour = f"PF{space}2 2\n{scale}.0\n".encode() + np.repeat(rows, 3).tobytes()
+        with pytest.raises(ImageError, match="is a PFM picture in colour: expected AVIF"):
+            images.load(colour)

@@ -132,7 +132,10 @@ BAD_FILES = {
     "document.png": (b"%PDF-1.7\n" + bytes(100), "PDF"),
     "phone.png": (b"\0\0\0\x18ftypheic" + bytes(100), "HEIC|damaged"),
     "film.mp4": (b"\0\0\0\x18ftypisom" + bytes(100), "is a film"),
-    "half.floats.tif": (tiff(np.ones((2, 2, 3), np.float16), 2, sample_format=3), "unusual kind"),
+    "half.floats.tif": (
+        tiff(np.ones((2, 2, 3), np.float16), 2, sample_format=3),
+        "3 x 16 bits a pixel, floats",
+    ),
     "noise.png": (bytes(range(256)), "cannot be read as a picture"),
     "half.jpg": (photograph("JPEG")[:1500], "cut short"),
     "half.png": (photograph("PNG")[:3000], "cut short"),

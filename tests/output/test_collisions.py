@@ -114,7 +114,23 @@ def test_another_picture_may_be_replaced(impasto, quick):
         assert image.size == (48, 36)
 
 
-def test_a_batch_keeps_its_own_files_apart_by_identity(impasto, jobs_file):
+@pytest.mark.parametrize("name", ["photograph.png", "painting.png", "out.png"])
+@pytest.mark.parametrize("how", ["symlink_to", "hardlink_to"])
+def test_a_batch_keeps_its_sheet_apart_from_its_pictures_by_identity(
+    impasto, jobs_file, inputs, name, how
+):
+    jobs = jobs_file({"output": "out.png"})
+    if name == "out.png":
+        Path(name).write_bytes(b"earlier")
+    before = Path(name).read_bytes()
+    getattr(Path("sheet.png"), how)(name)
+    outcome = impasto("batch", jobs, "--sheet", "sheet.png")
+    assert outcome.code == 2
+    assert "is the batch's own file: expected another" in outcome.err
+    assert Path(name).read_bytes() == before
+
+
+def test_a_picture_is_no_journal_of_a_batch(impasto, jobs_file):
     name = jobs_file({"output": "out.png"})
     Path("journal.png").hardlink_to("photograph.png")
     outcome = impasto("batch", name, "--journal", "journal.png")

@@ -1,5 +1,6 @@
 """A few of the paintings and kills that the scripts beside this file make many of."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,22 @@ def test_random_settings_paint_soundly(words, monkeypatch):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "'painted': 12" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="signals are for POSIX systems")
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
+def test_fifty_times_ended_at_random_moments_it_paints_the_same_bits(name, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    words = ["--ends", "50", "--seed", "20", "--signal", name]
+    done = subprocess.run(
+        [sys.executable, str(HERE / "kills.py"), *words],
+        capture_output=True,
+        text=True,
+        timeout=3600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith(", 0 faults\n")
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ from impasto.output.options import OutputOptions
 from impasto.weights.download import sha256_of
 
 _OWN = ("mode", "content", "style", "output", "preset")
+_LONGEST_MESSAGE = 1500
 _MODELS = (Settings, Runtime, OutputOptions)
 
 
@@ -109,7 +110,10 @@ class _TaskBuilder:
         try:
             task = self._make(entry)
         except ImpastoError as error:
-            raise type(error)(f"{entry.label}: {error}") from None
+            message = str(error)
+            if len(message) > _LONGEST_MESSAGE:
+                message = one_line(message, _LONGEST_MESSAGE)
+            raise type(error)(f"{entry.label}: {message}") from None
         self.writers.setdefault(_real(task.output), task)
         return task
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -174,11 +175,12 @@ def outputs(path: Path) -> set[Path]:
         records = read(path)
     except OSError as error:
         raise _unusable(path, error) from None
-    return {
-        Path(os.path.realpath(path.parent / record["output"]))
-        for record in records.values()
-        if record["state"] in ("saving", "done") and isinstance(record.get("output"), str)
-    }
+    found = set()
+    for record in records.values():
+        if record["state"] in ("saving", "done") and isinstance(record.get("output"), str):
+            with suppress(OSError, ValueError):  # no path at all, such as one with a NUL
+                found.add(Path(os.path.realpath(path.parent / record["output"])))
+    return found
 
 
 def _parse(line: bytes) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from impasto import signals
 STOPS = (signal.SIGINT, signal.SIGTERM)
 # By then the code that swallowed the exception has returned.
 _RAISE_AGAIN_AFTER_S = 0.02
+TOO_EARLY = "stopped before the first step: there is no picture yet"
 
 _received: int | None = None
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from impasto.errors import ImageError
 from impasto.job.job import ImageSource
+
+if TYPE_CHECKING:
+    from impasto.job.recipe import Recipe
 
 WORD = "-"
 _NAME = "standard input"
@@ -25,6 +28,22 @@ def picture(word: str | None) -> ImageSource | None:
     if word != WORD:
         return word
     from impasto import images
+
+    return images.load(_read(), file_name=_NAME)
+
+
+def recipe(word: str) -> Recipe:
+    """Read the recipe of the picture that ``word`` names, or on standard input if it is ``-``.
+
+    Raises:
+        ImageError: no picture that can be read, or one without a recipe.
+    """
+    from impasto.job import recipe
+
+    return recipe.read(_read(), file_name=_NAME) if word == WORD else recipe.read(word)
+
+
+def _read() -> bytes:
     from impasto.images.picture import MAX_FILE_BYTES
 
     if sys.stdin is None or sys.stdin.isatty():
@@ -43,4 +62,4 @@ def picture(word: str | None) -> ImageSource | None:
             f"standard input is too large: expected at most {MAX_FILE_BYTES // 1024**3} GiB; "
             "scale the picture down first"
         )
-    return images.load(data, file_name=_NAME)
+    return data

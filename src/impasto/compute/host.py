@@ -77,6 +77,15 @@ def physical_cores(root: Path = Path("/")) -> int | None:
     return max(1, min(len(siblings), allowed))
 
 
+def default_threads() -> int | None:
+    """Return how many threads to compute with: the user's OMP_NUM_THREADS, or one for each core.
+
+    None where neither is known.
+    """
+    chosen = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(chosen) if chosen.isdecimal() and int(chosen) else physical_cores()
+
+
 def free_bytes(root: Path = Path("/")) -> int | None:
     """Return the memory that the system and the control groups leave; None if neither says.
 

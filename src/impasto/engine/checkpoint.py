@@ -152,7 +152,8 @@ def write(checkpoint: Checkpoint, path: Path) -> None:
     tensors = {name: tensor.detach().cpu() for name, tensor in _tensors(state).items()}
     metadata = {_METADATA: fields.model_dump_json(), _CHECKSUM: _NO_CHECKSUM}
     try:
-        with files.writing(path, partial=partial_of(path)) as partial:
+        partial = partial_of(path)
+        with files.writing(path, partial):
             save_file(tensors, partial, metadata=metadata)
             seal(partial)
     except SafetensorError as error:

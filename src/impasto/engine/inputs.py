@@ -102,9 +102,9 @@ def read(job: Job) -> Inputs:
     starts = _starts(job, settings)
     check_layers = _layers(terms, settings)
     smallest_px = network_spec(settings.network).smallest_side_px(check_layers)
-    content = _load(_required(job.content_image, "content")) if terms.content else None
-    styles = tuple(_load(_required(source, "style")) for source in _style_sources(job))
-    start = None if starts else _load(_start_source(job))
+    content = load_seen(_required(job.content_image, "content")) if terms.content else None
+    styles = tuple(load_seen(_required(source, "style")) for source in _style_sources(job))
+    start = None if starts else load_seen(_start_source(job))
     model = content or styles[0]
     height_px, width_px = asked_px = result_px(model, settings)
     if settings.seamless:
@@ -115,7 +115,7 @@ def read(job: Job) -> Inputs:
         for area in regions.read(_regions(job), *shape_of_masks)
     )
     for style in (*styles, *(area.style for area in areas)):
-        _check_visible(style)
+        check_visible(style)
     for picture in (*([content] if content else []), *styles, *(area.style for area in areas)):
         _check_large_enough(picture, smallest_px, check_layers, settings)
     if content is not None and settings.colour == "match":
@@ -176,7 +176,13 @@ def noise(height_px: int, width_px: int, seed: int) -> Tensor:
     return torch.rand(1, 3, height_px, width_px, generator=generator)
 
 
-def _load(source: ImageSource) -> Picture:
+def load_seen(source: ImageSource) -> Picture:
+    """Load a picture without what its transparent pixels hide.
+
+    Raises:
+        ImageError: as images.load does.
+        ShapeError: as images.load does.
+    """
     return _without_hidden(images.load(source))
 
 
@@ -187,11 +193,16 @@ def _without_hidden(picture: Picture) -> Picture:
     return replace(picture, pixels=fill_hidden(picture.pixels, picture.alpha))
 
 
-def _check_visible(style: Picture) -> None:
-    if style.alpha is not None and not bool((style.alpha >= _LEAST_ALPHA).any()):
+def check_visible(picture: Picture) -> None:
+    """Make sure that there is something to see.
+
+    Raises:
+        ImageError: the picture is wholly transparent.
+    """
+    if picture.alpha is not None and not bool((picture.alpha >= _LEAST_ALPHA).any()):
         raise ImageError(
-            f"{style.name!r} is wholly transparent: expected a style picture with something to "
-            "see; choose another, or remove its transparency"
+            f"{picture.name!r} is wholly transparent: expected a picture with something to see; "
+            "choose another, or remove its transparency"
         )
 
 

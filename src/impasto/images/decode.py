@@ -43,6 +43,7 @@ _SIGNATURES = (
     (b"\0\0\0\x0cJXL ", "a JPEG XL picture"),
     (b"\xff\x0a", "a JPEG XL picture"),
     (b"8BPS", "a Photoshop document"),
+    *((b"PF" + space, "a PFM picture in colour") for space in (b"\n", b" ", b"\r", b"\t")),
 )
 _OUR_SIGNATURES = (
     b"\x89PNG",
@@ -191,6 +192,10 @@ def _identify(file: BinaryIO, label: str) -> Header:
         header = tiff_header.read_header(file)
         if header is not None:
             return header
+        if (kind := tiff_header.describe(file)) is not None:
+            raise ImageError(
+                f"{label} is {kind}: expected 8 or 16 bits a sample, or RGB of 32 bits; {_ADVICE}"
+            ) from None
         raise ImageError(_explain(head, label)) from None
 
 

@@ -85,9 +85,10 @@ def load(source: Any, *, file_name: str | None = None) -> Picture:
         picture = _load_bytes(_read(path), path.stem, repr(str(path)))
         return dataclasses.replace(picture, file_name=path.name)
     if isinstance(source, (bytes, bytearray, memoryview)):
+        label = label_of_bytes(file_name)
         if file_name is None:
-            return _load_bytes(bytes(source), "image", "the picture in bytes")
-        picture = _load_bytes(bytes(source), Path(file_name).stem, repr(file_name))
+            return _load_bytes(bytes(source), "image", label)
+        picture = _load_bytes(bytes(source), Path(file_name).stem, label)
         return dataclasses.replace(picture, file_name=file_name)
     if isinstance(source, Image.Image):
         if not source.width * source.height:
@@ -105,14 +106,20 @@ def load(source: Any, *, file_name: str | None = None) -> Picture:
     )
 
 
-def read_metadata(source: str | os.PathLike[str] | bytes) -> dict[str, str]:
+def read_metadata(
+    source: str | os.PathLike[str] | bytes, *, file_name: str | None = None
+) -> dict[str, str]:
     """Return the texts that :func:`impasto.images.save_image` stored; empty if there are none.
+
+    Args:
+        source: the file's path, or its bytes.
+        file_name: of the file that bytes come from, if it is known.
 
     Raises:
         ImageError: as :func:`load` does.
     """
     if isinstance(source, bytes):
-        return decode_texts(source, "the picture in bytes")
+        return decode_texts(source, label_of_bytes(file_name))
     path = _path(source)
     return decode_texts(_read(path), repr(str(path)))
 
@@ -132,6 +139,11 @@ def read_size(source: Any) -> tuple[int, int]:
         return decode.read_size(BytesIO(_read(path)), repr(str(path)))
     picture = load(source)
     return picture.width_px, picture.height_px
+
+
+def label_of_bytes(file_name: str | None) -> str:
+    """Return what messages call a picture that is given as bytes."""
+    return "the picture given as bytes" if file_name is None else repr(file_name)
 
 
 def _load_bytes(data: bytes, name: str, label: str) -> Picture:

@@ -7,11 +7,20 @@ from typing import Any, BinaryIO
 
 from PIL import TiffImagePlugin
 
+from impasto.errors import one_line
+
 _BIG_BEGINNINGS = (b"II+\0", b"MM\0+")
 _BEGINNINGS = (b"II*\0", b"MM\0*", *_BIG_BEGINNINGS)
 _RGB = 2
 _UNSIGNED, _FLOAT = 1, 3
 _DEPTH = 32
+_KINDS = {
+    _UNSIGNED: "integers",
+    2: "signed integers",
+    _FLOAT: "floats",
+    5: "complex integers",
+    6: "complex floats",
+}
 # A fourth sample is opacity, multiplied into the colours or not.
 _MULTIPLIED = 1
 _OPACITY = (_MULTIPLIED, 2)
@@ -52,25 +61,11 @@ def read_header(file: BinaryIO) -> TiffHeader | None:
     Raises:
         Exception: any exception of Pillow about a damaged directory.
     """
-    file.seek(0)
-    beginning = file.read(8)
-    if not beginning.startswith(_BEGINNINGS):
+    tags = _tags(file)
+    if tags is None:
         return None
-    if beginning.startswith(_BIG_BEGINNINGS):
-        beginning += file.read(8)
-    directory = TiffImagePlugin.ImageFileDirectory_v2(beginning)
-    file.seek(directory.next)
-    directory.load(file)
-    tags = dict(directory)
     samples = tags.get(TiffImagePlugin.SAMPLESPERPIXEL)
-    depths, kinds, extra = (
-        {*_several(tags.get(tag, default))}
-        for tag, default in (
-            (TiffImagePlugin.BITSPERSAMPLE, 1),
-            (TiffImagePlugin.SAMPLEFORMAT, _UNSIGNED),
-            (TiffImagePlugin.EXTRASAMPLES, 0),
-        )
-    )
+    depths, kinds, extra = _sample_facts(tags)
     is_rgb = tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _RGB and samples in (3, 4)
     # libvips misreads premultiplied opacity in integers.
     is_known = kinds == {_FLOAT} or (kinds == {_UNSIGNED} and _MULTIPLIED not in extra)
@@ -82,6 +77,52 @@ def read_header(file: BinaryIO) -> TiffHeader | None:
         has_transparency_data=samples == 4 and not extra.isdisjoint(_OPACITY),
         tags=tags,
     )
+
+
+def describe(file: BinaryIO) -> str | None:
+    """Name the kind of a TIFF that is not read, by its samples; None if it is no whole TIFF.
+
+    Raises:
+        Exception: whatever Pillow raises about a damaged directory.
+    """
+    tags = _tags(file)
+    if not tags:
+        return None
+    depths, kinds, extra = _sample_facts(tags)
+    depth = "/".join(str(depth) for depth in sorted(depths))
+    kind = "/".join(_KINDS.get(kind, "unknown numbers") for kind in sorted(kinds))
+    alpha = ", multiplied by opacity" if _MULTIPLIED in extra else ""
+    count = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+    return one_line(
+        f"a TIFF of a kind that is not read ({count} x {depth} bits a pixel, {kind}{alpha})"
+    )
+
+
+def _tags(file: BinaryIO) -> dict[int, Any] | None:
+    """Read the tags of the first page; None if the file is no TIFF."""
+    file.seek(0)
+    beginning = file.read(8)
+    if not beginning.startswith(_BEGINNINGS):
+        return None
+    if beginning.startswith(_BIG_BEGINNINGS):
+        beginning += file.read(8)
+    directory = TiffImagePlugin.ImageFileDirectory_v2(beginning)
+    file.seek(directory.next)
+    directory.load(file)
+    return dict(directory)
+
+
+def _sample_facts(tags: dict[int, Any]) -> tuple[set[Any], set[Any], set[Any]]:
+    """Return the bits a sample, the kinds of number, and what samples beyond the colours are."""
+    depths, kinds, extra = (
+        {*_several(tags.get(tag, default))}
+        for tag, default in (
+            (TiffImagePlugin.BITSPERSAMPLE, 1),
+            (TiffImagePlugin.SAMPLEFORMAT, _UNSIGNED),
+            (TiffImagePlugin.EXTRASAMPLES, 0),
+        )
+    )
+    return depths, kinds, extra
 
 
 def _several(value: Any) -> tuple[Any, ...]:

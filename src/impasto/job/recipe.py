@@ -205,16 +205,21 @@ def missing_part(fault: Any, text: str) -> str | None:
     )
 
 
-def read(path: str | os.PathLike[str]) -> Recipe:
+def read(source: str | os.PathLike[str] | bytes, *, file_name: str | None = None) -> Recipe:
     """Read the recipe that a picture file carries.
+
+    Args:
+        source: the file's path, or its bytes.
+        file_name: of the file that bytes come from, if it is known.
 
     Raises:
         ImageError: no picture, one without a recipe, or one whose recipe is damaged.
     """
-    from impasto import images
+    from impasto.images.picture import label_of_bytes, read_metadata
 
-    label = repr(os.fspath(path))
-    texts = images.read_metadata(path)
+    is_bytes = isinstance(source, bytes)
+    label = label_of_bytes(file_name) if is_bytes else repr(os.fspath(source))
+    texts = read_metadata(source, file_name=file_name)
     if "Recipe" not in texts:
         raise ImageError(
             f"{label} has no recipe: expected a picture as impasto wrote it; editing or "

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from impasto import images, losses, models, weights
+from impasto.compute import host
+from impasto.compute.torch_state import isolated
 from impasto.config.networks import network_spec
 from impasto.errors import WeightsError
 from impasto.images import colour
@@ -81,17 +83,18 @@ def load_networks(
             reasons[name] = str(error)
             return None
 
-    if weights_file is not None:
-        vgg = models.load("vgg16", weights=weights_file, **fetching)
-    else:
-        vgg = load("vgg", models.load)
-    return Networks(
-        vgg=vgg,
-        heads=load("heads", weights.load_heads),
-        dists=load("dists", lambda **options: weights.load("dists", **options)),
-        alexnet=load("alexnet", alexnet.load),
-        reasons=reasons,
-    )
+    with isolated():
+        if weights_file is not None:
+            vgg = models.load("vgg16", weights=weights_file, **fetching)
+        else:
+            vgg = load("vgg", models.load)
+        return Networks(
+            vgg=vgg,
+            heads=load("heads", weights.load_heads),
+            dists=load("dists", lambda **options: weights.load("dists", **options)),
+            alexnet=load("alexnet", alexnet.load),
+            reasons=reasons,
+        )
 
 
 def measure(
@@ -99,16 +102,19 @@ def measure(
 ) -> Metrics:
     """Compute the metrics of a result against its photograph and its painting.
 
+    The caller's torch settings do not change the numbers, and are left as they are.
+
     Args:
         result_image: (1, 3, H, W), sRGB in [0, 1].
         content_image: the photograph, of any size; it is resampled to the result's size.
         style_image: the painting, of any size; it is resampled to the result's longer side.
         networks: from :func:`load_networks`.
     """
-    pictures = _Pictures.resampled(result_image, content_image, style_image)
     numbers: dict[str, float] = {}
     missing: list[Missing] = []
-    with torch.no_grad():
+    # Sums round differently with other numbers of threads.
+    with isolated(host.default_threads()), torch.no_grad():
+        pictures = _Pictures.resampled(result_image, content_image, style_image)
         for task in _TASKS:
             reason = _reason(task, pictures, networks)
             if reason:

@@ -89,8 +89,8 @@ class OutputOptions(Options):
         )
 
 
-class DeliveryOptions(OutputOptions):
-    """Options of the output and of the display."""
+class DestinationOptions(Options):
+    """Where one picture goes, and what is shown while it is made."""
 
     output: Path = Field(
         description="The picture to write; its ending selects the format. - is standard output.",
@@ -99,6 +99,54 @@ class DeliveryOptions(OutputOptions):
     format: Literal["png", "jpg", "tiff", "webp", "avif"] | None = Field(
         default=None, description="Format of the picture on standard output; by default png."
     )
+    json_lines: bool = Field(
+        default=False,
+        description="Print a line of JSON for each step and for the result.",
+        json_schema_extra={"flag": "--json"},
+    )
+    quiet: bool = Field(
+        default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
+    )
+
+    @field_validator("output", mode="before")
+    @classmethod
+    def _read_output(cls, path: Any) -> Any:
+        return files.path_of(path) if isinstance(path, str) else path
+
+    @model_validator(mode="after")
+    def _check_standard_output(self) -> DestinationOptions:
+        if not self.is_standard_output:
+            if self.format is not None:
+                raise ValueError(
+                    f"expected no format beside the file {str(self.output)!r}, whose ending names "
+                    f"it, got {self.format!r}; leave it out"
+                )
+            return self
+        for option in self._options_that_need_a_file():
+            raise ValueError(
+                f"expected no {option} beside a picture on standard output (-); "
+                "leave it out, or name a file"
+            )
+        return self
+
+    def _options_that_need_a_file(self) -> list[str]:
+        """Name the options in force that cannot go with a picture on standard output."""
+        return ["json"] if self.json_lines else []
+
+    @property
+    def is_standard_output(self) -> bool:
+        """Whether the picture goes to standard output."""
+        return self.output == Path("-")
+
+    @property
+    def file_name(self) -> str:
+        """The picture's file name, whose ending names the format."""
+        return f"picture.{self.format or 'png'}" if self.is_standard_output else self.output.name
+
+
+class DeliveryOptions(DestinationOptions, OutputOptions):
+    """Where a painting goes, what its file holds, and what is kept beside it."""
+
     save_every: int | None = Field(
         default=None,
         ge=1,
@@ -118,51 +166,22 @@ class DeliveryOptions(OutputOptions):
         default=False,
         description="Resume from the checkpoint of the same command, if that ended early.",
     )
-    json_lines: bool = Field(
-        default=False,
-        description="Print a line of JSON for each step and for the result.",
-        json_schema_extra={"flag": "--json"},
-    )
-    quiet: bool = Field(
-        default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
-    )
 
-    @field_validator("output", "timelapse", mode="before")
+    @field_validator("timelapse", mode="before")
     @classmethod
-    def _read_path(cls, path: Any) -> Any:
+    def _read_timelapse(cls, path: Any) -> Any:
         return files.path_of(path) if isinstance(path, str) else path
 
-    @model_validator(mode="after")
-    def _check_standard_output(self) -> DeliveryOptions:
-        if not self.is_standard_output:
-            if self.format is not None:
-                raise ValueError(
-                    f"expected no format beside the file {str(self.output)!r}, whose ending names "
-                    f"it, got {self.format!r}; leave it out"
-                )
-            return self
+    def _options_that_need_a_file(self) -> list[str]:
         beside = {
-            "json": self.json_lines,
             "timelapse": self.timelapse is not None,
             "save_every": self.save_every is not None,
             "resume": self.resume,
         }
-        for option in (name for name, is_asked in beside.items() if is_asked):
-            raise ValueError(
-                f"expected no {option} beside a picture on standard output (-); "
-                "leave it out, or name a file"
-            )
-        return self
-
-    @property
-    def is_standard_output(self) -> bool:
-        """Whether the picture goes to standard output."""
-        return self.output == Path("-")
-
-    @property
-    def file_name(self) -> str:
-        """The picture's file name, whose ending selects the format."""
-        return f"picture.{self.format or 'png'}" if self.is_standard_output else self.output.name
+        return [
+            *super()._options_that_need_a_file(),
+            *(name for name, is_asked in beside.items() if is_asked),
+        ]
 
     @property
     def checkpoint(self) -> Path:

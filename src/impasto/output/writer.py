@@ -13,7 +13,7 @@ from impasto import files
 from impasto.errors import ImageError, OutputError, SettingsError
 from impasto.job.result import Result, Step
 from impasto.output.collisions import check_apart
-from impasto.output.options import DeliveryOptions
+from impasto.output.options import DeliveryOptions, DestinationOptions
 from impasto.output.timelapse import Timelapse
 
 
@@ -36,7 +36,9 @@ class Files:
         self._delivery = delivery
         self._timelapse = None if delivery.timelapse is None else Timelapse()
         if delivery.is_standard_output:
-            _check_standard_output(delivery, longest_px)
+            check_standard_output(
+                delivery, longest_px, bits=delivery.bits, dpi=delivery.dpi_of(longest_px)
+            )
         else:
             _check_files(delivery, longest_px, list(inputs))
 
@@ -77,12 +79,10 @@ class Files:
             OutputError: a file cannot be written; the message says where the picture is.
         """
         delivery, output = self._delivery, self._delivery.output
-        data = delivery.encode(result, delivery.file_name)
-        if delivery.is_standard_output:
-            _print_picture(data, delivery.file_name)
+        written = deliver(delivery.encode(result, delivery.file_name), delivery)
+        if written is None:
             return None
-        save(data, output)
-        result.mark_saved(output)
+        result.mark_saved(written)
         if self._timelapse is not None and delivery.timelapse is not None:
             try:
                 self._timelapse.save(delivery.timelapse, result.image)
@@ -105,8 +105,36 @@ def save(data: bytes, output: Path) -> None:
         raise OutputError(f"{error}; {_rescue(data, output.name)}") from None
 
 
-def _check_standard_output(delivery: DeliveryOptions, longest_px: int) -> None:
-    """Check that a picture can be written to standard output.
+def deliver(data: bytes, destination: DestinationOptions) -> Path | None:
+    """Write a finished picture to its file, or to standard output.
+
+    Returns:
+        The file; None if it went to standard output.
+
+    Raises:
+        OutputError: it cannot go where it should; the message says where it is instead.
+    """
+    if destination.is_standard_output:
+        _print_picture(data, destination.file_name)
+        return None
+    save(data, destination.output)
+    return destination.output
+
+
+def check_standard_output(
+    destination: DestinationOptions,
+    longest_px: int = 1,
+    *,
+    bits: int = 8,
+    dpi: float | None = None,
+) -> None:
+    """Make sure that a picture can be printed.
+
+    Args:
+        destination: names the format.
+        longest_px: longest side of the picture to come, in pixels.
+        bits: its bits a sample.
+        dpi: its print size, if it has one.
 
     Raises:
         ImageError: the format cannot hold it.
@@ -120,11 +148,11 @@ def _check_standard_output(delivery: DeliveryOptions, longest_px: int) -> None:
             "name a file with -o"
         )
     check_fit(
-        format_of(Path(delivery.file_name)),
+        format_of(Path(destination.file_name)),
         "the picture on standard output",
         longest_px=longest_px,
-        bits=delivery.bits,
-        dpi=delivery.dpi_of(longest_px),
+        bits=bits,
+        dpi=dpi,
     )
 
 

@@ -7,10 +7,12 @@ type and length of the body. Every answer has a content security policy.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
@@ -30,7 +32,9 @@ MOST_UPLOAD_BYTES = 64 * 2**20
 _UPLOADS = "/api/pictures"
 # A multipart form has some lines around the file.
 _FORM_BYTES = 2**12
-_DRAINED_BYTES = 2**26
+# For how long, and how far, the rest of a refused request is read.
+_HEARD_OUT_S = 10.0
+_HEARD_OUT_BYTES = 2**26
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _LOGIN_PAGE = Path(__file__).parent / "web" / "entrance.html"
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -119,7 +123,7 @@ class Guard:
             else:
                 await self._log_in(scope, headers, send_with_headers)
         except HttpError as error:
-            await _refuse(send_with_headers, headers, error)
+            await _refuse(receive, send_with_headers, headers, error)
 
     def _without_proxy(self, scope: Scope, headers: dict[str, str]) -> Scope:
         """Return the request without the changes of the reverse proxy."""
@@ -225,7 +229,7 @@ def _bounded(receive: Receive, most: int) -> Receive:
         if received <= most:
             return message
         # A client reads the answer only after it has sent everything, so read on, to a limit.
-        while message.get("more_body") and received <= most + _DRAINED_BYTES:
+        while message.get("more_body") and received <= most + _HEARD_OUT_BYTES:
             message = await receive()
             received += len(message.get("body", b""))
         raise _too_long(most)
@@ -264,12 +268,29 @@ def _cookie(headers: dict[str, str], name: str) -> str:
     return unquote(cookie.value) if cookie else ""
 
 
-async def _refuse(send: Send, headers: dict[str, str], error: HttpError) -> None:
-    """Answer with the error; without a token, a browser gets a page that explains it."""
-    if error.status == 401 and "text/html" in headers.get("accept", ""):
-        await _answer(send, 401, _LOGIN_PAGE.read_bytes(), "text/html; charset=utf-8")
-    else:
-        await _answer(send, error.status, json.dumps({"error": error.error}).encode())
+async def _refuse(receive: Receive, send: Send, headers: dict[str, str], error: HttpError) -> None:
+    """Answer with the reason: a browser that wants a page gets one, where the token is missing."""
+    is_page = error.status == 401 and "text/html" in headers.get("accept", "")
+    kind = "text/html; charset=utf-8" if is_page else "application/json"
+    body = _LOGIN_PAGE.read_bytes() if is_page else json.dumps({"error": error.error}).encode()
+    length = {"content-length": str(len(body))}
+    await _answer(send, error.status, body, kind, length, is_whole=False)
+    # The answer is on its way. Closing at once would reset the connection of a client that is
+    # still sending, and it would not hear the answer.
+    if "expect" not in headers:
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(_hear_out(receive), _HEARD_OUT_S)
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _hear_out(receive: Receive) -> None:
+    """Read what a client still sends, up to a limit."""
+    received = 0
+    while received <= _HEARD_OUT_BYTES:
+        message = await receive()
+        received += len(message.get("body", b""))
+        if not message.get("more_body"):
+            return
 
 
 async def _answer(
@@ -278,7 +299,9 @@ async def _answer(
     body: bytes,
     kind: str = "application/json",
     headers: dict[str, str] | None = None,
+    *,
+    is_whole: bool = True,
 ) -> None:
     encoded = _encoded({"content-type": kind} | (headers or {}))
     await send({"type": "http.response.start", "status": status, "headers": encoded})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": body, "more_body": not is_whole})

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from impasto.cli import standard_input
+
 if TYPE_CHECKING:
     from impasto.metrics import Metrics
 
@@ -37,7 +39,12 @@ def measure_picture(
 
     with make_display(quiet=json_lines) as display:
         metrics = api.measure(
-            result, content, style, weights=weights_file, offline=offline, progress=display.progress
+            standard_input.picture(result),
+            standard_input.picture(content),
+            standard_input.picture(style),
+            weights=weights_file,
+            offline=offline,
+            progress=display.progress,
         )
     if json_lines:
         typer.echo(json.dumps({"event": "measures", **dataclasses.asdict(metrics)}))

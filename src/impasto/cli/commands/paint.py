@@ -119,10 +119,13 @@ def _paint_and_deliver(job: Job, delivery: DeliveryOptions, files: Files) -> Non
         ignore_stops()
         if isinstance(ended, Diverged):
             keeper.remove()  # A painting resumed from there would diverge again.
+        more = ", and --resume goes on from there" if keeper.path.exists() else ""
         if last is not None:
-            more = ", and --resume goes on from there" if keeper.path.exists() else ""
             display.message(f"stopped early: the best picture so far is saved{more}")
             _deliver(last.result(), files, display)
+        elif isinstance(ended, Stopped):
+            more = "; --resume goes on from the checkpoint" if more else ""
+            display.message(f"{interrupts.TOO_EARLY}{more}")
         raise
     keeper.remove()
 

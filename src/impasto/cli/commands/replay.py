@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from impasto.weights.download import Progress
 
 
+_Painted = Annotated[
+    str,
+    typer.Argument(metavar="PICTURE", help="What impasto painted; - is standard input."),
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to ``app``."""
     app.command("recipe")(show_recipe)
@@ -234,21 +240,15 @@ def _check_weights(recipe: Recipe, job: Job, progress: Progress | None) -> None:
 
 
 def show_recipe(
-    picture: Annotated[
-        str, typer.Argument(metavar="PICTURE", help="A picture that impasto painted.")
-    ],
+    picture: _Painted,
 ) -> None:
     """Print the recipe of PICTURE as JSON."""
-    from impasto.job import recipe
-
-    typer.echo(recipe.read(picture).text(indent=2))
+    typer.echo(standard_input.recipe(picture).text(indent=2))
 
 
 @with_options({"Output": DeliveryOptions, "Where and how": Runtime})
 def replay_picture(
-    picture: Annotated[
-        str, typer.Argument(metavar="PICTURE", help="A picture that impasto painted.")
-    ],
+    picture: _Painted,
     content: Annotated[
         str | None, typer.Option("--content", metavar="FILE", help="Its content picture.")
     ] = None,
@@ -284,9 +284,8 @@ def replay_picture(
 ) -> None:
     """Paint PICTURE again by its recipe, from the same pictures."""
     from impasto.cli.commands import replay
-    from impasto.job import recipe
 
-    original = recipe.read(picture)
+    original = standard_input.recipe(picture)
     delivery = pop_delivery(options)
     interrupts.raise_stops()
     with display_of(delivery) as display:

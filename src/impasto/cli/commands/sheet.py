@@ -9,20 +9,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from impasto import files
+from impasto import signals
 from impasto.cli import interrupts, standard_input
+from impasto.cli.interrupts import Stopped
 from impasto.cli.options import with_options
 from impasto.config.settings import Runtime, Settings
-from impasto.config.validation import Options, unknown_option
+from impasto.config.validation import unknown_option
 from impasto.config.words import vary as vary_options
-from impasto.errors import SettingsError
+from impasto.errors import Diverged, OutOfMemoryError, SettingsError
+from impasto.job.result import Result, Step
+from impasto.output.options import DestinationOptions
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from impasto.engine.cache import Cache
     from impasto.job.job import Job
+    from impasto.output.progress import Display
 
 # For more pictures there is batch.
 _MOST_PICTURES = 400
@@ -30,13 +35,9 @@ _MOST_PICTURES = 400
 _NOISE = 0.3
 
 
-class Sheet(Options):
-    """Options of the sheet itself."""
+class Sheet(DestinationOptions):
+    """Where the sheet goes, and how it looks."""
 
-    output: Path = Field(
-        description="The sheet to write; its ending names the format.",
-        json_schema_extra={"short": "-o"},
-    )
     cell: int = Field(
         default=256,
         ge=24,
@@ -50,19 +51,6 @@ class Sheet(Options):
         description="Paint so many variants of each picture, from seed on. The start gets 30 % of "
         "noise if it has none: without noise all variants would be alike.",
     )
-    json_lines: bool = Field(
-        default=False,
-        description="Print a line of JSON for each step, each painting and the sheet.",
-        json_schema_extra={"flag": "--json"},
-    )
-    quiet: bool = Field(
-        default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
-    )
-
-    @field_validator("output", mode="before")
-    @classmethod
-    def _read_path(cls, path: Any) -> Any:
-        return files.path_of(path) if isinstance(path, str) else path
 
 
 @dataclass(frozen=True)
@@ -71,6 +59,38 @@ class _Cell:
 
     job: Job
     label: str
+
+
+@dataclass
+class _Progress:
+    """How far a sheet has come.
+
+    Attributes:
+        painted: how many of its cells have a picture.
+        unfinished: how many of these ended early.
+        ended: what the command ends with: the first failure, or the signal.
+        is_over: whether the rest stays empty.
+    """
+
+    painted: int = 0
+    unfinished: int = 0
+    ended: BaseException | None = None
+    is_over: bool = False
+
+    def note(self, result: Result | None, ended: BaseException | None) -> None:
+        """Take in how one cell, or all of them, has ended."""
+        self.painted += result is not None
+        self.unfinished += result is not None and ended is not None
+        self.is_over |= ended is not None and not isinstance(ended, Diverged)
+        if self.ended is None or self.is_over:
+            self.ended = ended or self.ended
+
+    def summary(self, cells: int, where: str) -> str:
+        """Say what is on the sheet."""
+        if self.ended is None:
+            return f"{cells} paintings on {where}"
+        unfinished = f", {self.unfinished} of them unfinished" if self.unfinished else ""
+        return f"ended early: {self.painted} of {cells} paintings are on {where}{unfinished}"
 
 
 def register(app: typer.Typer) -> None:
@@ -105,11 +125,15 @@ def paint_sheet(
     from impasto.images.contact_sheet import contact_sheet
     from impasto.output.collisions import check_apart, input_files
     from impasto.output.progress import make_display, print_json
+    from impasto.output.writer import check_standard_output, deliver
 
     interrupts.raise_stops()
     chosen = {name: options.pop(name) for name in Sheet.model_fields if name in options}
     sheet = check(Sheet, chosen)
-    images.check_output(sheet.output)
+    if sheet.is_standard_output:
+        check_standard_output(sheet)
+    else:
+        images.check_output(sheet.output)
     # By default paint no larger than a cell.
     cells = _cells(
         contents,
@@ -120,21 +144,29 @@ def paint_sheet(
     )
     for cell in cells:
         # Check all inputs before the first picture is painted.
-        check_apart([sheet.output], input_files(cell.job))
+        if not sheet.is_standard_output:
+            check_apart([sheet.output], input_files(cell.job))
         inputs.read(cell.job)
     several = vary or sheet.seeds
     columns = len(cells) // (len(contents) * len(styles)) if several else len(styles)
+    progress = _Progress()
     with make_display(quiet=sheet.quiet, json_lines=sheet.json_lines) as display:
         drawn = contact_sheet(
             [cell.label for cell in cells],
-            _paint(cells, sheet.cell, display),
+            _paint(cells, sheet.cell, display, progress),
             columns=columns,
             cell_px=sheet.cell,
         )
-        images.save_image(drawn, sheet.output)
-        display.message(f"{len(cells)} paintings on {str(sheet.output)!r}")
-        if sheet.json_lines:
-            print_json("sheet", path=str(sheet.output), paintings=len(cells))
+        if progress.painted:
+            path = deliver(images.encode_image(drawn, sheet.file_name), sheet)
+            where = "standard output" if path is None else repr(str(path))
+            display.message(progress.summary(len(cells), where))
+            if sheet.json_lines:
+                print_json("sheet", path=str(path), paintings=progress.painted)
+        elif isinstance(progress.ended, Stopped):
+            display.message(interrupts.TOO_EARLY)
+    if progress.ended is not None:
+        raise progress.ended
 
 
 def _combinations(words: Sequence[str], seeds: int | None) -> list[dict[str, Any]]:
@@ -201,15 +233,53 @@ def _variants(pictures: Any, options: dict[str, Any], seeds: int) -> list[dict[s
     return [{"seed": seed, "start": start} for seed in range(first, first + seeds)]
 
 
-def _paint(cells: Sequence[_Cell], cell_px: int, display: Any) -> Iterator[Image]:
-    """Paint one cell after another, with a shared cache."""
-    from impasto import api
+def _paint(
+    cells: Sequence[_Cell], cell_px: int, display: Display, progress: _Progress
+) -> Iterator[Image | None]:
+    """Paint one cell after another; a cache keeps what the next one needs.
+
+    A cell that ends early gets its best picture. A signal and a lack of memory end the rest, which
+    stays empty; a painting that diverges does not.
+    """
     from impasto.engine.cache import Cache
 
     cache = Cache()
     for number, cell in enumerate(cells, start=1):
-        display.message(f"{number} of {len(cells)}: {cell.label}".replace("\n", ", "))
-        picture = api.paint(cell.job, display.step, progress=display.progress, cache=cache).image
-        # Keep only the small picture in memory.
-        picture.thumbnail((cell_px, cell_px))
-        yield picture
+        picture = None
+        if not progress.is_over:
+            name = f"{number} of {len(cells)}: {cell.label}".replace("\n", ", ")
+            display.message(name)
+            result, ended = _paint_cell(cell, display, cache)
+            if isinstance(ended, Diverged):
+                display.message(f"{name}: {ended}")
+            progress.note(result, ended)
+            if result is not None:
+                picture = result.image
+                # Keep only the small picture in memory.
+                picture.thumbnail((cell_px, cell_px))
+        try:
+            with signals.deferred():  # while it is drawn
+                yield picture
+        except Stopped as stopped:
+            if number < len(cells):
+                progress.note(None, stopped)
+    interrupts.ignore_stops()  # what has been painted is to be written
+
+
+def _paint_cell(
+    cell: _Cell, display: Display, cache: Cache
+) -> tuple[Result | None, BaseException | None]:
+    """Return the result, and what has ended the painting early if anything has."""
+    from impasto import api
+
+    last: Step | None = None
+
+    def on_step(step: Step) -> None:
+        nonlocal last
+        last = step
+        display.step(step)
+
+    try:
+        return api.paint(cell.job, on_step, progress=display.progress, cache=cache), None
+    except (Stopped, Diverged, OutOfMemoryError) as ended:
+        return None if last is None else last.result(), ended

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from impasto.cli import interrupts
+from impasto.cli.options import Quiet
 from impasto.output.progress import make_display, print_json
 
 JsonLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each network.")]
@@ -26,7 +27,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(own, name="weights")
 
 
-def list_weights(json_lines: JsonLines = False) -> None:
+def list_weights(json_lines: JsonLines = False, quiet: Quiet = False) -> None:
     """List the networks: where their weights come from and whether they are here."""
     from impasto import weights
 
@@ -50,7 +51,7 @@ def fetch_weights(
     name: NetworkName = "vgg16",
     force: Annotated[bool, typer.Option("--force", help="Fetch them again.")] = False,
     json_lines: JsonLines = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Put a network's weights into the cache, checked."""
     from impasto import weights
@@ -64,7 +65,9 @@ def fetch_weights(
         typer.echo(path)
 
 
-def verify_weights(name: NetworkName = "vgg16", json_lines: JsonLines = False) -> None:
+def verify_weights(
+    name: NetworkName = "vgg16", json_lines: JsonLines = False, quiet: Quiet = False
+) -> None:
     """Hash a network's cached weights again, and compare with the hash in the code."""
     from impasto import weights
 

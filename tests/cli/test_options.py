@@ -165,3 +165,24 @@ def test_every_command_is_listed_here():
         for command in group.registered_commands
     }
     assert names | set(groups) == set(COMMANDS)
+
+
+def commands(command, name=()):
+    """Every command that does something, by its words."""
+    inner = getattr(command, "commands", {})
+    if not inner:
+        yield name, command
+    for word, one in inner.items():
+        yield from commands(one, (*name, word))
+
+
+def test_every_command_can_be_quiet():
+    from typer.main import get_command
+
+    from impasto.cli.app import app
+
+    listed = dict(commands(get_command(app)))
+    assert len(listed) > 12
+    for name, command in listed.items():
+        flags = {flag for parameter in command.params for flag in parameter.opts}
+        assert {"--quiet", "-q"} <= flags, name

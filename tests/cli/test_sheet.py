@@ -231,6 +231,13 @@ def test_presets_are_listed_with_what_differs_and_their_source(impasto):
     assert "--pooling average" in outcome.out
 
 
+def test_quiet_leaves_out_what_is_beside_the_answer(impasto):
+    assert impasto("presets", "-q").out == impasto("presets").out
+    quiet, full = (impasto(*MEASURE, "--offline", *more) for more in (["--quiet"], []))
+    assert (quiet.code, quiet.out, quiet.err) == (0, full.out, "")
+    assert full.err
+
+
 def test_presets_as_json_are_the_settings_that_they_make(impasto):
     rows = [json.loads(line) for line in impasto("presets", "--json").out.splitlines()]
     assert [row["name"] for row in rows] == list(PRESETS)

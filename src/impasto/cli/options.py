@@ -18,6 +18,10 @@ from impasto.config.words import _extra, _type_of
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
+# Every command takes it: what was asked for, such as a list, and errors are always shown.
+_QUIET = "Leave out progress and notes."
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help=_QUIET)]
+
 Action = Callable[[Mode, dict[str, Any], str | None, list[str]], None]
 _Preset = Annotated[
     str,

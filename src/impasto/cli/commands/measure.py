@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from impasto.cli import standard_input
+from impasto.cli.options import Quiet
 
 if TYPE_CHECKING:
     from impasto.metrics import Metrics
@@ -29,6 +30,7 @@ def measure_picture(
     ] = None,
     offline: Annotated[bool, typer.Option("--offline", help="Never download.")] = False,
     json_lines: Annotated[bool, typer.Option("--json", help="Print one line of JSON.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Compare RESULT with its photograph and its painting; the numbers do not replace the eye.
 
@@ -37,7 +39,7 @@ def measure_picture(
     from impasto import api
     from impasto.output.progress import make_display
 
-    with make_display(quiet=json_lines) as display:
+    with make_display(quiet=quiet or json_lines) as display:
         metrics = api.measure(
             standard_input.picture(result),
             standard_input.picture(content),
@@ -49,13 +51,13 @@ def measure_picture(
     if json_lines:
         typer.echo(json.dumps({"event": "measures", **dataclasses.asdict(metrics)}))
     else:
-        _print(metrics)
+        _print(metrics, quiet=quiet)
 
 
-def _print(metrics: Metrics) -> None:
+def _print(metrics: Metrics, *, quiet: bool) -> None:
     for number in dataclasses.fields(metrics):
         value = getattr(metrics, number.name)
         if "sentence" in number.metadata and value is not None:
             typer.echo(f"{value:8.4f}  {number.name:15}  {number.metadata['sentence']}")
-    for missing in metrics.missing:
+    for missing in () if quiet else metrics.missing:
         typer.echo(f"not measured: {', '.join(missing.numbers)}: {missing.reason}", err=True)

@@ -30,6 +30,11 @@ class PlanOutput(Options):
         description="Print a line of JSON for each size.",
         json_schema_extra={"flag": "--json"},
     )
+    quiet: bool = Field(
+        default=False,
+        description="Leave out notes about the measurement.",
+        json_schema_extra={"short": "-q"},
+    )
     measure_again: bool = Field(
         default=False,
         description="Measure the speed of this machine now, and replace the stored measurement.",
@@ -57,7 +62,7 @@ def register(app: typer.Typer) -> None:
 def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list[str]) -> None:
     from impasto.engine.estimate import estimate
 
-    json_lines = options.pop("json_lines", False)
+    json_lines, quiet = options.pop("json_lines", False), options.pop("quiet", False)
     measure_again = options.pop("measure_again", False)
     plan = estimate(make_job(mode, options, content, styles), measure_again=measure_again)
     measurement = plan.measurement
@@ -77,7 +82,7 @@ def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list
             typer.echo(json.dumps({"event": "message", "text": note}))
     else:
         _print_table(rows, total)
-        for note in [_about(measurement), *notes]:
+        for note in [*([] if quiet else [_about(measurement)]), *notes]:
             typer.echo(note)
     if plan.shortage:
         raise typer.Exit(1)

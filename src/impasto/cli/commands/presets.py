@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from impasto.cli.options import Quiet
 from impasto.config.presets import PRESETS
 
 
@@ -19,6 +20,7 @@ def show_presets(
     json_lines: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON for each preset.")
     ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """List the presets, the options that each changes, and its source."""
     for name, preset in PRESETS.items():

@@ -13,7 +13,7 @@ import typer
 from impasto import files
 from impasto.cli import interrupts, standard_input
 from impasto.cli.commands.paint import display_of, paint, pop_delivery
-from impasto.cli.options import with_options
+from impasto.cli.options import Quiet, with_options
 from impasto.config.affects import COMPARISON, affecting
 from impasto.config.settings import Runtime, Settings, overlay
 from impasto.config.validation import check
@@ -239,9 +239,7 @@ def _check_weights(recipe: Recipe, job: Job, progress: Progress | None) -> None:
         )
 
 
-def show_recipe(
-    picture: _Painted,
-) -> None:
+def show_recipe(picture: _Painted, quiet: Quiet = False) -> None:
     """Print the recipe of PICTURE as JSON."""
     typer.echo(standard_input.recipe(picture).text(indent=2))
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from impasto.studio.security import Rules
 
 # Options of the studio that also apply to --compare.
-_WITHOUT_PAINTING = {"host", "port", "public_url", "proxies", "compare", "compare_seed"}
+_WITHOUT_PAINTING = {"host", "port", "public_url", "proxies", "compare", "compare_seed", "quiet"}
 _TOKEN_VARIABLE = "IMPASTO_STUDIO_TOKEN"  # noqa: S105 - its name, not its value
 
 
@@ -75,6 +75,11 @@ class Serving(Options):
         default=("127.0.0.1", "::1"),
         description="With --public-url: the proxy's own addresses. Forwarded headers from other "
         "addresses are ignored.",
+    )
+    quiet: bool = Field(
+        default=False,
+        description="Print the address alone.",
+        json_schema_extra={"short": "-q"},
     )
     compare: Path | None = Field(
         default=None,
@@ -157,9 +162,10 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
     own = address.http_address(address.reachable_host(serving.host), port)
     opened = f"{public or own}/?token={quote(token)}"
     typer.echo(opened)
-    typer.echo("The studio is open at this address; Ctrl-C closes it.", err=True)
+    if not serving.quiet:
+        typer.echo("The studio is open at this address; Ctrl-C closes it.", err=True)
     sys.stdout.flush()
-    if public is not None or not address.is_loopback(serving.host):
+    if not serving.quiet and (public is not None or not address.is_loopback(serving.host)):
         address.draw_qr_code(opened)
     Server(config).run(sockets=[listening])
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from impasto.cli import interrupts
+from impasto.cli.options import Quiet
 from impasto.output.progress import make_display, print_json
 
 JsonLines = Annotated[bool, typer.Option("--json", help="Print a line of JSON for each network.")]
@@ -28,7 +29,7 @@ def register(app: typer.Typer) -> None:
     app.add_typer(own, name="weights")
 
 
-def list_weights(json_lines: JsonLines = False) -> None:
+def list_weights(json_lines: JsonLines = False, quiet: Quiet = False) -> None:
     """List the networks, the source of their weights, and whether these are in the cache."""
     from impasto import weights
 
@@ -52,7 +53,7 @@ def fetch_weights(
     name: NetworkName = "vgg16",
     force: Annotated[bool, typer.Option("--force", help="Download them again.")] = False,
     json_lines: JsonLines = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Download a network's weights into the cache, and verify them."""
     from impasto import weights
@@ -66,7 +67,9 @@ def fetch_weights(
         typer.echo(path)
 
 
-def verify_weights(name: NetworkName = "vgg16", json_lines: JsonLines = False) -> None:
+def verify_weights(
+    name: NetworkName = "vgg16", json_lines: JsonLines = False, quiet: Quiet = False
+) -> None:
     """Compare the hash of a network's cached weights with the expected one."""
     from impasto import weights
 

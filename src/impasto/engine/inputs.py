@@ -23,7 +23,7 @@ from impasto.images import colour
 from impasto.images.picture import Picture
 from impasto.images.resample import fill_hidden
 from impasto.job.job import ImageSource, Job, Region
-from impasto.losses.style import make_statistic
+from impasto.losses.style import is_additive
 
 # Less opacity than half a level of 8 bits is none.
 _LEAST_ALPHA = 0.5 / 255
@@ -388,7 +388,7 @@ def style_tile_px(scale: Scale, given: Inputs) -> int | None:
     A style picture shown larger than the canvas is to take no more memory than it.
     """
     larger = max(pyramid.style_scales(len(given.styles), given.settings)) > 1
-    divides = larger and make_statistic(given.settings).additive
+    divides = larger and is_additive(given.settings)
     return max(scale.canvas_px) if divides else None
 
 

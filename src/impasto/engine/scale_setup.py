@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +21,7 @@ from impasto.engine.regions import LoadedRegion
 from impasto.images import colour
 from impasto.images.colour import Colours
 from impasto.images.picture import Picture
+from impasto.losses.style import matching_term
 from impasto.losses.targets import (
     RegionTarget,
     Targets,
@@ -116,8 +118,7 @@ class ScaleSetup:
                 for style, picture in zip(given.styles, pictures, strict=True)
             ]
             tile_px = way.tile_px or inputs.style_tile_px(scale, given)
-            style = self.reuse.get_or_compute(
-                "style",
+            style = self._kept(
                 (self._exemplars, pictures, opacities, _about_style(settings), tile_px),
                 lambda: style_targets(
                     self._exemplars, pictures, settings, masks=opacities, tile_px=tile_px
@@ -138,11 +139,18 @@ class ScaleSetup:
             part = self._place(regions.grey(area.style_mask, *image.shape[-2:]))
             mask = part if mask is None else part * mask
         settings = self.given.settings
-        return self.reuse.get_or_compute(
-            "style",
+        return self._kept(
             (network, image, mask, _about_style(settings), way.tile_px),
             lambda: style_statistics(network, image, settings, mask=mask, tile_px=way.tile_px),
         )
+
+    def _kept(
+        self, made_from: Sequence[Any], make: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Return a style's statistics from the cache; what is matched is too large to be kept."""
+        if matching_term(self.given.settings) is not None:
+            return make()
+        return self.reuse.get_or_compute("style", made_from, make)
 
     def _matched(self, image: Tensor, scale: Scale) -> Tensor:
         """Give the photograph, region by region, the colours of what it is painted after."""

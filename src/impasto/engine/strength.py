@@ -112,11 +112,12 @@ def _measure(given: Inputs, network: VGGFeatures, reuse: Cache) -> GradientNorms
     targets = preparation.targets(scale, _WHOLE)
     generator = torch.Generator().manual_seed(_SEED)
     image = preparation.start("matched", scale)
-    image = image + _NOISE * torch.randn(image.shape, generator=generator)
+    image = (image + _NOISE * torch.randn(image.shape, generator=generator)).to(network.device)
     sizes = []
     for alpha, beta in ((1.0, 0.0), (0.0, 1.0)):
         objective = Objective(network, targets, _weighed(settings, alpha, beta))
-        gradient = objective.evaluate(image.to(network.device)).gradient
+        objective.refresh(image, 0)
+        gradient = objective.evaluate(image).gradient
         sizes.append(float(gradient.norm()))
     content, style = sizes
     # A photograph without any content, all of one colour, may not pull at all.

@@ -40,6 +40,8 @@ DEFAULT_STYLE_LAYERS = {
     "relu4_1": 2.0,
     "relu5_1": 1.0,
 }
+# Chosen by looking (docs/control.md).
+NEIGHBOURS_STYLE_LAYERS = {"relu2_1": 4.0, "relu3_1": 2.0, "relu4_1": 1.0}
 # What alpha and beta are to each other where they are not measured: liked at 512 pixels.
 FORMULA_WEIGHTS = (1.0, 5e4)
 # Above this, gradients times weights leave the range of float32.
@@ -110,14 +112,16 @@ class Settings(Options):
     style_layers: LayerWeights = Field(
         default=DEFAULT_STYLE_LAYERS,
         json_schema_extra=affects("style_target", "weights", steerable=True),
-        description="Layers that hold the style: NAME or NAME=WEIGHT; FIRST..LAST names a range.",
+        description="Layers that hold the style: NAME or NAME=WEIGHT; FIRST..LAST names a range. "
+        "With statistic neighbours the default is relu2_1=4 relu3_1=2 relu4_1=1.",
     )
     statistic: StatisticName = Field(
         default="gram",
         json_schema_extra=affects("style_target"),
         description="What of the features counts as style: Gram matrices, means and covariances "
-        "(their Wasserstein distance; also called moments), or Gram matrices with means and "
-        "deviations.",
+        "(their Wasserstein distance; also called moments), Gram matrices with means and "
+        "deviations, or neighbours: each place is drawn towards the most similar place of the "
+        "painting, which suits drawings.",
     )
     strength: float | None = Field(
         default=None,
@@ -306,6 +310,13 @@ class Settings(Options):
                 f"expected palette 0 with colour keep, which keeps the photograph's colours, got "
                 f"{self.palette:g}; leave one out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _choose_style_layers(self) -> "Settings":
+        if self.statistic == "neighbours" and "style_layers" not in self.model_fields_set:
+            # Not assigned as if it had been asked for: another statistic has other layers.
+            object.__setattr__(self, "style_layers", dict(NEIGHBOURS_STYLE_LAYERS))
         return self
 
     @property

@@ -7,16 +7,18 @@ import pytest
 import torch
 
 from impasto import api, images
+from impasto.config.settings import make_settings
 from impasto.engine import checkpoint, inputs, setup
 from impasto.engine.painting import iterate
 from impasto.errors import CheckpointError
 from impasto.job import recipe
 from impasto.job.job import Region
 from impasto.losses.neighbours import EVERY
-from impasto.planning.plan import make_plan
+from impasto.planning import throughput
+from impasto.planning.plan import ComputePlan, make_plan
 
 LAYERS = {"style_layers": "relu1_1,relu2_1", "content_layers": "relu2_2"}
-TILED = {"size": 300, "coarsest": 300, "iterations": 11, "palette": 0, "optimiser": "adam"}
+TILED = {"size": 300, "coarsest": 300, "iterations": 10, "palette": 0, "optimiser": "adam"}
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def test_it_descends_between_two_renewals(neighbours, paint):
 def test_it_is_resumed_between_two_renewals_to_the_same_bits(neighbours, paint, tmp_path):
     job = neighbours()
     steps, result = paint(job)
-    for done in (1, 5, EVERY, EVERY + 3, 21, 22, 26, 22 + EVERY, 35):
+    for done in (5, EVERY, EVERY + 3, 22, 26):
         kept = resumed_after(job, done, tmp_path / "kept")
         again, rest = paint(job, resume=kept)
         assert [step.losses for step in again] == [step.losses for step in steps[done:]]
@@ -95,7 +97,7 @@ def test_it_is_steered_replayed_and_resumed_after_that(neighbours, paint, tmp_pa
     assert not paint(job)[1].pixels.equal(result.pixels)
     decisions = recipe.parse(result.recipe.text(), "it").decisions
     assert paint(replace(job, decisions=decisions))[1].pixels.equal(result.pixels)
-    for done in (5, 15, 18, 30):
+    for done in (5, 15, 30):
         kept = resumed_after(job, done, tmp_path / "kept", changes)
         pending = {step: change for step, change in changes.items() if step >= done}
         painting = iterate(job, resume=kept)
@@ -124,9 +126,8 @@ def test_in_tiles_and_regions_it_is_the_whole(neighbours, paint, picture, tmp_pa
     assert tiled_steps[0].losses == pytest.approx(steps[0].losses, rel=1e-4)
     assert tiled_steps[-1].losses == pytest.approx(steps[-1].losses, rel=1e-2)
     assert (in_tiles.pixels - result.pixels).abs().mean() < 1e-3
-    for job, pixels in ((whole, result.pixels), (tiled, in_tiles.pixels)):
-        kept = resumed_after(job, 5, tmp_path / "kept")
-        assert paint(job, resume=kept)[1].pixels.equal(pixels)
+    kept = resumed_after(tiled, 5, tmp_path / "kept")
+    assert paint(tiled, resume=kept)[1].pixels.equal(in_tiles.pixels)
 
 
 def test_its_state_is_planned(neighbours):
@@ -139,6 +140,16 @@ def test_its_state_is_planned(neighbours):
     assert demand().term_bytes == 4 * (1 + 1 / 4)
     assert demand(statistic="gram").term_bytes == 0
     assert demand().indivisible is None
+
+
+def test_its_time_is_predicted(monkeypatch):
+    for name, side_px in (("_SMALL_PX", 32), ("_LEAST_PX", 64), ("_MOST_PX", 64)):
+        monkeypatch.setattr(throughput, name, side_px)
+    settings = make_settings(
+        statistic="neighbours", style_layers="relu1_1", content_layers="relu1_1"
+    )
+    rates = throughput.measure(ComputePlan(torch.device("cpu"), torch.float32), settings).rates
+    assert min(rates.forward_flop, rates.backward_flop) > 0
 
 
 def test_strength_reaches_from_the_photograph_to_the_style_alone(neighbours, paint):

@@ -122,6 +122,7 @@ def _time_step(
         content_targets(network, content, settings), style_targets(network, [style], settings)
     )
     objective = Objective(network, targets, settings)
+    objective.refresh(image, 0)
     return fastest_s(lambda: objective.evaluate(image).values(), plan.device, repeats)
 
 

@@ -316,7 +316,7 @@ class Anchor(Stateless):
     def state_dict(self):
         return {} if self.picture is None else {"picture": self.picture}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state, size_px):
         if state.keys() != {"picture"}:
             raise ValueError("expected a picture")
         self.picture = state["picture"]

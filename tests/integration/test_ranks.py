@@ -57,10 +57,13 @@ def pixels_of(path):
         return np.asarray(image).astype(int)
 
 
-def test_torchrun_s_processes_paint_the_picture_of_one(impasto, folder, weights_file):
+@pytest.mark.parametrize(
+    "more", [("--iterations=6",), ("--iterations=11", "--coarsest=96", "--statistic=neighbours")]
+)
+def test_torchrun_s_processes_paint_the_picture_of_one(more, impasto, folder, weights_file):
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     # Behind the "--" in front of them, --start is not torchrun's --start-method.
-    words = (*WORDS, "--weights", str(weights_file), "--iterations=6", "--start=content", "-o")
+    words = (*WORDS, "--weights", str(weights_file), *more, "--start=content", "-o")
     program = f"{SMALL}\nfrom impasto.cli.app import run\nrun()"
     (folder / "paint.py").write_text(program)
     shared = subprocess.run(

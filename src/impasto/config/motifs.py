@@ -9,6 +9,8 @@ without them, for at 128 px a feature of relu3_1 sees a fifth of the picture.
 # give strokes without grit; equal ones give larger motifs and rougher flats.
 _STROKES = {"relu1_1": 16.0, "relu2_1": 8.0, "relu3_1": 4.0}
 _OBJECTS = {"relu4_1": 2.0, "relu5_1": 1.0}
+# Of the statistic neighbours, which has no motifs; chosen by looking (docs/control.md).
+NEIGHBOURS_LAYERS = {"relu2_1": 4.0, "relu3_1": 2.0, "relu4_1": 1.0}
 # From here on relu4_1 counts fully.
 _ALL_OF_RELU4 = 0.6
 

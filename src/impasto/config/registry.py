@@ -141,6 +141,7 @@ STATISTICS = Registry(
         "gram": "impasto.losses.style:Gram",
         "mean+covariance": "impasto.losses.style:MeanCovariance",
         "gram+mean+std": "impasto.losses.style:GramMeanStd",
+        "neighbours": "impasto.losses.neighbours:Neighbours",
     },
     aliases=MappingProxyType({"moments": "mean+covariance"}),
 )

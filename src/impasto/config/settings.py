@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from impasto.config.affects import affects
 from impasto.config.initialization import parse_start
-from impasto.config.motifs import motif_layers
+from impasto.config.motifs import NEIGHBOURS_LAYERS, motif_layers
 from impasto.config.presets import PRESETS
 from impasto.config.validation import Options, british, check
 from impasto.config.values import (
@@ -104,7 +104,8 @@ class Settings(Options):
         default=None,
         json_schema_extra=affects("style_target", "weights", steerable=True),
         description="Layers that the style loss compares: NAME or NAME=WEIGHT. FIRST..LAST is a "
-        "range of layers. The default layers follow from motifs.",
+        "range of layers. The default layers follow from motifs; "
+        "those of statistic neighbours are relu2_1=4 relu3_1=2 relu4_1=1.",
     )
     motifs: float | None = Field(
         default=None,
@@ -119,8 +120,9 @@ class Settings(Options):
         default="gram",
         json_schema_extra=affects("style_target"),
         description="What is compared as style: Gram matrices; means and covariances, by their "
-        "Wasserstein distance (also called moments); or Gram matrices with means and standard "
-        "deviations.",
+        "Wasserstein distance (also called moments); Gram matrices with means and standard "
+        "deviations; or neighbours, which draws each position towards the most similar one of the "
+        "painting, and suits drawings.",
     )
     strength: float | None = Field(
         default=None,
@@ -320,6 +322,11 @@ class Settings(Options):
     def _check_motifs(self) -> "Settings":
         if self.motifs is None:
             return self
+        if self.statistic == "neighbours":
+            raise ValueError(
+                f"expected no motifs with statistic neighbours, whose layers are its own, got "
+                f"{self.motifs:g}; leave one out"
+            )
         layers = motif_layers(self.motifs)
         # Settings whose open options have been filled in have both, and they agree.
         if self.style_layers not in (None, layers):
@@ -332,9 +339,11 @@ class Settings(Options):
 
     @property
     def layers_of_style(self) -> dict[str, float]:
-        """The style layers and their weights: those that are named, or those of motifs."""
+        """The style layers and their weights: those that are named, or the default ones."""
         if self.style_layers is not None:
             return self.style_layers
+        if self.statistic == "neighbours":
+            return dict(NEIGHBOURS_LAYERS)
         return motif_layers(1.0 if self.motifs is None else self.motifs)
 
     @property

@@ -20,7 +20,7 @@ from impasto.errors import SettingsError
 if TYPE_CHECKING:
     # The built-in names; other packages may add to each of these.
     NetworkName = Literal["vgg16", "vgg19"]
-    StatisticName = Literal["gram", "mean+covariance", "moments", "gram+mean+std"]
+    StatisticName = Literal["gram", "mean+covariance", "moments", "gram+mean+std", "neighbours"]
     OptimiserName = Literal["lbfgs", "adam"]
 else:
     NetworkName = Annotated[str, NameIn(NETWORKS)]

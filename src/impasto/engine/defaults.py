@@ -78,7 +78,9 @@ def complete(job: Job, settings: Settings) -> Settings:
         block = network_spec(settings.network).deepest(settings.content_layers).block
         smoothness = _SMOOTHNESS_WITH_STYLE if terms.style else _SMOOTHNESS_BY_BLOCK[block]
         defaults["total_variation"] = smoothness
-    if terms.style and settings.style_layers is None:
+    if terms.style and settings.style_layers is None and settings.statistic == "neighbours":
+        defaults["style_layers"] = settings.layers_of_style
+    elif terms.style and settings.style_layers is None:
         motifs = settings.motifs
         if motifs is None:
             motifs = _DEFAULT_MOTIFS if terms.both else _MOTIFS_OF_TEXTURES

@@ -23,7 +23,7 @@ from impasto.images import colour
 from impasto.images.picture import Picture
 from impasto.images.resample import fill_hidden
 from impasto.job.job import ImageSource, Job, Region
-from impasto.losses.style import make_statistic
+from impasto.losses.style import is_additive
 
 # An opacity below half a level of 8 bits counts as none.
 _LEAST_ALPHA = 0.5 / 255
@@ -434,7 +434,7 @@ def style_tile_px(scale: Scale, inputs: Inputs) -> int | None:
     With tiles, a style picture that is larger than the canvas needs no more memory than the canvas.
     """
     larger = max(pyramid.style_scales(len(inputs.styles), inputs.settings)) > 1
-    divides = larger and make_statistic(inputs.settings).additive
+    divides = larger and is_additive(inputs.settings)
     return max(scale.canvas_px) if divides else None
 
 

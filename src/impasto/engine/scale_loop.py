@@ -271,7 +271,8 @@ class ScaleLoop:
             device = snapshot.plan.device
             try:
                 objective.load_state_dict(
-                    {name: tensor.to(device) for name, tensor in self._term_state.items()}
+                    {name: tensor.to(device) for name, tensor in self._term_state.items()},
+                    snapshot.scale.canvas_px,
                 )
             except ValueError as error:
                 raise misfit(error) from None

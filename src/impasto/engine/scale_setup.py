@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +21,7 @@ from impasto.engine.regions import LoadedRegion
 from impasto.images import colour
 from impasto.images.colour import Colours
 from impasto.images.picture import Picture
+from impasto.losses.style import matching_term
 from impasto.losses.targets import (
     RegionTarget,
     Targets,
@@ -128,8 +130,7 @@ class ScaleSetup:
                 for style, picture in zip(inputs.styles, pictures, strict=True)
             ]
             tile_px = scale_plan.tile_px or style_tile_px(scale, inputs)
-            style = self.cache.get_or_compute(
-                "style",
+            style = self._cached(
                 (self._style_network, pictures, opacities, _style_options(settings), tile_px),
                 lambda: style_targets(
                     self._style_network, pictures, settings, masks=opacities, tile_px=tile_px
@@ -152,13 +153,20 @@ class ScaleSetup:
             part = self._on_device(regions.grey(area.style_mask, *image.shape[-2:]))
             mask = part if mask is None else part * mask
         settings = self.inputs.settings
-        return self.cache.get_or_compute(
-            "style",
+        return self._cached(
             (network, image, mask, _style_options(settings), scale_plan.tile_px),
             lambda: style_statistics(
                 network, image, settings, mask=mask, tile_px=scale_plan.tile_px
             ),
         )
+
+    def _cached(
+        self, key: Sequence[Any], compute: Callable[[], dict[str, Tensor]]
+    ) -> dict[str, Tensor]:
+        """Return a style's statistics from the cache; candidates are too large for it."""
+        if matching_term(self.inputs.settings) is not None:
+            return compute()
+        return self.cache.get_or_compute("style", key, compute)
 
     def _matched(self, image: Tensor, scale: Scale) -> Tensor:
         """Give each region of the photograph the colours of its style."""

@@ -159,7 +159,9 @@ def _measure(inputs: Inputs, network: VGGFeatures, cache: Cache, scale: Scale) -
     norms = []
     for alpha, beta in ((1.0, 0.0), (0.0, 1.0)):
         alone = _with_weights(settings, alpha, beta).model_copy(update={"total_variation": 0.0})
-        norms.append(float(Objective(network, targets, alone).evaluate(noisy).gradient.norm()))
+        objective = Objective(network, targets, alone)
+        objective.refresh(noisy, 0)
+        norms.append(float(objective.evaluate(noisy).gradient.norm()))
     content, style = norms
     # A photograph of one colour may have no content gradient.
     content = max(content, 1e-6 * style)

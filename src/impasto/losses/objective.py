@@ -107,13 +107,22 @@ class Objective:
         on_device = all(part.stays_on_device for part in self._parts)
         return image.is_cuda and self.tile_px is None and self.ranks.count == 1 and on_device
 
+    @property
+    def renewed_every(self) -> int | None:
+        """How many steps there are from one renewal to the next; None where none has a state."""
+        periods = [part.renewed_every for part in self._parts if part.renewed_every]
+        return min(periods, default=None)
+
     def refresh(self, image: Tensor, step: int) -> bool:
         """Let every term renew its state, after so many steps at this size.
+
+        It comes before the first evaluation.
 
         Returns:
             Whether any state changed. If so, losses before and after cannot be compared.
         """
-        changed = [part.refresh(image, step, self._views(image)) for part in self._parts]
+        views = _TileViews(self, image)
+        changed = [part.refresh(image, step, views) for part in self._parts]
         if any(changed):
             # The recorded graph reads the old state.
             self._recording = CudaGraph()
@@ -127,8 +136,8 @@ class Objective:
             for name, value in part.state_dict().items()
         }
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore a state that :meth:`state_dict` returned.
+    def load_state_dict(self, state: Mapping[str, Tensor], size_px: tuple[int, int]) -> None:
+        """Restore a state that :meth:`state_dict` returned, for an image of this height and width.
 
         Raises:
             ValueError: the state does not belong to these terms.
@@ -137,18 +146,10 @@ class Objective:
         for index, part in enumerate(self._parts):
             prefix = f"{index}."
             own = {name for name in state if name.startswith(prefix)}
-            part.load_state_dict({name.removeprefix(prefix): state[name] for name in own})
+            part.load_state_dict({name.removeprefix(prefix): state[name] for name in own}, size_px)
             unknown -= own
         if unknown:
             raise ValueError(f"{', '.join(sorted(unknown))}: unknown to the objective's terms")
-
-    def _views(self, image: Tensor) -> Iterator[View]:
-        """Yield the tiles of this process, without gradients."""
-        for tile in self.ranks.share(split(self.network, self.layers, image, self.tile_px)):
-            with torch.no_grad():
-                pixels = tile.window(image)
-                features = core_features(self.network, pixels, self.layers, tile)
-            yield View(_size_px(image), tile, pixels, features)
 
     def _evaluate_flat(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Return the values of the terms and the total in one tensor, and the gradient."""
@@ -216,6 +217,35 @@ class Objective:
 
 def _size_px(image: Tensor) -> tuple[int, int]:
     return image.shape[-2], image.shape[-1]
+
+
+class _TileViews:
+    """This process's tiles of an image, as the terms see them when they renew their state."""
+
+    def __init__(self, objective: Objective, image: Tensor) -> None:
+        self._objective, self._image = objective, image
+        self._whole: View | None = None
+
+    def __iter__(self) -> Iterator[View]:
+        objective, image = self._objective, self._image
+        if self._whole is not None:
+            yield self._whole
+            return
+        tiles = split(objective.network, objective.layers, image, objective.tile_px)
+        for tile in objective.ranks.share(tiles):
+            with torch.no_grad():
+                pixels = tile.window(image)
+                features = core_features(objective.network, pixels, objective.layers, tile)
+            view = View(_size_px(image), tile, pixels, features)
+            if len(tiles) == 1:
+                self._whole = view
+            yield view
+            del view, features
+            if len(tiles) > 1:
+                trim_if_needed(image.device, objective.memory_bytes)
+
+    def add(self, sums: dict[str, Tensor]) -> None:
+        self._objective.ranks.add(sums)
 
 
 @dataclass(frozen=True)

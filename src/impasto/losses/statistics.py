@@ -62,11 +62,28 @@ def moment_sum(features: Tensor, roots: Tensor | None = None) -> Tensor:
     return total
 
 
+def feature_sum(features: Tensor, roots: Tensor | None = None) -> Tensor:
+    r"""Sum $F_{ik}$ over positions and over the batch.
+
+    Args:
+        features: (B, C, H, W), of any float type.
+        roots: of each position's weight, (1, 1, H, W); all 1 if absent.
+
+    Returns:
+        (C,), float64 where the device has it.
+    """
+    widest = torch.float32 if features.device.type == "mps" else torch.float64
+    total = torch.zeros(features.shape[1], dtype=widest, device=features.device)
+    for rows, weights in _chunks(features, roots):
+        total += (rows if weights is None else rows * weights).sum(0, dtype=widest)
+    return total
+
+
 class _GramSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, features: Tensor) -> Tensor:
         ctx.save_for_backward(features)
-        rows = _rows(features)
+        rows = rows_of(features)
         if features.dtype not in (torch.bfloat16, torch.float16):
             return rows.t() @ rows
         # Partial products of fewer positions than channels would be larger than the features.
@@ -93,7 +110,7 @@ class _GramSum(torch.autograd.Function):
         batch, channels, height, width = features.shape
         # d/dF of sum S.G is F (S + S^T): one product, since G is symmetric.
         both = (gradient + gradient.t()).to(features.dtype)
-        back = _rows(features) @ both
+        back = rows_of(features) @ both
         return back.view(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
@@ -140,15 +157,15 @@ def _chunks(features: Tensor, roots: Tensor | None) -> Iterator[tuple[Tensor, Te
     """Yield some positions at a time: rows, float32 or wider, and their weights (n, 1)."""
     narrow = features.dtype in (torch.bfloat16, torch.float16)
     dtype = torch.float32 if narrow else features.dtype
-    rows = torch.split(_rows(features), _CHUNK)
+    rows = torch.split(rows_of(features), _CHUNK)
     if roots is None:
         yield from ((some.to(dtype), None) for some in rows)
         return
-    squares = _rows(roots.expand(len(features), -1, -1, -1)).to(dtype).square()
+    squares = rows_of(roots.expand(len(features), -1, -1, -1)).to(dtype).square()
     weights = torch.split(squares, _CHUNK)
     yield from ((some.to(dtype), w) for some, w in zip(rows, weights, strict=True))
 
 
-def _rows(features: Tensor) -> Tensor:
+def rows_of(features: Tensor) -> Tensor:
     """View (B, C, H, W) as (B H W, C): free when the memory is channels-last."""
     return features.permute(0, 2, 3, 1).reshape(-1, features.shape[1])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from impasto import losses
 from impasto.config.registry import STATISTICS
 from impasto.config.settings import Settings
 from impasto.losses.statistics import gram_sum, moment_sum
+
+if TYPE_CHECKING:
+    from impasto.losses.terms import MatchingTerm
 
 # This share of a painting's mean variance is added to every direction of both covariances.
 # Where a painting varies less than that, its gradient would be amplified rounding noise.
@@ -166,6 +169,22 @@ def make_statistic(settings: Settings) -> Statistic:
     """
     make: type[Statistic] = STATISTICS.load(settings.statistic)
     return make(tuple(settings.layers_of_style))
+
+
+def matching_term(settings: Settings) -> type[MatchingTerm] | None:
+    """Return the term that the statistic's name stands for; None where it is a statistic.
+
+    Raises:
+        MissingPackageError: the package that declares it does not bring it.
+    """
+    part: Any = STATISTICS.load(settings.statistic)
+    return part if hasattr(part, "refresh") else None
+
+
+def is_additive(settings: Settings) -> bool:
+    """Tell whether what ``settings`` compare as style adds up over the tiles of a picture."""
+    own = matching_term(settings)
+    return (make_statistic(settings) if own is None else own).additive
 
 
 def mean_and_covariance(moments: Tensor) -> tuple[Tensor, Tensor]:

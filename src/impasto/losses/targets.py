@@ -13,7 +13,7 @@ from impasto.compute.allocator import trim_heap
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import Settings
 from impasto.errors import SettingsError
-from impasto.losses.style import make_statistic
+from impasto.losses.style import make_statistic, matching_term
 from impasto.losses.tiling import Tile, geometry
 from impasto.models.vgg import VGGFeatures
 
@@ -49,6 +49,21 @@ class Targets:
     rest: Tensor | None = None
 
 
+@dataclass(frozen=True)
+class StylePicture:
+    """A style picture, (1, 3, H, W), and how much it and each of its pixels counts.
+
+    Attributes:
+        image: its pixels.
+        share: of the whole style.
+        mask: (1, 1, H, W) in [0, 1]; None for all alike.
+    """
+
+    image: Tensor
+    share: float = 1.0
+    mask: Tensor | None = None
+
+
 def content_targets(
     network: VGGFeatures,
     image: Tensor,
@@ -59,7 +74,9 @@ def content_targets(
 ) -> dict[str, Tensor]:
     """Return the content image's features, P, by layer; the ``ranks`` share the work."""
     whole: dict[str, Tensor] = {}
-    for tile, maps in _features(network, image, tuple(settings.content_layers), tile_px, ranks):
+    for tile, maps in tiled_features(
+        network, image, tuple(settings.content_layers), tile_px, ranks
+    ):
         for name, features in maps.items():
             stride_px = network.spec.layer(name).stride_px
             if name not in whole:
@@ -98,9 +115,13 @@ def style_targets(
             equal weights.
         tile_px: largest side of a tile.
     """
-    blended: dict[str, Tensor] = {}
     shares = style_shares(len(images), settings)
-    for image, share, mask in zip(images, shares, masks or [None] * len(images), strict=True):
+    masks = masks or [None] * len(images)
+    if (own := matching_term(settings)) is not None:
+        pictures = [StylePicture(*one) for one in zip(images, shares, masks, strict=True)]
+        return own.style_targets(network, pictures, settings, tile_px=tile_px)
+    blended: dict[str, Tensor] = {}
+    for image, share, mask in zip(images, shares, masks, strict=True):
         statistics = style_statistics(network, image, settings, mask=mask, tile_px=tile_px)
         add(blended, {name: value * share for name, value in statistics.items()})
     return blended
@@ -127,12 +148,15 @@ def style_statistics(
     Raises:
         SettingsError: there are several tiles, and the statistic is not additive.
     """
+    if (own := matching_term(settings)) is not None:
+        picture = StylePicture(image, mask=mask)
+        return own.style_targets(network, [picture], settings, tile_px=tile_px)
     statistic = make_statistic(settings)
     check_whole(statistic.additive, f"statistic {settings.statistic!r}", tile_px)
     names = statistic.layers
     weights = LayerWeights(network, names, (image.shape[-2], image.shape[-1]), mask)
     sums: dict[str, Tensor] = {}
-    for tile, features_by_layer in _features(network, image, names, tile_px):
+    for tile, features_by_layer in tiled_features(network, image, names, tile_px):
         add(sums, statistic.sum(features_by_layer, weights.roots(tile)))
     masses = weights.masses
     return {name: value / masses[name] for name, value in sums.items() if masses[name]}
@@ -161,6 +185,10 @@ class LayerWeights:
                 cells = functional.avg_pool2d(mask, stride_px)
                 self._roots[stride_px] = cells.sqrt()
                 self.masses[name] = float(cells.sum(dtype=torch.float64))
+
+    def cells(self, name: str) -> Tensor | None:
+        """Return the weights of a whole layer, (1, 1, H, W); None where all are 1."""
+        return self._roots[self._strides_px[name]].square() if self._roots else None
 
     def roots(self, tile: Tile) -> dict[str, Tensor | None]:
         """Return the square roots of the weights in a tile's core; None where all are 1."""
@@ -228,7 +256,7 @@ def add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
         sums[name] = sums[name] + value.detach() if name in sums else value.detach()
 
 
-def _features(
+def tiled_features(
     network: VGGFeatures,
     image: Tensor,
     layers: tuple[str, ...],

@@ -8,7 +8,7 @@ are renewed every few steps, are the term's own state.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,8 +17,14 @@ from torch import Tensor
 
 from impasto import losses
 from impasto.config.settings import Settings
-from impasto.losses.style import make_statistic
-from impasto.losses.targets import LayerWeights, RegionTarget, Targets, core_features
+from impasto.losses.style import is_additive, make_statistic, matching_term
+from impasto.losses.targets import (
+    LayerWeights,
+    RegionTarget,
+    StylePicture,
+    Targets,
+    core_features,
+)
 from impasto.losses.tiling import Tile
 from impasto.models.vgg import VGGFeatures
 
@@ -40,6 +46,16 @@ class View:
     features: dict[str, Tensor]
 
 
+class Views(Protocol):
+    """The tiles of this process, without gradients, and the way to the other processes."""
+
+    def __iter__(self) -> Iterator[View]:
+        """Show one tile after another; each costs a pass through the network every time."""
+
+    def add(self, sums: dict[str, Tensor]) -> None:
+        """Add to each of ``sums`` those of all other processes, in place; they are of one type."""
+
+
 class Term(Protocol):
     """A term of the objective.
 
@@ -50,11 +66,14 @@ class Term(Protocol):
         additive: whether its sums over tiles add up to the sum over the image. If not, a picture
             must be computed without tiling, by one process.
         stays_on_device: whether its values need no other device and no synchronisation.
+        renewed_every: the number of steps from one renewal of its state to the next; None for a
+            term without a state.
     """
 
     layers: tuple[str, ...]
     additive: bool
     stays_on_device: bool
+    renewed_every: int | None
 
     def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
         """Prepare for images that are compared with ``targets``."""
@@ -69,14 +88,14 @@ class Term(Protocol):
     def values(self, sums: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
         """Return the weighted values by name, from the sums over an image of this size."""
 
-    def refresh(self, image: Tensor, step: int, views: Iterable[View]) -> bool:
+    def refresh(self, image: Tensor, step: int, views: Views) -> bool:
         """Renew its state, if it is due before this step.
 
         Args:
             image: (1, 3, H, W), the current image.
             step: the number of steps so far at this size.
-            views: the tiles of this process, without gradients; each costs a pass through the
-                network when it is asked for.
+            views: the tiles of this process. An image without tiling goes through the network
+                once, however often it is asked for.
 
         Returns:
             Whether the objective changed: losses before and after cannot be compared, and the
@@ -86,11 +105,36 @@ class Term(Protocol):
     def state_dict(self) -> dict[str, Tensor]:
         """Return its state, by names of its own; it goes into the checkpoint."""
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Restore a state that :meth:`state_dict` returned.
+    def load_state_dict(self, state: Mapping[str, Tensor], size_px: tuple[int, int]) -> None:
+        """Restore a state that :meth:`state_dict` returned, for an image of this height and width.
 
         Raises:
             ValueError: the state is not one of this term.
+        """
+
+
+class MatchingTerm(Term, Protocol):
+    """A term that the option ``statistic`` names: it takes the place of :class:`Style`.
+
+    It compares with more of a painting than sums over positions.
+    """
+
+    @classmethod
+    def style_targets(
+        cls,
+        network: VGGFeatures,
+        pictures: Sequence[StylePicture],
+        settings: Settings,
+        *,
+        tile_px: int | None = None,
+    ) -> dict[str, Tensor]:
+        """Return what the painting is compared with, by layer; a layer without any is left out.
+
+        Args:
+            network: whose features count.
+            pictures: the style pictures, each with its share.
+            settings: the layers.
+            tile_px: largest side of a tile.
         """
 
 
@@ -99,13 +143,14 @@ class Stateless:
 
     additive: bool = True
     stays_on_device: bool = True
+    renewed_every: int | None = None
 
     @classmethod
     def memory_per_pixel(cls, settings: Settings) -> float:
         """Return 0: it has no state."""
         return 0.0
 
-    def refresh(self, image: Tensor, step: int, views: Iterable[View]) -> bool:
+    def refresh(self, image: Tensor, step: int, views: Views) -> bool:
         """Return False: it has no state."""
         return False
 
@@ -113,7 +158,7 @@ class Stateless:
         """Return an empty state."""
         return {}
 
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+    def load_state_dict(self, state: Mapping[str, Tensor], size_px: tuple[int, int]) -> None:
         """Accept only an empty state.
 
         Raises:
@@ -167,43 +212,71 @@ class Content(Stateless):
             return core_features(self._network, window, self.layers, tile)
 
 
-class Style(Stateless):
-    """Pulls towards the painting: beta times the style loss of each layer, by its share.
+class StyleTerm(Stateless):
+    """What all that compares with paintings has in common: parts, layers and their weights.
 
     Each region with a style of its own has a loss of its own, weighted by its area.
+
+    Attributes:
+        parts: what is compared with what, by the ending of its names: everywhere, or regions.
     """
 
     def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
         _, self._beta = settings.weights
         self._shares = _shares(settings.layers_of_style) if self._beta else {}
         self._network = network
-        self._statistic = make_statistic(settings)
-        self.additive = self._statistic.additive or not self._beta
-        self.stays_on_device = self._statistic.stays_on_device
         whole = RegionTarget(targets.rest, targets.style)
-        self._parts = {"": whole} | {
+        self.parts = {"": whole} | {
             f":region{number}": region for number, region in enumerate(targets.regions, start=1)
         }
-        self._distances = {
-            ending: self._statistic.distance(
-                {name: part.style[name] for name in self._shares if name in part.style}
-            )
-            for ending, part in self._parts.items()
-        }
         self.layers = tuple(
-            name
-            for name in self._shares
-            if name in self._statistic.layers
-            and any(name in part.style for part in self._parts.values())
+            name for name in self._shares if any(name in part.style for part in self.parts.values())
         )
         self._weights: dict[str, LayerWeights] = {}
         self._size_px: tuple[int, int] | None = None
 
+    def of_size(self, size_px: tuple[int, int]) -> dict[str, LayerWeights]:
+        """Return the weights of each part, for an image of this size."""
+        if size_px != self._size_px:
+            self._size_px = size_px
+            self._weights = {
+                ending: LayerWeights(self._network, self.layers, size_px, part.mask)
+                for ending, part in self.parts.items()
+            }
+        return self._weights
+
+    def layers_of(self, ending: str) -> tuple[str, ...]:
+        """List the layers where a part has a style, and the image positions for it."""
+        style, masses = self.parts[ending].style, self._weights[ending].masses
+        return tuple(name for name in self.layers if name in style and masses[name] > 0)
+
+    def weight(self, name: str, ending: str, size_px: tuple[int, int]) -> float:
+        """Return how much a layer of a part counts: beta, by the layer's share and the area."""
+        area = self._weights[ending].masses[name] / _positions(name, self._network, size_px)
+        return self._beta * self._shares[name] * area
+
+
+class Style(StyleTerm):
+    """Pulls towards the painting: beta times the style loss of each layer, by its share."""
+
+    def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
+        super().__init__(network, targets, settings)
+        self._statistic = make_statistic(settings)
+        self.additive = self._statistic.additive or not self._beta
+        self.stays_on_device = self._statistic.stays_on_device
+        self._distances = {
+            ending: self._statistic.distance(
+                {name: part.style[name] for name in self._shares if name in part.style}
+            )
+            for ending, part in self.parts.items()
+        }
+        self.layers = tuple(name for name in self.layers if name in self._statistic.layers)
+
     def sums(self, view: View) -> dict[str, Tensor]:
         """Add up each layer's statistic, under each mask."""
         sums: dict[str, Tensor] = {}
-        for ending, weights in self._of_size(view.size_px).items():
-            features = {name: view.features[name] for name in self._layers_of(ending)}
+        for ending, weights in self.of_size(view.size_px).items():
+            features = {name: view.features[name] for name in self.layers_of(ending)}
             by_layer = self._statistic.sum(features, weights.roots(view.tile))
             sums |= {f"style:{name}{ending}": value for name, value in by_layer.items()}
         return sums
@@ -211,32 +284,15 @@ class Style(Stateless):
     def values(self, sums: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
         """Compare with the style's statistics; both are per position, as the sizes differ."""
         values = {}
-        for ending, weights in self._of_size(size_px).items():
+        for ending, weights in self.of_size(size_px).items():
             per_position = {
                 name: sums[f"style:{name}{ending}"] / weights.masses[name]
-                for name in self._layers_of(ending)
+                for name in self.layers_of(ending)
                 if f"style:{name}{ending}" in sums
             }
             for name, loss in self._distances[ending](per_position).items():
-                area = weights.masses[name] / _positions(name, self._network, size_px)
-                weight = self._beta * self._shares[name] * area
-                values[f"style:{name}{ending}"] = loss * weight
+                values[f"style:{name}{ending}"] = loss * self.weight(name, ending, size_px)
         return values
-
-    def _of_size(self, size_px: tuple[int, int]) -> dict[str, LayerWeights]:
-        """Return the weights of each part, for an image of this size."""
-        if size_px != self._size_px:
-            self._size_px = size_px
-            self._weights = {
-                ending: LayerWeights(self._network, self.layers, size_px, part.mask)
-                for ending, part in self._parts.items()
-            }
-        return self._weights
-
-    def _layers_of(self, ending: str) -> tuple[str, ...]:
-        """List the layers where a part has a style, and the image positions for it."""
-        style, masses = self._parts[ending].style, self._weights[ending].masses
-        return tuple(name for name in self.layers if name in style and masses[name] > 0)
 
 
 class Smoothness(Stateless):
@@ -266,12 +322,12 @@ TERMS: list[type[Term]] = [Content, Style, Smoothness]
 
 def make_terms(network: VGGFeatures, targets: Targets, settings: Settings) -> list[Term]:
     """Make every term; one without a target or with weight 0 has no layers and no sums."""
-    return [make(network, targets, settings) for make in TERMS]
+    return [make(network, targets, settings) for make in _terms(settings)]
 
 
 def memory_per_pixel(settings: Settings) -> float:
     """Return the bytes of all terms' states for each pixel of the image."""
-    return sum(term.memory_per_pixel(settings) for term in TERMS)
+    return sum(term.memory_per_pixel(settings) for term in _terms(settings))
 
 
 def indivisible(settings: Settings, *, has_style: bool) -> str | None:
@@ -281,9 +337,15 @@ def indivisible(settings: Settings, *, has_style: bool) -> str | None:
         settings: the statistic is read.
         has_style: whether styles are compared at all.
     """
-    if has_style and not make_statistic(settings).additive:
+    if has_style and not is_additive(settings):
         return f"statistic {settings.statistic!r}"
-    return next((term.__name__ for term in TERMS if not term.additive), None)
+    return next((term.__name__ for term in _terms(settings) if not term.additive), None)
+
+
+def _terms(settings: Settings) -> list[type[Term]]:
+    """List the terms; what the statistic's name stands for may be a term in the place of Style."""
+    own = matching_term(settings)
+    return [own if own is not None and term is Style else term for term in TERMS]
 
 
 def _shares(weights: dict[str, float]) -> dict[str, float]:

@@ -207,17 +207,19 @@ def _times_s(
     side_px: int,
     repeats: int = _REPEATS,
 ) -> tuple[float, float]:
-    """Time a step, and its forward pass alone."""
+    """Time a step, with its part of what is renewed every few steps, and its forward pass alone."""
     photograph, painting, image = (
         seeded_picture(side_px, side_px, seed).to(plan.device) for seed in range(3)
     )
     style = partial(style_targets, network, [painting], settings)
     targets = Targets(content_targets(network, photograph, settings), style())
     objective = Objective(network, targets, settings)
+    objective.refresh(image, 0)
     step = partial(objective.evaluate, image)
-    return fastest_s(lambda: step().values(), plan.device, repeats), fastest_s(
-        style, plan.device, repeats
-    )
+    step_s = fastest_s(lambda: step().values(), plan.device, repeats)
+    if every := objective.renewed_every:
+        step_s += fastest_s(lambda: objective.refresh(image, 0), plan.device, repeats) / every
+    return step_s, fastest_s(style, plan.device, repeats)
 
 
 def _vector_s(plan: ComputePlan, side_px: int) -> float:

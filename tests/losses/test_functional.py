@@ -110,3 +110,33 @@ def test_features_that_would_broadcast_are_refused():
 def test_features_with_too_few_or_many_axes_are_refused(shape):
     with pytest.raises(ShapeError, match=r"expected features \(B, C, H, W\) or \(C, H, W\), got"):
         losses.gram_matrix(ones(*shape))
+
+
+def test_structure_is_how_parts_resemble_each_other():
+    features = torch.rand(1, 5, 6, 7, generator=torch.Generator().manual_seed(1)) - 0.5
+    other = torch.rand(1, 5, 6, 7, generator=torch.Generator().manual_seed(2)) - 0.5
+    turned = torch.linalg.qr(torch.randn(5, 5, generator=torch.Generator().manual_seed(3))).Q
+    # The same turn of all features, and a size of its own at each position, change nothing.
+    same = torch.einsum("ij,bjhw->bihw", turned, features) * (torch.rand(1, 1, 6, 7) + 0.1)
+    assert losses.structure_distance(features, features) == 0
+    assert losses.structure_distance(same, features) < 1e-5
+    far = losses.structure_distance(other, features)
+    assert far == pytest.approx(losses.structure_distance(features, other))
+    assert far > losses.structure_distance(0.7 * features + 0.3 * other, features) > 0.01
+
+
+def test_structure_of_known_features():
+    # Two parts: alike, and at right angles to each other.
+    alike = torch.tensor([[[[1.0, 1.0]], [[0.0, 0.0]]]])
+    apart = torch.tensor([[[[1.0, 0.0]], [[0.0, 1.0]]]])
+    # Distances over their row's mean: [[0, 2], [2, 0]] beside [[0, 0], [0, 0]].
+    assert losses.structure_distance(apart, alike) == pytest.approx(1)
+
+
+def test_structure_of_large_features_is_compared_at_fewer_positions():
+    features = torch.rand(1, 4, 40, 60, generator=torch.Generator().manual_seed(1))
+    other = torch.rand(1, 4, 40, 60, generator=torch.Generator().manual_seed(2))
+    means = [torch.nn.functional.adaptive_avg_pool2d(maps, (20, 29)) for maps in (features, other)]
+    assert losses.structure_distance(features, other) == losses.structure_distance(*means)
+    with pytest.raises(ShapeError):
+        losses.structure_distance(features, features[..., 1:])

@@ -49,6 +49,8 @@ KINDS = {
               "--iterations=12"],
 }  # fmt: skip
 OUTPUT, CHECKPOINT, PARTIAL = "out.png", ".out.png.checkpoint", ".part"
+# A painting is then left to finish: a sheet has no checkpoint, and might never on a busy machine.
+MOST_ENDS = 8
 STAGES = ("loading", "painting", "writing a checkpoint", "writing the picture")
 TOO_EARLY = "stopped before the first step"
 # The command, which says when it has begun to handle signals: before, Python itself answers them.
@@ -140,13 +142,15 @@ def is_writing(folder: Path, stage: str) -> bool:
 
 
 def run_and_end(
-    words: list[str], folder: Path, number: signal.Signals, chance: random.Random
+    words: list[str], folder: Path, number: signal.Signals | None, chance: random.Random
 ) -> Ended:
-    """Run the command, and send it the signal at some moment."""
+    """Run the command, and send it the signal, if there is one, at some moment."""
     process = start(words, folder)
     stage = chance.choices(STAGES, (1, 4, 2, 1))[0]
     if "sheet" in words and stage == STAGES[2]:
         stage = STAGES[3]  # a sheet has no checkpoint
+    if number is None:
+        process.wait(timeout=600)
     wait_for(process, lambda: bool(printed_lines(folder)))
     if stage == STAGES[0]:
         time.sleep(chance.uniform(0, 2.5))
@@ -158,7 +162,8 @@ def run_and_end(
         time.sleep(chance.expovariate(1 / 0.4) if stage == STAGES[2] else 0)
         wait_for(process, lambda: is_writing(folder, stage))
         time.sleep(chance.choice((0, chance.uniform(0, 0.005))))
-    process.send_signal(number)
+    if number is not None:
+        process.send_signal(number)
     code = process.wait(timeout=300)
     events = []
     for line in printed_lines(folder):
@@ -232,7 +237,7 @@ def paint_with_ends(
         words += ["--resume", "--checkpoint-every=0.05s"]
     ends = 0
     while True:
-        ended = run_and_end(words, folder, number, chance)
+        ended = run_and_end(words, folder, number if ends < MOST_ENDS else None, chance)
         tally.resumed += bool(ended.steps) and ended.steps[0] > 1
         tally.faults += [
             f"{kind}, {ended.stage}: {fault}" for fault in faults_of(ended, folder, whole, number)

@@ -105,6 +105,7 @@ def test_what_changes_a_styles_statistics(change):
 
 
 def about_style(**options):
+    options = {"style_layers": Settings().layers_of_style} | options
     return values_without_weights(make_settings(**options), "network", "style_target")
 
 

@@ -37,7 +37,26 @@ class Preset:
 
 
 PRESETS: dict[str, Preset] = {
-    "default": Preset("what docs/look.md chose", "this project"),
+    "default": Preset(
+        "a painting in which the photograph is still clear, with few of the painting's objects",
+        "this project",
+    ),
+    "gentle": Preset(
+        "for portraits and pictures of things: strokes and colours alone, features stay",
+        "this project",
+        {"strength": 0.3, "motifs": 0.0},
+    ),
+    "bold": Preset(
+        "for skies and landscapes: the painting wins, and its objects come along",
+        "this project",
+        {"strength": 0.7, "motifs": 0.6},
+    ),
+    "drawing": Preset(
+        "for line drawings and engravings: lines stay lines, and paper stays paper",
+        "Kolkin et al., Neural neighbor style transfer, 2022 (arXiv 2203.13215). Differs: see "
+        "docs/control.md, statistics",
+        {"statistic": "neighbours"},
+    ),
     "fast": Preset(
         "fewer sizes and iterations, for a quick look at a pair",
         "this project",

@@ -134,7 +134,7 @@ def test_its_state_is_planned(neighbours):
     plan = make_plan(neighbours().runtime)
 
     def demand(**options):
-        return setup.demands(inputs.read(neighbours(**options)), plan)[-1]
+        return setup.workloads(inputs.read(neighbours(**options)), plan)[-1]
 
     # Of 32 bits: one at each pixel, and one at each second pixel of each second row.
     assert demand().term_bytes == 4 * (1 + 1 / 4)

@@ -232,11 +232,11 @@ def test_evaluating_before_there_are_matches_is_an_error(small_network, picture)
 
 def test_the_layers_are_the_statistics_own_unless_they_are_named():
     settings = make_settings(statistic="neighbours")
-    assert settings.style_layers == {"relu2_1": 4.0, "relu3_1": 2.0, "relu4_1": 1.0}
+    assert settings.layers_of_style == {"relu2_1": 4.0, "relu3_1": 2.0, "relu4_1": 1.0}
     assert make_settings(settings, statistic="gram") == make_settings(statistic="gram")
     named = make_settings(statistic="neighbours", style_layers="relu1_1")
-    assert named.style_layers == {"relu1_1": 1.0}
-    assert make_settings(named, statistic="gram").style_layers == {"relu1_1": 1.0}
+    assert named.layers_of_style == {"relu1_1": 1.0}
+    assert make_settings(named, statistic="gram").layers_of_style == {"relu1_1": 1.0}
 
 
 def test_bfloat16_is_near_to_float32(small_network, picture):

@@ -32,11 +32,21 @@ BUNDLED = (
     ("dancing", "picasso"),
     ("coffee", "pointillist"),
     ("rocket", "woodcut"),
+    ("dancing", "nocturne"),
+    ("rocket", "nocturne"),
+    ("coffee", "woodcut"),
+    ("chelsea", "pointillist"),
+    ("dancing", "woodcut"),
 )
 KNOWN = (
     ("tubingen", "starry_night"),
     ("golden_gate", "the_scream"),
     ("tubingen", "shipwreck"),
+    ("tubingen", "crackle"),
+    ("golden_gate", "frida_kahlo"),
+    ("golden_gate", "escher_sphere"),
+    ("butterfly", "pencil_arches"),
+    ("lion", "candy"),
 )
 NUMBERS = [number.name for number in dataclasses.fields(metrics.Metrics) if number.metadata]
 # The default is also painted at these strengths.
@@ -141,9 +151,9 @@ def write_sheet(folder: Path, page: Page, cells: list[tuple[Path, dict[str, Any]
     sheet = contact_sheet(
         [label for _, label in shown],
         (images.to_image(images.load(str(path)).pixels) for path, _ in shown),
-        columns=4,
+        columns=3 if len(shown) <= 6 else 4,
     )
-    images.save_image(sheet, folder / f"sheet_{page.name}.png")
+    images.save_image(sheet, folder / f"{page.name}.jpg")
 
 
 def section(page: Page, cells: list[tuple[Path, dict[str, Any]]]) -> str:

@@ -28,6 +28,7 @@ WORDS = {
     "colour": ("match", "match"),
     "palette": ("0.5", 0.5),
     "statistic": ("moments", "mean+covariance"),
+    "motifs": ("0", 0.0),
     "alpha": ("0", 0.0),
     "beta": ("1e3", 1000.0),
     "total_variation": ("0", 0.0),
@@ -130,7 +131,7 @@ def test_help_tells_of_every_option_its_bounds_and_its_default(impasto, monkeypa
     assert "cropped at its centre. (default 512)" in shown
     assert "(at least 16; at most 65536; default 128)" in shown
     assert "(above 0; at most 10; default 0.02)" in shown
-    assert "(default relu1_1=16, relu2_1=8, relu3_1=4, relu4_1=2, relu5_1=1)" in shown
+    assert "(default relu4_2=1)" in shown
     assert "pixel values of [0, 1]" in shown
     assert "vgg16|vgg19" in shown
 

@@ -77,8 +77,8 @@ def refuse(impasto, folder):
         ),
         ("cut.jpg", "is damaged or cut short: expected a whole picture"),
         ("cut.png", "is damaged or cut short: expected a whole picture"),
-        ("dot.png", "is too small: expected at least 16 pixels a side for relu5_1, got 1 x 1"),
-        ("line.png", "is too small: expected at least 16 pixels a side for relu5_1, got 3 x 2000"),
+        ("dot.png", "is too small: expected at least 8 pixels a side for relu4_2, got 1 x 1"),
+        ("line.png", "is too small: expected at least 8 pixels a side for relu4_2, got 3 x 2000"),
         ("vast.png", "is too large: expected at most 300 megapixels"),
         ("", "is a folder: expected a picture file"),
     ],
@@ -143,7 +143,7 @@ def test_unusable_starts(refuse, damaged, quick, name):
         ("--size", "Option '--size' requires an argument."),
         ("--weights absent.pth", "no file 'absent.pth': expected a weights file"),
         ("--weights photograph.png", "'photograph.png' is not a readable weights file"),
-        ("--size 16 --coarsest 16", "expected a result of at least 16 pixels on its shorter side"),
+        ("--size 16 --coarsest 16 --motifs 1", "expected a result of at least 16 pixels on its shorter side"),
     ],
 )
 def test_unusable_options(refuse, quick, words, message):

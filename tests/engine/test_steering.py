@@ -16,6 +16,7 @@ from impasto.job.recipe import Budget, Change, Decisions
 CHANGES = {
     "content_layers": {"relu3_1": 1.0, "relu4_2": 2.0},
     "style_layers": {"relu1_1": 3.0, "relu2_1": 1.0},
+    "motifs": 0.5,
     "strength": 0.3,
     "alpha": 20.0,
     "beta": 1e3,
@@ -25,8 +26,8 @@ CHANGES = {
     "palette": 0.25,
     "learning_rate": 0.1,
 }
-# In place of alpha and beta; and what recolours the picture at once.
-BESIDE_OBJECTIVE = ("strength", "palette")
+# In place of alpha and beta, and of style layers; and what recolours the picture at once.
+BESIDE_OBJECTIVE = ("strength", "palette", "motifs")
 
 
 def finish(painting):

@@ -109,7 +109,8 @@ class Settings(Options):
     )
     motifs: float | None = Field(
         default=None,
-        json_schema_extra=affects("style_target", "weights", steerable=True, as_before=None),
+        # The layers that it stands for are filled in before a painting, and affect the targets.
+        json_schema_extra=affects("weights", steerable=True, as_before=None),
         ge=0,
         le=1,
         description="How many of the painting's objects appear in the result: at 0 only its "

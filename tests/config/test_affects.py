@@ -47,6 +47,7 @@ def test_what_the_network_depends_on():
 def test_what_changes_the_schedule_or_smoothness_alone_is_compared_with_the_same():
     beside = set(Settings.model_fields) - set(affecting(Settings, *COMPARISON))
     assert beside == {
+        "motifs",
         "size",
         "aspect",
         "seed",

@@ -145,6 +145,12 @@ def test_a_painting_is_steered_paused_and_resumed(studio, open_page):
     page.locator("#steer-style_layers").fill("relu9_9")
     page.get_by_role("button", name="Change it now").click()
     expect(page.locator("#steer [role=alert]")).to_contain_text("relu9_9")
+    page.locator("#steer-style_layers").fill("")
+    page.locator("#steer-motifs").fill("0.8")
+    page.get_by_role("button", name="Change it now").click()
+    (work,) = studio.get("/api/works?limit=1").json()
+    steered = {"strength": 0.95, "motifs": 0.8}
+    studio.wait(work["id"], until=lambda work: work["changes"][-1]["settings"] == steered)
     act(page, "Pause").click()
     wait_until(page, "Paused")
     check_access(page)

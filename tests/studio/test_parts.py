@@ -53,9 +53,21 @@ def test_the_form_has_every_setting_with_its_bounds():
         65536,
     )
     assert form["pooling"].choices == ["max", "average"]
-    assert form["style_layers"].kind == "weights"
+    layers = form["content_layers"], form["style_layers"]
+    assert [option.kind for option in layers] == ["weights", "weights"]
+    assert [option.default for option in layers] == [{"relu4_2": 1.0}, None]
     assert form["learning_rate"].above == 0
     assert all(option.description for option in form.values())
+
+
+def test_strength_and_motifs_are_shares_that_are_shown_first_and_can_be_steered():
+    strength, motifs, *_ = make_form().options
+    assert (strength.name, motifs.name) == ("strength", "motifs")
+    for option in (strength, motifs):
+        assert (option.kind, option.default) == ("number", None)
+        assert (option.at_least, option.at_most) == (0, 1)
+        assert option.up_front
+        assert option.steerable
 
 
 @pytest.mark.parametrize(

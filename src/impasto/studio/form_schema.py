@@ -13,7 +13,7 @@ from impasto.config.registry import choices_of
 from impasto.config.settings import Settings
 
 # Options that are shown at once; all others are under "more".
-_UP_FRONT = ("strength", "size", "colour")
+_UP_FRONT = ("strength", "motifs", "size", "colour")
 # Options that name files; the page uploads pictures instead.
 _NAMES_FILES = ("region",)
 Kind = Literal["integer", "number", "choice", "flag", "text", "weights", "numbers"]
@@ -67,10 +67,12 @@ def _option(name: str, field: FieldInfo) -> Option:
     if get_origin(annotation) in (Union, types.UnionType):
         # Of several types the form offers the first; for size that is the longest side.
         annotation = next(part for part in get_args(annotation) if part is not type(None))
-    metadata = field.metadata
+    metadata = list(field.metadata)
     if get_origin(annotation) is Annotated:
-        annotation, own = get_args(annotation)
-        metadata = own.metadata
+        annotation, *own = get_args(annotation)
+        # A Field holds bounds; a validator, such as the one that reads layers, has none.
+        for part in own:
+            metadata += part.metadata if isinstance(part, FieldInfo) else [part]
     kind: Kind = _KINDS.get(annotation, "text")
     choices = choices_of(field)
     if choices is not None:

@@ -54,7 +54,7 @@ def plain_features(
 
 
 class PlainStep:
-    """One step of the default painting with plain autograd, in the plan's type and device."""
+    """One step of a painting with plain autograd, in the plan's type and device."""
 
     def __init__(
         self, parameters: dict[str, Tensor], plan: ComputePlan, settings: Settings, size_px: int
@@ -68,7 +68,7 @@ class PlainStep:
         )
         with torch.no_grad():
             self._P = self._features(content, list(settings.content_layers))
-            maps = self._features(style, list(settings.style_layers))
+            maps = self._features(style, list(settings.layers_of_style))
             self._A = {name: _gram(features) for name, features in maps.items()}
 
     def run(self) -> Tensor:

@@ -16,10 +16,14 @@ from impasto.models.vgg import VGGFeatures
 from impasto.planning.plan import ComputePlan
 from impasto.planning.synthetic import fastest_s, seeded_network, seeded_parameters, seeded_picture
 
+# The most layers that a painting has by default, and those of every earlier measurement: so times
+# can be compared.
+_MOTIFS = 1.0
+
 
 @dataclass(frozen=True)
 class StepTime:
-    """A step of the default painting, on a square picture.
+    """A step with the layers of ``motifs`` 1, on a square picture.
 
     ``gflop`` counts the convolutions, forward and backward to the data. ``plain_s`` is the time of
     the same step with plain autograd in the same number type, or None.
@@ -57,7 +61,7 @@ def measure_steps(
         repeats: number of runs; the fastest counts.
         plain: whether to time plain autograd as well.
     """
-    settings = Settings()
+    settings = Settings(motifs=_MOTIFS)
     layers = _layers(settings)
     for name, plan in plans.items():
         parameters = seeded_parameters(settings.network, layers)
@@ -86,7 +90,7 @@ def measure_growth(
     plans: dict[str, ComputePlan], megapixels: list[float], *, repeats: int = 3
 ) -> Iterator[Growth]:
     """Time a step on square pictures with these numbers of megapixels, without tiles."""
-    settings = Settings()
+    settings = Settings(motifs=_MOTIFS)
     parameters = seeded_parameters(settings.network, _layers(settings))
     for name, plan in plans.items():
         network = seeded_network(parameters, plan, settings)
@@ -127,4 +131,4 @@ def _time_step(
 
 
 def _layers(settings: Settings) -> list[str]:
-    return [*settings.content_layers, *settings.style_layers]
+    return [*settings.content_layers, *settings.layers_of_style]

@@ -143,7 +143,10 @@ def test_unusable_starts(refuse, damaged, quick, name):
         ("--size", "Option '--size' requires an argument."),
         ("--weights absent.pth", "no file 'absent.pth': expected a weights file"),
         ("--weights photograph.png", "'photograph.png' is not a readable weights file"),
-        ("--size 16 --coarsest 16 --motifs 1", "expected a result of at least 16 pixels on its shorter side"),
+        (
+            "--size 16 --coarsest 16 --motifs 1",
+            "expected a result of at least 16 pixels on its shorter side",
+        ),
     ],
 )
 def test_unusable_options(refuse, quick, words, message):

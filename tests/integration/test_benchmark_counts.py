@@ -20,9 +20,9 @@ def test_a_convolution_is_counted_forward_and_back():
     assert step_gflop("vgg16", ["conv1_1"], 10, 20) * 1e9 == 2 * 2 * 9 * 3 * 64 * 200
 
 
-def test_a_step_of_the_default_layers_at_512_pixels_is_301_gflop():
-    settings = Settings()
-    layers = [*settings.content_layers, *settings.style_layers]
+def test_a_step_with_every_motif_at_512_pixels_is_301_gflop():
+    settings = Settings(motifs=1)
+    layers = [*settings.content_layers, *settings.layers_of_style]
     assert step_gflop("vgg16", layers, 512, 512) == pytest.approx(301.4, abs=0.05)
 
 

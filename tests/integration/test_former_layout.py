@@ -97,9 +97,15 @@ def batch(tmp_path):
     return tmp_path
 
 
+# What the jobs left open, and what has another default by now.
+FORMER_DEFAULTS = {"palette": "0", "motifs": "1"}
+FORMER_LAYERS = "relu1_1=16,relu2_1=8,relu3_1=4,relu4_1=2,relu5_1=1"
+
+
 def tasks_in(folder, **options):
     entries = job_files.read_file(folder / "jobs.jsonl")
-    options = {"size": "48", "coarsest": "48", "iterations": "4", "palette": "0", **options}
+    options = {"size": "48", "coarsest": "48", "iterations": "4", **FORMER_DEFAULTS, **options}
+    options = {name: value for name, value in options.items() if value is not None}
     return make_tasks(
         entries, options, mode="style_transfer", into=None, ending=".png", home=folder
     )
@@ -110,6 +116,10 @@ def test_a_journal_tells_what_is_done(batch):
     with Journal(batch / "jobs.journal.jsonl") as journal:
         assert [journal.is_done(task) for task in done] == [True, True]
         assert [journal.is_done(task) for task in tasks_in(batch, beta="7")] == [False, False]
+        named = tasks_in(batch, motifs=None, style_layers=FORMER_LAYERS)
+        assert [journal.is_done(task) for task in named] == [True, True]
+        # The default layers make another picture by now.
+        assert [journal.is_done(task) for task in tasks_in(batch, motifs=None)] == [False, False]
         (batch / "b.png").unlink()
         assert [journal.is_done(task) for task in done] == [True, False]
 
@@ -122,8 +132,7 @@ def test_a_batch_that_is_done_paints_nothing_again(batch, impasto, monkeypatch):
         "48",
         "--coarsest",
         "48",
-        "--palette",
-        "0",
+        *(f"--{name}={value}" for name, value in FORMER_DEFAULTS.items()),
         "--iterations",
         "4",
         "--no-sheet",

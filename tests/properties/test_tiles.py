@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from impasto import images
+from impasto.config.affects import aspects_of
 from impasto.config.networks import network_spec
 from impasto.config.registry import choices_of
 from impasto.config.settings import Settings, make_settings
@@ -29,7 +30,7 @@ CHOICES = {
 WEIGHTS = [
     name
     for name, field in Settings.model_fields.items()
-    if str(field.description).startswith("Weight of")
+    if str(field.description).startswith("Weight of") and "weights" in aspects_of(Settings, name)
 ]
 NAMES = [layer.name for layer in network_spec("vgg16").layers]
 ANY_LAYERS = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3, unique=True)

@@ -12,6 +12,7 @@ from typing import Literal
 
 from impasto.config.affects import as_before
 from impasto.config.settings import Runtime, Settings
+from impasto.engine.defaults import style_layers
 from impasto.job.job import JobSpec, PictureReference
 from impasto.output.options import OutputOptions
 from impasto.weights.download import sha256_of
@@ -98,6 +99,9 @@ def identify(spec: JobSpec, weights_sha256: str | None, finish: OutputOptions, o
         output: the output's path.
     """
     former = as_before(Settings)
+    # The layers in force, however they were said. Before there were motifs, they were always here.
+    layers = style_layers(spec.mode, spec.settings)
+    settings = spec.settings.model_copy(update={"motifs": None, "style_layers": layers})
     styles = [style.sha256 for style in spec.styles]
     in_regions = [
         [
@@ -124,7 +128,7 @@ def identify(spec: JobSpec, weights_sha256: str | None, finish: OutputOptions, o
         # A newer option is left out while it has the value that means "as before".
         "settings": {
             name: value
-            for name, value in spec.settings.model_dump(mode="json").items()
+            for name, value in settings.model_dump(mode="json").items()
             if name not in former or value != former[name]
         },
         "finish": finish.model_dump(mode="json"),

@@ -78,19 +78,29 @@ def complete(job: Job, settings: Settings) -> Settings:
         block = network_spec(settings.network).deepest(settings.content_layers).block
         smoothness = _SMOOTHNESS_WITH_STYLE if terms.style else _SMOOTHNESS_BY_BLOCK[block]
         defaults["total_variation"] = smoothness
-    if terms.style and settings.style_layers is None and settings.statistic == "neighbours":
-        defaults["style_layers"] = settings.layers_of_style
-    elif terms.style and settings.style_layers is None:
-        motifs = settings.motifs
-        if motifs is None:
-            motifs = _DEFAULT_MOTIFS if terms.both else _MOTIFS_OF_TEXTURES
-        defaults |= {"motifs": motifs, "style_layers": motif_layers(motifs)}
+    if terms.style and settings.style_layers is None:
+        defaults["style_layers"] = style_layers(job.mode, settings)
+        if settings.statistic != "neighbours":
+            defaults["motifs"] = _motifs_of(job.mode, settings)
     if settings.palette is None:
         defaults["palette"] = float(terms.style and settings.colour != "keep")
     settings = settings.model_copy(update=defaults)
     _check_terms(job.mode, settings)
     _check_counts(job, settings)
     return settings
+
+
+def style_layers(mode: Mode, settings: Settings) -> dict[str, float]:
+    """Return the style layers and their weights: those that are named, or the mode's defaults."""
+    if settings.style_layers is not None or settings.statistic == "neighbours":
+        return settings.layers_of_style
+    return motif_layers(_motifs_of(mode, settings))
+
+
+def _motifs_of(mode: Mode, settings: Settings) -> float:
+    if settings.motifs is not None:
+        return settings.motifs
+    return _DEFAULT_MOTIFS if MODE_TERMS[mode].both else _MOTIFS_OF_TEXTURES
 
 
 def _check_terms(mode: Mode, settings: Settings) -> None:

@@ -276,11 +276,9 @@ def test_a_palette_is_refused_where_there_is_none(job_of):
 
 
 def test_published_presets_leave_the_colours_to_the_network():
-    ours = {"default", "fast", "best"}
-    for name in PRESETS.keys() - ours:
-        if "this project" not in PRESETS[name].source:
-            assert make_settings(preset=name).palette == 0
-    assert make_settings(preset="fast").palette is None
+    looks = {"default", "gentle", "bold", "drawing", "fast", "best"}
+    for name in PRESETS:
+        assert make_settings(preset=name).palette == (None if name in looks else 0)
 
 
 def test_a_painting_of_one_colour_leaves_light_and_dark_and_says_so(painted_in):

@@ -52,6 +52,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.real
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_a_notebook_runs(path, folder, real_network, monkeypatch):

@@ -156,6 +156,7 @@ def edge_similarity(photograph, image):
     return np.corrcoef(edges(photograph), edges(image))[0, 1]
 
 
+@pytest.mark.slow
 def test_a_strength_near_nothing_is_near_the_photograph():
     options = OPTIONS | {"size": 64, "iterations": None}
     photograph = pixels(PHOTOGRAPH, 64)

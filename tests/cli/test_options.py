@@ -1,6 +1,7 @@
 """Every field of the settings is a flag and a keyword, and the help tells of all of them."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -134,6 +135,15 @@ def test_help_tells_of_every_option_its_bounds_and_its_default(impasto, monkeypa
     assert "(default relu4_2=1)" in shown
     assert "pixel values of [0, 1]" in shown
     assert "vgg16|vgg19" in shown
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_help_speaks_of_no_class(impasto, command):
+    shown = impasto(*command, "--help").out
+    # A rename in the code must not reach the sentences that people read.
+    assert not re.findall(r"\b[A-Z][a-z]+[A-Z]\w*", shown)
+    if "--quiet" in shown and command:
+        assert "Leave out progress and notes." in shown
 
 
 @pytest.mark.parametrize("words", [["--help"], ["transfer", "--help"], ["--version"], ["plan"]])

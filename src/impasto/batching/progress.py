@@ -76,10 +76,10 @@ class BatchDisplay:
         """Clean up."""
 
     def began(self, progress: BatchProgress, journal: Path) -> None:
-        """BatchDisplay nothing."""
+        """Show nothing."""
 
     def advanced(self, advance: Advance, progress: BatchProgress) -> None:
-        """BatchDisplay nothing."""
+        """Show nothing."""
 
     def ended(self, outcome: Outcome, progress: BatchProgress) -> None:
         """Print the error of a failed job."""
@@ -87,16 +87,16 @@ class BatchDisplay:
             self.error(f"{outcome.task.label}: {outcome.message}")
 
     def drawn(self, sheet: Path) -> None:
-        """BatchDisplay nothing."""
+        """Show nothing."""
 
     def finished(self, progress: BatchProgress, time_s: float) -> None:
-        """BatchDisplay nothing."""
+        """Show nothing."""
 
     def stopped(self) -> None:
-        """BatchDisplay nothing."""
+        """Show nothing."""
 
     def note(self, message: str) -> None:
-        """BatchDisplay nothing."""
+        """Show nothing."""
 
     def error(self, message: str) -> None:
         """Print an error."""

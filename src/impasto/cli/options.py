@@ -14,13 +14,12 @@ from impasto.config.presets import PRESETS
 from impasto.config.settings import Mode
 from impasto.config.validation import AMERICAN, british
 from impasto.config.words import _extra, _type_of
+from impasto.output.options import QUIET
 
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
 
 
-# Every command takes it: what was asked for, such as a list, and errors are always shown.
-_QUIET = "Leave out progress and notes."
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help=_QUIET)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help=QUIET)]
 
 Action = Callable[[Mode, dict[str, Any], str | None, list[str]], None]
 _Preset = Annotated[

@@ -24,6 +24,15 @@ def _number(word: object) -> object:
     return int(word) if isinstance(word, str) and word.isdecimal() else word
 
 
+# Every command takes it: what was asked for, such as a list, and errors are always shown.
+QUIET = "Leave out progress and notes."
+
+
+def quiet_field() -> Any:
+    """Return the field of the option ``--quiet``, which is the same for every command."""
+    return Field(default=False, description=QUIET, json_schema_extra={"short": "-q"})
+
+
 class OutputOptions(Options):
     """Options of a picture's file."""
 
@@ -104,9 +113,7 @@ class DestinationOptions(Options):
         description="Print a line of JSON for each step and for the result.",
         json_schema_extra={"flag": "--json"},
     )
-    quiet: bool = Field(
-        default=False, description="Show nothing but errors.", json_schema_extra={"short": "-q"}
-    )
+    quiet: bool = quiet_field()
 
     @field_validator("output", mode="before")
     @classmethod

@@ -24,7 +24,7 @@ from impasto.config import words
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import Options, check
 from impasto.errors import ImageError, SettingsError
-from impasto.output.options import OutputOptions
+from impasto.output.options import OutputOptions, quiet_field
 
 JOURNAL, SHEET = "journal.jsonl", "contact-sheet.jpg"
 _CELL_PX = 256
@@ -74,11 +74,7 @@ class BatchOptions(Options):
         description="Print a line of JSON for each event.",
         json_schema_extra={"flag": "--json"},
     )
-    quiet: bool = Field(
-        default=False,
-        description="BatchDisplay nothing but errors.",
-        json_schema_extra={"short": "-q"},
-    )
+    quiet: bool = quiet_field()
 
     @field_validator("output", "journal", "sheet", "shared_folder", mode="before")
     @classmethod

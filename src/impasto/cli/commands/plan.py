@@ -15,6 +15,7 @@ from impasto.cli.commands.paint import make_job
 from impasto.cli.options import add_modes
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import Options
+from impasto.output.options import quiet_field
 from impasto.output.progress import clock
 
 if TYPE_CHECKING:
@@ -30,11 +31,7 @@ class PlanOutput(Options):
         description="Print a line of JSON for each size.",
         json_schema_extra={"flag": "--json"},
     )
-    quiet: bool = Field(
-        default=False,
-        description="Leave out notes about the measurement.",
-        json_schema_extra={"short": "-q"},
-    )
+    quiet: bool = quiet_field()
     measure_again: bool = Field(
         default=False,
         description="Measure the speed of this machine now, and replace the stored measurement.",

@@ -21,6 +21,7 @@ from impasto.config.settings import Runtime
 from impasto.config.validation import Options, check
 from impasto.config.values import parse_bytes
 from impasto.errors import MissingPackageError, OutputError, SettingsError
+from impasto.output.options import quiet_field
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -76,11 +77,7 @@ class Serving(Options):
         description="With --public-url: the proxy's own addresses. Forwarded headers from other "
         "addresses are ignored.",
     )
-    quiet: bool = Field(
-        default=False,
-        description="Print the address alone.",
-        json_schema_extra={"short": "-q"},
-    )
+    quiet: bool = quiet_field()
     compare: Path | None = Field(
         default=None,
         description="Compare pictures blindly instead of painting. The folder has a subfolder for "

@@ -12,11 +12,11 @@ from impasto import metrics
 from impasto.compute.torch_state import isolated
 from impasto.config.settings import Mode, Runtime, Settings, make_runtime, make_settings
 from impasto.config.validation import british, unknown_option
-from impasto.engine import inputs
 from impasto.engine.cache import Cache
 from impasto.engine.checkpoint import Checkpoint, Keeper
 from impasto.engine.painting import iterate
 from impasto.errors import Diverged, SettingsError
+from impasto.images import opacity
 from impasto.job.job import ImageSource, Job
 from impasto.job.result import Result, Step
 from impasto.metrics.results import Metrics
@@ -154,8 +154,8 @@ def _seen_pixels(source: ImageSource | Result) -> Tensor:
     if isinstance(source, Result):
         parts = [source.pixels] if source.alpha is None else [source.pixels, source.alpha]
         source = torch.cat(parts, dim=1)
-    picture = inputs.load_seen(source)
-    inputs.check_visible(picture)
+    picture = opacity.load_seen(source)
+    opacity.check_visible(picture)
     return picture.pixels
 
 

@@ -13,22 +13,17 @@ from impasto.config.initialization import STARTS, parse_start
 from impasto.config.networks import network_spec
 from impasto.config.settings import Mode, Settings
 from impasto.config.values import LEAST_SIDE_PX, MOST_SIDE_PX
-from impasto.engine import pyramid, regions
+from impasto.engine import notes, pyramid, regions
 from impasto.engine.defaults import MODE_TERMS, Terms, complete
 from impasto.engine.palettes import Palettes
 from impasto.engine.pyramid import Scale
 from impasto.engine.regions import LoadedRegion
 from impasto.errors import ImageError, SettingsError
 from impasto.images import colour
+from impasto.images.opacity import check_visible, load_seen, without_hidden
 from impasto.images.picture import Picture
-from impasto.images.resample import fill_hidden
 from impasto.job.job import ImageSource, Job, Region
 from impasto.losses.style import is_additive
-
-# An opacity below half a level of 8 bits counts as none.
-_LEAST_ALPHA = 0.5 / 255
-# Channels that vary by no more than this are one colour: the variation is noise.
-_ONE_COLOUR = 2 / 255
 
 
 @dataclass(frozen=True)
@@ -111,7 +106,7 @@ def read(job: Job) -> Inputs:
         height_px, width_px = (pyramid.rounded_to(side_px, smallest_px) for side_px in asked_px)
     shape_of_masks = _shape_of_masks(content, settings, height_px, width_px)
     areas = tuple(
-        replace(area, style=_without_hidden(area.style))
+        replace(area, style=without_hidden(area.style))
         for area in regions.read(_regions(job), *shape_of_masks)
     )
     for style in (*styles, *(area.style for area in areas)):
@@ -144,12 +139,12 @@ def read(job: Job) -> Inputs:
         scales=scales,
         smallest_px=smallest_px,
         notes=(
-            *_notes_on_cropping(uncropped, content, settings),
-            *_notes(content, height_px, width_px),
-            *_notes_on_emptiness(content, one_colour),
-            *_notes_on_scale(styles, settings, max(height_px, width_px)),
-            *_notes_on_rounding(asked_px, (height_px, width_px), smallest_px),
-            *_notes_on_colour(plain),
+            *notes.on_cropping(uncropped, content, settings),
+            *notes.on_enlarging(content, height_px, width_px),
+            *notes.on_emptiness(content, one_colour),
+            *notes.on_style_scale(styles, settings, max(height_px, width_px)),
+            *notes.on_rounding(asked_px, (height_px, width_px), smallest_px),
+            *notes.on_plain_colours(plain),
         ),
     )
 
@@ -174,36 +169,6 @@ def noise(height_px: int, width_px: int, seed: int) -> Tensor:
     """Return white noise, uniform in [0, 1], (1, 3, height_px, width_px) float32."""
     generator = torch.Generator().manual_seed(seed)
     return torch.rand(1, 3, height_px, width_px, generator=generator)
-
-
-def load_seen(source: ImageSource) -> Picture:
-    """Load a picture without what its transparent pixels hide.
-
-    Raises:
-        ImageError: as images.load does.
-        ShapeError: as images.load does.
-    """
-    return _without_hidden(images.load(source))
-
-
-def _without_hidden(picture: Picture) -> Picture:
-    """Replace the hidden colours of transparent pixels."""
-    if picture.alpha is None:
-        return picture
-    return replace(picture, pixels=fill_hidden(picture.pixels, picture.alpha))
-
-
-def check_visible(picture: Picture) -> None:
-    """Make sure that there is something to see.
-
-    Raises:
-        ImageError: the picture is wholly transparent.
-    """
-    if picture.alpha is not None and not bool((picture.alpha >= _LEAST_ALPHA).any()):
-        raise ImageError(
-            f"{picture.name!r} is wholly transparent: expected a picture with something to see; "
-            "choose another, or remove its transparency"
-        )
 
 
 def _required(source: ImageSource | None, kind: str) -> ImageSource:
@@ -359,75 +324,6 @@ def _cropped(picture: Picture, height_px: int, width_px: int) -> Picture:
     return replace(picture, pixels=picture.pixels[..., rows, columns], alpha=alpha)
 
 
-def _notes_on_cropping(
-    whole: Picture | None, content: Picture | None, settings: Settings
-) -> tuple[str, ...]:
-    if whole is None or content is None or not isinstance(settings.size, tuple):
-        return ()
-    sizes = [f"{picture.width_px} x {picture.height_px}" for picture in (whole, content)]
-    if sizes[0] == sizes[1]:
-        return ()
-    width_px, height_px = settings.size
-    return (
-        f"{whole.name!r} is cropped at its centre from {sizes[0]} to {sizes[1]} pixels, "
-        f"to the shape of {width_px} x {height_px}",
-    )
-
-
-def _notes_on_rounding(
-    asked_px: tuple[int, int], size_px: tuple[int, int], smallest_px: int
-) -> tuple[str, ...]:
-    if asked_px == size_px:
-        return ()
-    return (
-        f"the texture has {size_px[1]} x {size_px[0]} pixels instead of {asked_px[1]} x "
-        f"{asked_px[0]}: only multiples of {smallest_px} fit themselves at every edge",
-    )
-
-
-def _notes(content: Picture | None, height_px: int, width_px: int) -> tuple[str, ...]:
-    if content is None or width_px <= content.width_px:
-        return ()
-    return (
-        f"{content.name!r} has {content.width_px} x {content.height_px} pixels and is enlarged to "
-        f"{width_px} x {height_px}; a smaller size shows only detail that the photograph has",
-    )
-
-
-def _notes_on_emptiness(content: Picture | None, styles: Sequence[Picture]) -> list[str]:
-    """Note pictures that are wholly transparent or of one colour."""
-    notes = []
-    if content is not None and content.alpha is not None and not bool(content.alpha.any()):
-        notes.append(
-            f"{content.name!r} is wholly transparent, and so is the result; remove its "
-            "transparency to see the painting"
-        )
-    for style in styles:
-        low, high = style.pixels.flatten(2).aminmax(dim=2)
-        if bool((high - low).max() <= _ONE_COLOUR):
-            notes.append(
-                f"{style.name!r} has one colour alone: there are no strokes to learn from it; "
-                "choose another style picture"
-            )
-    return list(dict.fromkeys(notes))
-
-
-def _notes_on_scale(
-    styles: Sequence[Picture], settings: Settings, longest_px: int
-) -> tuple[str, ...]:
-    """Note style pictures that are too small for the style scale."""
-    if settings.style_scale is None or not styles:
-        return ()
-    wanted_px = [round(scale * longest_px) for scale in pyramid.style_scales(len(styles), settings)]
-    return tuple(
-        f"{style.name!r} would be shown at {wanted} pixels for this style scale and has "
-        f"{max(style.width_px, style.height_px)}: it is not enlarged, and its strokes stay "
-        "smaller; take a larger file"
-        for style, wanted in zip(styles, wanted_px, strict=True)
-        if wanted > max(style.width_px, style.height_px)
-    )
-
-
 def style_tile_px(scale: Scale, inputs: Inputs) -> int | None:
     """Return the tile size of style pictures if the canvas is not tiled; None for no tiles.
 
@@ -436,11 +332,3 @@ def style_tile_px(scale: Scale, inputs: Inputs) -> int | None:
     larger = max(pyramid.style_scales(len(inputs.styles), inputs.settings)) > 1
     divides = larger and is_additive(inputs.settings)
     return max(scale.canvas_px) if divides else None
-
-
-def _notes_on_colour(plain: Sequence[str]) -> tuple[str, ...]:
-    """Note style pictures of nearly one colour."""
-    return tuple(
-        f"{name} has nearly one colour: the result takes its hue and keeps its own light and dark"
-        for name in plain
-    )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
+from tests.cli.programs import slowed
 
 from impasto.weights import formats
 
@@ -27,17 +28,6 @@ def load(*arguments, **options):
     print("loading", flush=True)
     time.sleep(60)
 impasto.models.load = load
-"""
-# As it makes or writes the picture, it says so and takes its time.
-SLOW = """
-import time
-import impasto.images.save
-at_once = impasto.{name}
-def slowly(*arguments, **options):
-    print("waiting", flush=True)
-    time.sleep(1)
-    return at_once(*arguments, **options)
-impasto.{name} = slowly
 """
 FAULTY = """
 import impasto.models
@@ -88,7 +78,7 @@ def test_a_signal_writes_the_best_picture_at_the_size_asked_for(
 
 @pytest.mark.parametrize("name", ["images.to_image", "images.save.write"])
 def test_more_signals_do_not_keep_it_from_writing(start_process, folder, long, name):
-    process = start_process(*long, first=SLOW.format(name=name))
+    process = start_process(*long, first=slowed(name))
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
     while process.stdout.readline() != "waiting\n":
@@ -103,7 +93,7 @@ def test_more_signals_do_not_keep_it_from_writing(start_process, folder, long, n
 def test_a_signal_while_the_finished_picture_is_written_changes_nothing(
     start_process, folder, quick
 ):
-    process = start_process(*TRANSFER, *quick, first=SLOW.format(name="images.save.write"))
+    process = start_process(*TRANSFER, *quick, first=slowed("images.save.write"))
     assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=60)

@@ -7,6 +7,7 @@ import signal
 
 import pytest
 from PIL import Image
+from tests.cli.programs import slowed
 
 from impasto.config.presets import PRESETS
 from impasto.config.settings import make_settings
@@ -141,16 +142,6 @@ def test_what_cannot_go_with_standard_output_is_refused(impasto, quick, words, m
 
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are for POSIX systems")
-SLOW_DRAWING = """
-import time
-import impasto.images.{module} as module
-at_once = module.{name}
-def slowly(*arguments, **options):
-    print("drawing", flush=True)
-    time.sleep(0.5)
-    return at_once(*arguments, **options)
-module.{name} = slowly
-"""
 
 
 @posix
@@ -175,15 +166,15 @@ def test_a_signal_writes_a_sheet_of_what_is_painted(start_process, quick, number
 
 @posix
 @pytest.mark.parametrize(
-    ("module", "name", "code"), [("contact_sheet", "_shrink", 130), ("encode", "encode_image", 0)]
+    ("target", "code"),
+    [("images.contact_sheet._shrink", 130), ("images.encode.encode_image", 0)],
 )
 def test_a_signal_while_the_sheet_is_drawn_or_written_loses_nothing(
-    start_process, folder, quick, module, name, code
+    start_process, folder, quick, target, code
 ):
-    first = SLOW_DRAWING.format(module=module, name=name)
     words = (*GRID, "--vary", "seed=1,2", "-o", "sheet.png", *quick)
-    process = start_process(*words, first=first)
-    assert process.stdout.readline() == "drawing\n"
+    process = start_process(*words, first=slowed(target, delay_s=0.5))
+    assert process.stdout.readline() == "waiting\n"
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == code

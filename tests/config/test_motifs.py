@@ -5,8 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from impasto.config.motifs import motif_layers
+from impasto.config.networks import NetworkSpec
+from impasto.config.registry import NETWORKS
 from impasto.config.settings import Settings, make_settings, overlay
+from impasto.engine.defaults import complete
 from impasto.errors import SettingsError
+from impasto.job.job import Job
+
+SHALLOW = NetworkSpec("shallow", (1, 1, 1), (4, 4, 4))
 
 
 def test_without_motifs_no_layer_is_deeper_than_strokes_need():
@@ -45,3 +51,22 @@ def test_beside_other_layers_motifs_are_refused_and_beside_their_own_they_are_no
 def test_motifs_are_a_number_from_0_to_1(motifs):
     with pytest.raises(SettingsError, match=r"^motifs: expected a "):
         make_settings(motifs=motifs)
+
+
+def test_a_statistic_with_layers_of_its_own_has_no_motifs():
+    assert list(Settings(statistic="neighbours").layers_of_style) == [
+        "relu2_1", "relu3_1", "relu4_1",
+    ]  # fmt: skip
+    with pytest.raises(SettingsError, match=r"no motifs with statistic neighbours, .* 0\.5; leave"):
+        make_settings(statistic="neighbours", motifs=0.5)
+
+
+def test_a_network_without_the_layers_is_refused_by_name(monkeypatch):
+    monkeypatch.setitem(NETWORKS.builtin, "shallow", f"{__name__}:SHALLOW")
+    options = {"network": "shallow", "content_layers": "relu2_1"}
+    assert make_settings(**options, style_layers="relu1_1").motifs is None
+    with pytest.raises(SettingsError, match="motifs: shallow has no layer 'relu4_1'"):
+        make_settings(**options, motifs=0.5)
+    job = Job("style_transfer", settings=make_settings(**options))
+    with pytest.raises(SettingsError, match="motifs: shallow has no layer 'relu4_1'"):
+        complete(job, job.settings)

@@ -153,7 +153,8 @@ def test_what_was_decided_stands_in_the_recipe_and_is_obeyed(job, monkeypatch):
     assert torch.equal(api.paint(again).pixels, first.pixels)
 
 
-def test_full_strength_leaves_the_photograph_out(job):
+def test_full_strength_leaves_the_photograph_out_and_needs_no_measurement(job, monkeypatch):
+    monkeypatch.delattr(strength_module, "measure")
     result = api.paint(job(strength=1.0))
     assert not [name for name in result.history[-1] if name.startswith("content")]
     assert result.recipe.decisions.alpha == 0

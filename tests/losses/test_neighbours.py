@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from tests.losses.slopes import check_slope
 
 from impasto.config.settings import make_settings
 from impasto.losses.neighbours import EVERY, cosine_distance, nearest
@@ -114,15 +115,7 @@ def test_the_gradient_is_the_slope_between_two_renewals(small_network, picture):
     renewed(objective, image)
     # Elsewhere than where the matches were found.
     image = image + 0.01 * picture(13, 18, seed=9)
-    evaluation = objective.evaluate(image)
-    step = 1e-6
-    for seed in range(3):
-        generator = torch.Generator().manual_seed(seed)
-        way = torch.randn(image.shape, dtype=torch.float64, generator=generator)
-        ahead = objective.evaluate(image + step * way).total
-        behind = objective.evaluate(image - step * way).total
-        slope = (evaluation.gradient * way).sum()
-        assert slope.item() == pytest.approx(((ahead - behind) / (2 * step)).item(), rel=1e-6)
+    check_slope(objective, image, objective.evaluate(image))
 
 
 def test_a_position_like_the_mean_has_no_slope(small_network, picture):

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from tests.losses.slopes import check_slope
 
 from impasto.config.settings import make_settings
 from impasto.errors import SettingsError
@@ -44,15 +45,7 @@ def test_the_gradient_is_the_slope_of_the_total(
         pooling=pooling, padding=padding, normalisation=normalisation, style_weights=(3, 1)
     )
     image = picture(13, 18, seed=8)
-    evaluation = objective.evaluate(image)
-    step = 1e-6
-    for seed in range(3):
-        generator = torch.Generator().manual_seed(seed)
-        way = torch.randn(image.shape, dtype=torch.float64, generator=generator)
-        ahead = objective.evaluate(image + step * way).total
-        behind = objective.evaluate(image - step * way).total
-        slope = (evaluation.gradient * way).sum()
-        assert slope.item() == pytest.approx(((ahead - behind) / (2 * step)).item(), rel=1e-6)
+    check_slope(objective, image, objective.evaluate(image))
 
 
 def test_the_gradient_is_the_slope_at_every_pixel(make_objective, picture):

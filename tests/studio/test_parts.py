@@ -63,6 +63,8 @@ def test_the_form_has_every_setting_with_its_bounds():
 def test_strength_and_motifs_are_shares_that_are_shown_first_and_can_be_steered():
     strength, motifs, *_ = make_form().options
     assert (strength.name, motifs.name) == ("strength", "motifs")
+    usual = {option.name: option.usual for option in make_form().options}
+    assert (usual["strength"], usual["motifs"], usual["palette"]) == (0.5, 0.25, 1.0)
     for option in (strength, motifs):
         assert (option.kind, option.default) == ("number", None)
         assert (option.at_least, option.at_most) == (0, 1)

@@ -1,3 +1,5 @@
+import os
+
 import pytest
 
 from impasto import weights
@@ -20,3 +22,12 @@ def cache(tmp_path, monkeypatch, request):
         SOURCES, "tiny", AddressSource("http://127.0.0.1:9/tiny.pth", "0", 0, "none")
     )
     return tmp_path / "cache"
+
+
+@pytest.fixture
+def local_index(tmp_path, monkeypatch):
+    """The folder in which packages are found, and nowhere else."""
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    return tmp_path

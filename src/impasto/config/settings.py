@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from impasto.config.affects import affects
 from impasto.config.initialization import parse_start
-from impasto.config.motifs import NEIGHBOURS_LAYERS, motif_layers
+from impasto.config.motifs import default_layers, has_motifs
 from impasto.config.presets import PRESETS
 from impasto.config.validation import Options, british, check
 from impasto.config.values import (
@@ -323,12 +323,12 @@ class Settings(Options):
     def _check_motifs(self) -> "Settings":
         if self.motifs is None:
             return self
-        if self.statistic == "neighbours":
+        if not has_motifs(self.statistic):
             raise ValueError(
-                f"expected no motifs with statistic neighbours, whose layers are its own, got "
-                f"{self.motifs:g}; leave one out"
+                f"expected no motifs with statistic {self.statistic}, which has layers of its own, "
+                f"got {self.motifs:g}; leave one out"
             )
-        layers = motif_layers(self.motifs)
+        layers = default_layers(self.statistic, self.motifs)
         # Settings whose open options have been filled in have both, and they agree.
         if self.style_layers not in (None, layers):
             raise ValueError(
@@ -343,9 +343,7 @@ class Settings(Options):
         """The style layers and their weights: those that are named, or the default ones."""
         if self.style_layers is not None:
             return self.style_layers
-        if self.statistic == "neighbours":
-            return dict(NEIGHBOURS_LAYERS)
-        return motif_layers(1.0 if self.motifs is None else self.motifs)
+        return default_layers(self.statistic, 1.0 if self.motifs is None else self.motifs)
 
     @property
     def weights(self) -> tuple[float, float]:

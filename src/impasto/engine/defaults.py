@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from impasto.config.initialization import parse_start
-from impasto.config.motifs import motif_layers
+from impasto.config.motifs import default_layers, has_motifs
 from impasto.config.networks import network_spec
 from impasto.config.settings import Mode, Settings
+from impasto.config.values import check_known
 from impasto.errors import SettingsError
 from impasto.job.job import Job
 
@@ -79,8 +80,9 @@ def complete(job: Job, settings: Settings) -> Settings:
         smoothness = _SMOOTHNESS_WITH_STYLE if terms.style else _SMOOTHNESS_BY_BLOCK[block]
         defaults["total_variation"] = smoothness
     if terms.style and settings.style_layers is None:
-        defaults["style_layers"] = style_layers(job.mode, settings)
-        if settings.statistic != "neighbours":
+        layers = defaults["style_layers"] = style_layers(job.mode, settings)
+        check_known("motifs", layers, settings.network)
+        if has_motifs(settings.statistic):
             defaults["motifs"] = _motifs_of(job.mode, settings)
     if settings.palette is None:
         defaults["palette"] = float(terms.style and settings.colour != "keep")
@@ -92,9 +94,9 @@ def complete(job: Job, settings: Settings) -> Settings:
 
 def style_layers(mode: Mode, settings: Settings) -> dict[str, float]:
     """Return the style layers and their weights: those that are named, or the mode's defaults."""
-    if settings.style_layers is not None or settings.statistic == "neighbours":
-        return settings.layers_of_style
-    return motif_layers(_motifs_of(mode, settings))
+    if settings.style_layers is not None:
+        return settings.style_layers
+    return default_layers(settings.statistic, _motifs_of(mode, settings))
 
 
 def _motifs_of(mode: Mode, settings: Settings) -> float:

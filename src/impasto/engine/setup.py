@@ -54,9 +54,9 @@ def load_network(
 def resolve_weights(
     job: Job, inputs: Inputs, plan: ComputePlan, cache: Cache, decided: Decisions | Change | None
 ) -> Settings:
-    """Replace strength by alpha and beta, from an earlier painting or from measured gradients."""
+    """Replace strength by alpha and beta, from an earlier painting or from a measurement."""
     settings = inputs.settings
-    if not settings.strength:
+    if settings.strength in (None, 0, 1):
         return strength.resolve(settings)
     if decided is not None and decided.alpha is not None and decided.beta is not None:
         weights = {"strength": None, "alpha": decided.alpha, "beta": decided.beta}

@@ -1,4 +1,4 @@
-r"""Strength: alpha and beta from measured norms of the content and style gradients.
+r"""Strength: alpha and beta from how a pair of pictures answers to them.
 
 The effect of a loss weight depends on the pictures, the network and its layers: from pair to
 pair the ratio of the gradients differs by a factor of ten and more. So both gradients are measured
@@ -210,12 +210,12 @@ def resolve(settings: Settings, calibration: Calibration | None = None) -> Setti
 
     Args:
         settings: complete, as :func:`impasto.engine.inputs.read` returns them.
-        calibration: as measured. Without it, the weights only tell which terms are in use.
+        calibration: as measured. Without it, between 0 and 1, alpha only tells that content counts.
     """
     if settings.strength is None:
         return settings
-    if not calibration or not settings.strength:
-        return _with_weights(settings, float(settings.strength < 1), 1.0)
+    if not calibration:
+        return _with_weights(settings, float(settings.strength < 1), FORMULA_WEIGHTS[1])
     return _with_weights(settings, *calibration.weights(settings.strength))
 
 

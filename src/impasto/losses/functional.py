@@ -223,6 +223,8 @@ def structure_distance(F: Tensor, P: Tensor) -> float:
     transport and self-similarity", CVPR 2019, eq. 9. Colours and strokes that are the same
     everywhere do not count.
 
+    Differs: positions are averaged to at most 576, and all are compared instead of a sample.
+
     Args:
         F: features of the picture, (1, C, H, W).
         P: those of the other, of the same shape.

@@ -11,6 +11,8 @@ from pydantic.fields import FieldInfo
 from impasto.config.presets import PRESETS
 from impasto.config.registry import choices_of
 from impasto.config.settings import Settings
+from impasto.engine.defaults import complete
+from impasto.job.job import Job
 
 # Options that are shown at once; all others are under "more".
 _UP_FRONT = ("strength", "motifs", "size", "colour")
@@ -26,6 +28,9 @@ class Option(BaseModel):
     kind: Kind
     description: str
     default: Any = None
+    usual: Any = Field(
+        default=None, description="In style_transfer mode, what the default comes to."
+    )
     choices: list[str] | None = None
     at_least: float | None = None
     above: float | None = None
@@ -55,14 +60,18 @@ _KINDS: dict[Any, Kind] = {bool: "flag", int: "integer", float: "number", str: "
 
 def make_form() -> Form:
     """Describe the fields of Settings for the page."""
-    fields = Settings.model_fields.items()
-    options = [_option(name, field) for name, field in fields if name not in _NAMES_FILES]
+    usual = complete(Job("style_transfer"), Settings())
+    options = [
+        _option(name, field, getattr(usual, name))
+        for name, field in Settings.model_fields.items()
+        if name not in _NAMES_FILES
+    ]
     options.sort(key=lambda option: _UP_FRONT.index(option.name) if option.up_front else 99)
     presets = [FormPreset(name=name, told=preset.summary) for name, preset in PRESETS.items()]
     return Form(presets=presets, options=options)
 
 
-def _option(name: str, field: FieldInfo) -> Option:
+def _option(name: str, field: FieldInfo, usual: Any) -> Option:
     annotation: Any = field.annotation
     if get_origin(annotation) in (Union, types.UnionType):
         # Of several types the form offers the first; for size that is the longest side.
@@ -93,6 +102,7 @@ def _option(name: str, field: FieldInfo) -> Option:
         kind=kind,
         description=str(field.description),
         default=field.default,
+        usual=usual,
         choices=None if choices is None else list(choices),
         up_front=name in _UP_FRONT,
         steerable=bool(extra.get("steerable")),

@@ -70,8 +70,8 @@ function makeInput(option, prefix) {
     return make("input", { ...shared, type: "checkbox", checked: option.default === true });
   }
   if (isShare(option)) {
-    const middle = option.default ?? 0.5;
-    return make("input", { ...shared, type: "range", min: 0, max: 1, step: 0.05, value: middle });
+    const range = { type: "range", min: 0, max: 1, step: 0.05, value: option.usual };
+    return make("input", { ...shared, ...range });
   }
   const input = make("input", { ...shared, type: "text", autocomplete: "off" });
   input.placeholder = written(option.default) || "default";
@@ -126,7 +126,7 @@ function write(input, option, value) {
   else if (input.type === "range") {
     if (value === undefined || value === null) {
       delete input.dataset.touched;
-      input.value = option.default ?? 0.5;
+      input.value = option.usual;
     } else {
       input.dataset.touched = "";
       input.value = value;

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,25 +18,14 @@ from impasto import api, models, weights
 from impasto.cli.app import run
 from impasto.config.networks import network_spec
 from impasto.engine.painting import iterate
+from impasto.images import palette
 from impasto.weights import formats
 
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)
 CHANNELS_PER_BLOCK = (4, 5, 6, 7, 8)
-TESTS = Path(__file__).parent
-# No unit tests: what starts processes or paints whole pictures, and what crosses packages.
-FRONT_ENDS = {"batching", "cli", "notebook", "output", "studio", "test_api.py"}
-ACROSS_PACKAGES = {"integration", "properties", "hostile", "soak", "device"}
-
-
-@pytest.hookimpl(tryfirst=True)  # before pytest deselects by marker
-def pytest_collection_modifyitems(items):
-    """Mark the unit tests, which ./test --fast runs."""
-    for item in items:
-        home = item.path.relative_to(TESTS).parts[0]
-        apart = any(item.get_closest_marker(name) for name in ("heavy", "slow", "real"))
-        if home not in FRONT_ENDS | ACROSS_PACKAGES and not apart:
-            item.add_marker("unit")
+# At the sizes of tests, several threads only wait for each other.
+torch.set_num_threads(1)
 
 
 def seeded_parameters(name):
@@ -148,6 +136,9 @@ def job_of(small_network, picture, monkeypatch):
 
     monkeypatch.setattr(models, "load", load)
     monkeypatch.setattr(weights, "sha256", lambda *_, **__: "0" * 64)
+    # A small painting would spend half its time on the other sixteen.
+    rotations = palette._rotations()[:8]
+    monkeypatch.setattr(palette, "_rotations", lambda: rotations)
 
     def make(mode="style_transfer", *, painting=2, **options):
         options = {"size": 48, "coarsest": 32, "iterations": 12, "precision": "fp32"} | options
@@ -194,12 +185,8 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("IMPASTO_WEIGHTS_VGG16", raising=False)
     monkeypatch.setenv("COLUMNS", "100")
-    # At these sizes several threads only wait for each other.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    yield tmp_path
-    torch.set_num_threads(threads)
+    return tmp_path
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,8 @@ from impasto.compute.torch_state import isolated
 from impasto.engine.estimate import estimate
 from impasto.engine.painting import iterate
 
+pytestmark = pytest.mark.heavy
+
 
 @contextlib.contextmanager
 def float64_by_default():
@@ -123,15 +125,23 @@ def test_an_estimate_leaves_the_threads_alone(job_of, monkeypatch, tmp_path):
     assert (seen, torch.get_num_threads()) == ([1], 2)
 
 
-def test_measures_are_the_same_numbers_whatever_the_caller_has_set(
-    small_network, picture, ambient, monkeypatch, tmp_path
-):
-    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+@pytest.fixture(scope="module")
+def measured_pictures(small_network, picture):
+    """What ``metrics.measure`` takes, and the numbers that come of it."""
     # Pictures so large that two threads share a sum.
     pictures = [picture(*size, seed=seed).float() for seed, size in enumerate([(128, 144)] * 3)]
     networks = metrics.Networks(vgg=small_network(dtype=torch.float32))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        return pictures, networks, metrics.measure(*pictures, networks)
+
+
+def test_measures_are_the_same_numbers_whatever_the_caller_has_set(
+    measured_pictures, ambient, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("IMPASTO_CACHE", str(tmp_path))
+    pictures, networks, expected = measured_pictures
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    expected = metrics.measure(*pictures, networks)
     with ambient():
         before = state()
         measured = metrics.measure(*pictures, networks)

@@ -10,6 +10,8 @@ from impasto.config.settings import Settings
 from impasto.engine import scale_setup
 from impasto.engine.cache import Cache
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def made(monkeypatch):

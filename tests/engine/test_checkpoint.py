@@ -201,6 +201,7 @@ def test_what_is_damaged_is_refused_in_one_line(job_of, path, change, vectors, t
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("optimiser", ["lbfgs", "adam"])
 def test_every_flipped_bit_is_noticed(job_of, path, optimiser):
     """In the header, in the JSON, in the checksum itself, and in every kind of tensor."""

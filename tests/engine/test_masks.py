@@ -147,6 +147,7 @@ def test_what_is_no_colour_is_refused():
         regions.read([Region(coloured(), style, mask_colour="red")], 12, 16)
 
 
+@pytest.mark.heavy
 def test_a_picked_label_stands_in_the_recipe_and_two_of_one_map_differ(job_of, picture, paint):
     side = np.zeros((48, 40, 3), np.uint8)
     side[:, :20], side[:, 20:] = (255, 0, 0), (0, 255, 0)

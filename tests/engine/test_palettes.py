@@ -19,6 +19,8 @@ from impasto.errors import SettingsError
 from impasto.images import colour
 from impasto.job.job import Region
 
+pytestmark = pytest.mark.heavy
+
 SETTINGS = make_settings(palette=1.0, alpha=1.0, beta=1.0)
 
 

@@ -88,6 +88,7 @@ def test_a_painting_gets_better_at_what_it_was_steered_to(job_of):
     assert totals[-1] < 0.9 * totals[0]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("mode", ["style_transfer", "content", "style"])
 def test_obeying_its_decisions_repeats_a_steered_painting(job_of, mode):
     change = {"beta": 1e3} if mode == "style" else {"alpha": 3.0, "total_variation": None}
@@ -216,6 +217,7 @@ def test_a_check_alone_changes_nothing(job_of):
     assert setup.with_decisions(job.runtime, None) is job.runtime
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("name", "decided"),
     [

@@ -17,6 +17,8 @@ from impasto.engine.strength import Calibration, measure, resolve
 from impasto.errors import SettingsError
 from impasto.job import recipe
 
+pytestmark = pytest.mark.heavy
+
 # Norms of the two gradients, and the structure lost at falling ratios of content to style.
 PAIR = Calibration(content=3.0, style=0.2, lost=(0.03, 0.07, 0.1))
 LAYERS = {"style_layers": "relu1_1,relu3_1", "content_layers": "relu2_2"}
@@ -177,7 +179,6 @@ def distance(job, result):
     return (result.pixels - photograph).square().mean().sqrt().item()
 
 
-@pytest.mark.heavy
 def test_strength_is_continuous_down_to_the_photograph(job):
     strengths = (0.2, 0.05, 0.0499, 0.02, 0.005, 0.001, 1e-4, 1e-6, 1e-300, 0.0)
     jobs = [job(strength=strength) for strength in strengths]

@@ -13,6 +13,8 @@ from impasto.images import colour
 from impasto.images.resample import fill_hidden
 from impasto.job.job import Region
 
+pytestmark = pytest.mark.heavy
+
 HIDDEN = ([1.0, 0.0, 1.0], [0.0, 0.0, 0.0])
 
 

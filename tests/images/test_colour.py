@@ -189,6 +189,7 @@ def painted(picture, weights_file):
     return paint
 
 
+@pytest.mark.heavy
 def test_a_result_may_keep_the_photograph_s_colours(painted):
     free, photograph = painted(palette=0)
     recoloured, _ = painted(colour="keep")
@@ -199,6 +200,7 @@ def test_a_result_may_keep_the_photograph_s_colours(painted):
     torch.testing.assert_close(*lightness, rtol=0, atol=0.02)
 
 
+@pytest.mark.heavy
 def test_a_style_may_be_given_the_photograph_s_palette(painted):
     free, photograph = painted()
     matched, _ = painted(colour="match")

@@ -8,6 +8,8 @@ from impasto.errors import WeightsError
 from impasto.models import VGGFeatures
 from impasto.weights import conventions, formats
 
+pytestmark = pytest.mark.heavy
+
 MEAN_255 = torch.tensor([123.68, 116.779, 103.939])
 MEAN, STD = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
 

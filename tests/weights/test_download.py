@@ -153,6 +153,7 @@ def test_a_silent_server_is_left_and_asked_again(server, partial):
     assert server.asked == [None, "bytes=100000-"]
 
 
+@pytest.mark.heavy
 def test_a_server_that_stays_silent_is_given_up(server, partial):
     server.misdeeds = ["ignore range stall"] * 3
     message = failure(server, partial, timeout_s=1.0, attempts=2)

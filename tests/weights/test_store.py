@@ -251,6 +251,7 @@ def fetching(*limit):
     return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True)
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(os.name == "nt", reason="limits the size of files as POSIX does")
 def test_a_full_disk_leaves_the_cache_as_it_was(published, cache, tmp_path, monkeypatch):
     # In half precision the download fits where the cached file does not.
@@ -268,6 +269,7 @@ def test_a_full_disk_leaves_the_cache_as_it_was(published, cache, tmp_path, monk
     assert not (cache / "tiny.safetensors.part").exists()
 
 
+@pytest.mark.heavy
 def test_of_two_processes_that_fetch_one_downloads_and_the_other_waits(
     published, tmp_path, monkeypatch
 ):

@@ -11,6 +11,7 @@ the bound, and needs only a histogram, which is a sum over pixels.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -344,8 +345,16 @@ def _with_bounded_slope(nodes: Array) -> Array:
 
 def _lowered(nodes: Array, axis: int) -> Array:
     """Lower nodes until no slope along an axis exceeds MAX_SLOPE."""
-    shape = [NODES if number == axis else 1 for number in range(4)]
-    ramp = (np.arange(NODES) * (MAX_SLOPE / (NODES - 1))).reshape(shape)
-    rising = np.minimum.accumulate(nodes - ramp, axis) + ramp
-    falling = np.flip(np.minimum.accumulate(np.flip(nodes + ramp, axis), axis), axis) - ramp
-    return np.asarray(np.minimum(rising, falling))
+    planes = np.ascontiguousarray(np.moveaxis(nodes, axis, 0))
+    ramp = (np.arange(NODES) * (MAX_SLOPE / (NODES - 1)))[:, None, None, None]
+    rising = _running_minimum(planes - ramp) + ramp
+    falling = _running_minimum((planes + ramp)[::-1])[::-1] - ramp
+    return np.moveaxis(np.minimum(rising, falling), 0, axis)
+
+
+def _running_minimum(planes: Array) -> Array:
+    """Return the minimum of each plane and all before it, in place."""
+    # minimum.accumulate takes five times as long.
+    for before, plane in itertools.pairwise(planes):
+        np.minimum(before, plane, out=plane)
+    return planes

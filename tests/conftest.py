@@ -200,8 +200,17 @@ class Outcome:
 
 @pytest.fixture
 def quick(weights_file):
-    """Options of a painting that takes a moment: two sizes, four iterations."""
-    return ["--weights", str(weights_file), "--size=48", "--coarsest=32", "--iterations=4"]
+    """Options of a painting that takes a moment: two sizes, four iterations, no trials first."""
+    return [
+        *("--weights", str(weights_file), "--size=48", "--coarsest=32", "--iterations=4"),
+        *("--alpha=1", "--beta=5e4"),
+    ]
+
+
+@pytest.fixture
+def quick_at_a_strength(quick):
+    """The same, with the strength found by trials; its default, where no other is named."""
+    return quick[:-2]
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ def test_every_pair_is_painted_as_it_would_be_alone_and_then_never_again(
     impasto, folder, quick, weights_file, states
 ):
     words = ["--content=photograph.png", "--style=painting.png", "--style=other.png"]
-    layers = {"style_layers": "relu1_1,relu3_1", "content_layers": "relu2_2", "beta": 1e4}
+    layers = {"style_layers": "relu1_1,relu3_1", "content_layers": "relu2_2"}
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in layers.items()]
     words = ["batch", *words, *flags, "--vary=seed=0,1", "--threads=1", *quick, "--start=noise"]
     done = impasto(*words, "-o", "out", "--json", "--workers=2")
@@ -69,8 +69,8 @@ def test_every_pair_is_painted_as_it_would_be_alone_and_then_never_again(
                 f"{style}.png",
                 weights=str(weights_file),
                 **{"size": 48, "coarsest": 32, "iterations": 4, "threads": 1, "seed": seed},
+                **{"alpha": 1, "beta": 5e4, "start": "noise"},
                 **layers,
-                start="noise",
             )
             assert (folder / "out" / name).read_bytes() == alone.encode(name)
     (folder / "out/photograph_other_seed=1.png").unlink()

@@ -225,7 +225,7 @@ def test_command_and_python_paint_the_same_pixels(run_process, quick, weights_fi
     assert run_process(*TRANSFER, *quick, "--seed", "3", "--start", "noise").code == 0
     result = style_transfer(
         "photograph.png", ["painting.png"], weights=weights_file, size=48, coarsest=32,
-        iterations=4, seed=3, start="noise",
+        iterations=4, alpha=1, beta=5e4, seed=3, start="noise",
     )  # fmt: skip
     assert np.array_equal(pixels("out.png"), np.asarray(result.image))
 

@@ -149,8 +149,8 @@ def test_unusable_starts(refuse, damaged, quick, name):
         ),
     ],
 )
-def test_unusable_options(refuse, quick, words, message):
-    assert message in refuse(*TRANSFER, *quick, *words.split())
+def test_unusable_options(refuse, quick_at_a_strength, words, message):
+    assert message in refuse(*TRANSFER, *quick_at_a_strength, *words.split())
 
 
 @pytest.mark.parametrize(
@@ -175,10 +175,11 @@ def test_unusable_options(refuse, quick, words, message):
         ("weights fetch vgg11", "network 'vgg11': expected one of vgg16, vgg19, alexnet, dists"),
     ],
 )
-def test_words_that_contradict_the_command(refuse, quick, words, message):
+def test_words_that_contradict_the_command(refuse, quick_at_a_strength, words, message):
     mode, *rest = words.split()
-    quick = [] if mode in ("weights", "paint") else ["-o", "out.png", *quick]
-    assert message.lower() in refuse(mode, *rest, *quick).lower()
+    if mode not in ("weights", "paint"):
+        rest += ["-o", "out.png", *quick_at_a_strength]
+    assert message.lower() in refuse(mode, *rest).lower()
 
 
 def test_an_output_is_asked_for(refuse):

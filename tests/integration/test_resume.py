@@ -111,7 +111,7 @@ def test_without_a_checkpoint_it_starts_afresh_and_says_so(impasto, quick):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((*TRANSFER, "--strength", "0.7"), "strength was 0.5, and is 0.7"),
+        ((*TRANSFER, "--beta", "1e3"), "beta was 50000.0, and is 1000.0"),
         (("transfer", "photograph.png", "other.png", "-o", "out.png"), "styles was"),
         ((*TRANSFER, "--precision", "fp16"), "precision was"),
     ],

@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from tests.forkserver import ForkServer
 
 from impasto import api, models, weights
 from impasto.cli.app import run
@@ -233,22 +236,32 @@ def impasto(folder, capfd, monkeypatch):
     return call
 
 
+@pytest.fixture(scope="session")
+def fork_server():
+    """Starts the command in processes that need not import torch."""
+    with tempfile.TemporaryDirectory() as folder:
+        server = ForkServer(Path(folder) / "socket")
+        yield server
+        server.close()
+
+
 @pytest.fixture
-def start_process(folder):
-    """``start_process(*words, first="")``: the command as a process, after some Python code."""
+def start_process(folder, fork_server):
+    """``start_process(*words, first="")``: the command as a process, after some Python code.
+
+    Where code runs first, even the imports are its own.
+    """
     started = []
 
     def start(*words, first="", **options):
-        code = f"{first}\nfrom impasto.cli.app import run\nrun()"
-        program = ["-c", code] if first else ["-m", "impasto"]
-        process = subprocess.Popen(
-            [sys.executable, *program, *map(str, words)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=folder,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},
-            **{"text": True, **options},
-        )
+        options = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        options |= {"cwd": folder, "env": os.environ | {"PYTHONUNBUFFERED": "1"}}
+        if first:
+            code = f"{first}\nfrom impasto.cli.app import run\nrun()"
+            words = [sys.executable, "-c", code, *map(str, words)]
+            process = subprocess.Popen(words, **options)
+        else:
+            process = fork_server.start(words, **options)
         started.append(process)
         return process
 

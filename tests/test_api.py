@@ -15,7 +15,10 @@ from impasto.errors import ImageError
 @pytest.fixture
 def options(folder, weights_file):
     """Keywords of a painting that takes a moment."""
-    return {"weights": weights_file, "size": 32, "coarsest": 32, "iterations": 2}
+    return {
+        **{"weights": weights_file, "size": 32, "coarsest": 32, "iterations": 2},
+        **{"alpha": 1.0, "beta": 5e4},
+    }
 
 
 def test_each_mode_gives_a_result(options):

@@ -111,16 +111,18 @@ def test_without_a_checkpoint_it_starts_afresh_and_says_so(impasto, quick):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ((*TRANSFER, "--beta", "1e3"), "beta was 50000.0, and is 1000.0"),
+        ((*TRANSFER, "--strength", "0.7"), "strength was 0.5, and is 0.7"),
         (("transfer", "photograph.png", "other.png", "-o", "out.png"), "styles was"),
         ((*TRANSFER, "--precision", "fp16"), "precision was"),
     ],
 )
-def test_a_checkpoint_of_another_painting_is_refused(impasto, start_process, quick, words, told):
-    steps = ("--iterations", "4000", "--threads", "1")
-    stop_early(start_process, *TRANSFER, *quick, *steps)
+def test_a_checkpoint_of_another_painting_is_refused(
+    impasto, start_process, quick_at_a_strength, words, told
+):
+    steps = (*quick_at_a_strength, "--iterations", "4000", "--threads", "1")
+    stop_early(start_process, *TRANSFER, *steps)
     kept = KEPT.read_bytes()
-    outcome = impasto(*words, *quick, *steps, "--resume")
+    outcome = impasto(*words, *steps, "--resume")
     assert outcome.code == 2
     (line,) = outcome.err.splitlines()
     assert line.startswith("impasto: the checkpoint is of another painting: ")

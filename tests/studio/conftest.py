@@ -87,6 +87,8 @@ class Studio:
         if pictures is None:
             pictures = {"content": "content.dancing", "styles": ["style.picasso"]}
         chosen = {"size": 48, "coarsest": 48, "iterations": 4, **dict(settings)}
+        if "strength" not in chosen:
+            chosen = {"alpha": 1, "beta": 5e4, **chosen}
         return self.post("/api/works", json={**pictures, "settings": chosen, **fields})
 
     def work(self, work_id):

@@ -98,12 +98,11 @@ def proxied(open_studio, tmp_path):
 @pytest.mark.parametrize(
     ("prefix", "passed", "headers"),
     [
-        ("", "", FORWARDING),
-        ("/studio", "/", FORWARDING),
-        ("/studio", "", FORWARDING),
-        ("/a/studio", "/", ""),
+        pytest.param("", "", FORWARDING, id="root", marks=pytest.mark.slow),
+        pytest.param("/studio", "/", FORWARDING, id="prefix taken away", marks=pytest.mark.slow),
+        pytest.param("/studio", "", FORWARDING, id="prefix passed on", marks=pytest.mark.slow),
+        pytest.param("/a/studio", "/", "", id="with nginx's own Host"),
     ],
-    ids=["root", "prefix taken away", "prefix passed on", "with nginx's own Host"],
 )
 def test_behind_nginx_the_studio_works(proxied, open_page, picture_bytes, prefix, passed, headers):
     studio = proxied(prefix, passed, headers)

@@ -190,6 +190,7 @@ def test_what_is_removed_is_gone(studio):
     assert work["id"] not in [other["id"] for other in studio.get("/api/works").json()]
 
 
+@pytest.mark.slow
 def test_works_survive_the_servers_death_and_those_under_way_go_on(open_studio):
     studio = open_studio()
     done = studio.painted()

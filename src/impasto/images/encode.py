@@ -1,16 +1,14 @@
 """Encode pictures as the bytes of a file: tagged as sRGB, with texts and print size.
 
 Private data, such as GPS, is not copied. Pillow cannot write colour with 16 bits per sample, so
-this module writes PNG with 16 bits itself, and libvips writes TIFF.
+libvips writes these.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import struct
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -29,7 +27,6 @@ MOST_DPI = 65535
 
 _MM_PER_INCH = 25.4
 _INCH = 2
-_LONGEST_CHUNK_BYTES = 2**30
 # A segment of JPEG has 65535 bytes, of which two are its length.
 _LONGEST_JPEG_EXIF_BYTES = 65533
 
@@ -137,7 +134,8 @@ def encode_image(
             shape (H, W, 3) or (H, W, 4).
         name: the file's name, or its ending alone, such as "png", "jpeg" or "webp".
         metadata: texts by name, stored in PNG texts or in EXIF's description. GIF and BMP cannot
-            hold them, and JPEG no more than 64 KiB.
+            hold them, and JPEG no more than 64 KiB. PNG with 16 bits holds ASCII; other letters
+            become escapes.
         dpi: the print size, in pixels per inch; GIF cannot hold it.
 
     Raises:
@@ -154,9 +152,7 @@ def encode_image(
     try:
         if isinstance(image, Image.Image):
             return _encode_shallow(image, file_format, metadata or {}, dpi)
-        if file_format.name == "PNG":
-            return _encode_deep_png(image, metadata or {}, dpi)
-        return _encode_deep_tiff(image, metadata or {}, dpi)
+        return _encode_deep(image, file_format.name, metadata or {}, dpi)
     except (OSError, ValueError, OverflowError, MemoryError) as error:
         raise unwritable(label, error) from None
 
@@ -235,47 +231,32 @@ def _png_texts(metadata: Mapping[str, str]) -> PngImagePlugin.PngInfo:
     return texts
 
 
-def _encode_deep_png(samples: Samples, metadata: Mapping[str, str], dpi: float | None) -> bytes:
-    height_px, width_px, channels = samples.shape
-    colour_type = {3: 2, 4: 6}[channels]
-    header = struct.pack(">IIBBBBB", width_px, height_px, 16, colour_type, 0, 0, 0)
-    profile = b"sRGB\0\0" + zlib.compress(srgb_profile())
-    chunks = [(b"IHDR", header), (b"iCCP", profile)]
-    if dpi is not None:
-        per_metre = round(dpi * 1000 / _MM_PER_INCH)
-        chunks.append((b"pHYs", struct.pack(">IIB", per_metre, per_metre, 1)))
-    chunks += [(kind, body) for kind, body, *_ in _png_texts(metadata).chunks]
-    chunks += [(b"IDAT", body) for body in _deflated(samples)]
-    parts = [
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in [*chunks, (b"IEND", b"")]
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
-
-
-def _deflated(samples: Samples) -> Iterator[bytes]:
-    """Compress rows as differences to the row above (PNG filter 2)."""
-    rows = samples.astype(">u2").view(np.uint8).reshape(len(samples), -1)
-    filtered = np.full((rows.shape[0], rows.shape[1] + 1), 2, np.uint8)
-    filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    data = zlib.compress(filtered.data)
-    for start in range(0, len(data), _LONGEST_CHUNK_BYTES):
-        yield data[start : start + _LONGEST_CHUNK_BYTES]
-
-
-def _encode_deep_tiff(samples: Samples, metadata: Mapping[str, str], dpi: float | None) -> bytes:
+def _encode_deep(
+    samples: Samples, name: str, metadata: Mapping[str, str], dpi: float | None
+) -> bytes:
+    """Encode 16 bits a sample, as the format that Pillow calls ``name``."""
     import pyvips
 
-    image = pyvips.Image.new_from_array(samples).copy(interpretation="rgb16")
-    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", srgb_profile())
-    if metadata:
-        image.set_type(pyvips.GValue.gstr_type, "image-description", json.dumps(dict(metadata)))
-    # TIFF needs a resolution; programs read 72 as none.
+    # Both formats hold a resolution always; programs read 72 as none.
     per_mm = (72 if dpi is None else dpi) / _MM_PER_INCH
+    image = pyvips.Image.new_from_array(samples).copy(
+        interpretation="rgb16", xres=per_mm, yres=per_mm
+    )
+    image.set_type(pyvips.GValue.blob_type, "icc-profile-data", srgb_profile())
+    if name == "PNG":
+        for number, (key, text) in enumerate(metadata.items()):
+            # libvips writes ASCII alone as it is.
+            ascii_text = text.encode("ascii", "backslashreplace").decode()
+            image.set_type(pyvips.GValue.gstr_type, f"png-comment-{number}-{key}", ascii_text)
+    elif metadata:
+        image.set_type(pyvips.GValue.gstr_type, "image-description", json.dumps(dict(metadata)))
     try:
-        data: bytes = image.tiffsave_buffer(
-            compression="deflate", predictor="horizontal", resunit="inch", xres=per_mm, yres=per_mm
+        data: bytes = (
+            image.pngsave_buffer(filter="up", bitdepth=16)
+            if name == "PNG"
+            else image.tiffsave_buffer(
+                compression="deflate", predictor="horizontal", resunit="inch"
+            )
         )
     except pyvips.Error as error:
         raise ValueError(str(error)) from None

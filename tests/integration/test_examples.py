@@ -1,5 +1,6 @@
 """The bundled pictures: there, small, readable, in the wheel; and the script that paints them."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -74,6 +75,20 @@ def test_the_wheel_carries_the_pictures(wheel: Path) -> None:
         for kind, name in PICTURES:
             packed = archive.read(f"impasto/img/{kind}/{name}")
             assert packed == samples.path(kind, name).read_bytes()
+
+
+def test_what_the_container_is_given_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+    ignored, *patterns = (ROOT / ".dockerignore").read_text().split()
+    assert ignored == "*"
+    for name in (pattern[1:] for pattern in patterns if pattern.startswith("!")):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        copy(ROOT / name, tmp_path / name)
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "built"]
+    subprocess.run(build, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    (file,) = (tmp_path / "built").glob("*.whl")
+    with zipfile.ZipFile(wheel) as expected, zipfile.ZipFile(file) as archive:
+        assert set(archive.namelist()) == set(expected.namelist())
 
 
 def test_an_installed_wheel_finds_its_own_pictures(wheel: Path, tmp_path: Path) -> None:

@@ -236,3 +236,19 @@ def test_a_reader_that_leaves_early_meets_no_traceback(start_process, quick):
     process.stdout.close()
     assert process.wait(timeout=120) == 1
     assert "Traceback" not in process.stderr.read()
+
+
+def test_the_finished_picture_is_opened_where_asked_for(impasto, quick, monkeypatch):
+    opened = []
+    monkeypatch.setattr("typer.launch", opened.append)
+    assert impasto(*TRANSFER, *quick, "--open").code == 0
+    assert impasto(*TRANSFER, *quick).code == 0
+    assert opened == ["out.png"]
+    outcome = impasto(*TRANSFER[:3], "-o", "-", *quick, "--open")
+    assert outcome.code == 2
+    assert "expected no open beside a picture on standard output" in outcome.err
+
+
+def test_h_is_help(impasto):
+    for words in ((), ("transfer",), ("weights", "fetch")):
+        assert impasto(*words, "-h").out == impasto(*words, "--help").out != ""

@@ -127,7 +127,8 @@ def test_help_tells_of_every_option_its_bounds_and_its_default(impasto, monkeypa
     monkeypatch.setenv("COLUMNS", "240")
     shown = " ".join(impasto(command, "--help").out.replace("│", " ").split())
     for field in (*Settings.model_fields, *Runtime.model_fields, *DeliveryOptions.model_fields):
-        assert f"--{field.replace('_', '-').replace('json-lines', 'json')} " in shown
+        flag = {"json_lines": "json", "show": "open"}.get(field, field.replace("_", "-"))
+        assert f"--{flag} " in shown
     assert "Longest side of the result in pixels, 16 to 65536;" in shown
     assert "cropped at its centre. (default 512)" in shown
     assert "(at least 16; at most 65536; default 128)" in shown

@@ -31,6 +31,8 @@ def test_an_unknown_option(impasto, words, hint):
         ("transfr", "No such command 'transfr'. Did you mean transfer? ("),
         ("paint", "No such command 'paint'. Did you mean transfer? ("),
         ("zzz", "No such command 'zzz' ("),
+        ("photograph.png", "To repaint a picture: impasto transfer photograph.png ("),
+        ("absent.JPG", "To repaint a picture: impasto transfer absent.JPG ("),
     ],
 )
 def test_an_unknown_command(impasto, word, hint):

@@ -5,8 +5,14 @@ import re
 import struct
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
+
+from impasto.config.settings import make_settings
+from impasto.engine.defaults import complete
+from impasto.job.job import Job
+from impasto.output import progress
 
 if os.name != "posix":
     pytest.skip("needs a pseudo-terminal", allow_module_level=True)
@@ -70,8 +76,9 @@ def test_a_bar_fits_and_keeps_size_share_and_time_left(in_terminal, quick, colum
     drawn = [row for row in shown if "48 x 36 " in row and " left" in row]
     assert drawn
     assert all(bar.fullmatch(row) for row in drawn)
-    assert shown[-2].startswith("48 x 36 pixels in ")
-    assert shown[-1] == "out.png"
+    end = shown.index("out.png")
+    assert shown[end - 1].startswith("48 x 36 pixels in ")
+    assert " ".join(shown[end + 1 :]).startswith("next: --motifs 0 for strokes without")
 
 
 def test_no_colour_where_none_is_wanted(in_terminal, quick):
@@ -83,7 +90,7 @@ def test_no_colour_where_none_is_wanted(in_terminal, quick):
 def test_a_dumb_terminal_gets_plain_lines(in_terminal, quick):
     shown = in_terminal(80, *TRANSFER, *quick, TERM="dumb")
     assert "\x1b" not in shown
-    assert rows(shown)[-1] == "out.png"
+    assert "out.png" in rows(shown)
 
 
 @pytest.mark.parametrize(
@@ -106,3 +113,19 @@ def test_the_time_left_is_told_in_the_units_that_matter(time_s, words):
     )  # fmt: skip
     assert describe(step, 40) == words
     assert describe(step, 80) == f"{words}  loss 12,346"
+
+
+@pytest.mark.parametrize(
+    ("settings", "mode", "expected"),
+    [
+        ({}, "style_transfer", ["--strength 0.7", "--motifs 0"]),
+        ({"strength": 0.9, "motifs": 0}, "style_transfer", ["--strength 0.7", "--size 1024"]),
+        ({"alpha": 1, "beta": 1, "size": "original"}, "style_transfer", ["--motifs 0"]),
+        ({"size": 256}, "style", ["--size 512"]),
+        ({"size": 4096}, "style", []),
+    ],
+)
+def test_what_is_suggested_next(settings, mode, expected):
+    settings = complete(Job(mode), make_settings(**settings))
+    result = SimpleNamespace(settings=settings, mode=mode)
+    assert [step.partition(" for ")[0] for step in progress.suggest(result)] == expected

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
+# Endings of files that people mean as pictures.
+_PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".avif", ".heic", ".tif", ".tiff", ".bmp", ".gif")
 # Minimum difflib ratio of similar names: one letter in five is wrong.
 _SIMILARITY = 0.8
 _NO_COMMAND = re.compile(r"No such command '(.*?)'")
@@ -77,8 +81,14 @@ def explain(error: Any, words: Sequence[str]) -> str:
     if name is None:
         return message
     commands = error.ctx.command.list_commands(error.ctx)
+    if _is_picture(name[1]):
+        return f"{name[0]}. To repaint a picture: impasto transfer {shlex.join(words)}"
     ours = _OTHER_COMMANDS.get(name[1].lower(), "")
     return _with_hint(name[0], [ours] if ours in commands else _similar(name[1], commands))
+
+
+def _is_picture(word: str) -> bool:
+    return Path(word).suffix.lower() in _PICTURES or Path(word).is_file()
 
 
 def _explain_option(error: Any, words: Sequence[str]) -> str:

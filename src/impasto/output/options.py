@@ -162,6 +162,11 @@ class DeliveryOptions(DestinationOptions, OutputOptions):
     timelapse: Path | None = Field(
         default=None, description="Also write an animation of the painting, a .gif file."
     )
+    show: bool = Field(
+        default=False,
+        description="Open the finished picture in the system's viewer.",
+        json_schema_extra={"flag": "--open"},
+    )
     checkpoint_every: str = Field(
         default="30s",
         pattern=r"^(\d{1,6}(\.\d{1,6})? ?(s|min|h)|never)$",
@@ -184,6 +189,7 @@ class DeliveryOptions(DestinationOptions, OutputOptions):
             "timelapse": self.timelapse is not None,
             "save_every": self.save_every is not None,
             "resume": self.resume,
+            "open": self.show,
         }
         return [
             *super()._options_that_need_a_file(),

@@ -10,11 +10,17 @@ from typing import Any
 
 import typer
 
+from impasto.config.settings import Settings
 from impasto.job.result import Result, Step
 
 # Columns that a terminal needs for the loss, and for each of its terms.
 _ROOM_FOR_LOSS = 60
 _ROOM_FOR_TERMS = 110
+# What is suggested next: by how much strength changes, and up to where it grows; up to which size
+# a doubled one takes minutes and not hours.
+_STRONGER = 0.2
+_STRONGEST_STARTED = 0.75
+_LARGEST_DOUBLED_PX = 1024
 
 
 class Display:
@@ -137,6 +143,9 @@ class Bars(Display):
         if path is not None:
             # As bytes, because a file name may not be valid text.
             typer.echo(os.fsencode(path))
+        # A script, or a log, would only have to leave them out.
+        if self._console.is_terminal and (next_steps := suggest(result)):
+            self.message(f"next: {' or '.join(next_steps)}")
 
     def message(self, text: str) -> None:
         """Print the message above the bars."""
@@ -163,6 +172,28 @@ def describe(step: Step, width: int = _ROOM_FOR_TERMS) -> str:
         sums[term] = sums.get(term, 0.0) + value
     sums.pop("total")
     return "  ".join([left, *(f"{term} {_short(value)}" for term, value in sums.items())])
+
+
+def suggest(result: Result) -> list[str]:
+    """Return up to two options, with a reason, that a next painting of the pair could change."""
+    settings = result.settings
+    if result.mode != "style_transfer":
+        return [f"--size {2 * settings.size} for more detail"] if _can_be_doubled(settings) else []
+    steps = []
+    strength = settings.strength
+    if strength is not None and strength <= _STRONGEST_STARTED:
+        steps.append(f"--strength {strength + _STRONGER:.2g} for more of the painting")
+    elif strength is not None:
+        steps.append(f"--strength {strength - _STRONGER:.2g} for more of the photograph")
+    if settings.motifs:
+        steps.append("--motifs 0 for strokes without the painting's objects")
+    elif _can_be_doubled(settings):
+        steps.append(f"--size {2 * settings.size} for more detail")
+    return steps
+
+
+def _can_be_doubled(settings: Settings) -> bool:
+    return isinstance(settings.size, int) and settings.size <= _LARGEST_DOUBLED_PX
 
 
 def _short(value: float) -> str:

@@ -113,7 +113,7 @@ def _paint_and_deliver(job: Job, delivery: DeliveryOptions, files: Files) -> Non
             result = api.paint(
                 job, on_step, progress=display.progress, resume=resume, keeper=keeper
             )
-        _deliver(result, files, display)
+        path = _deliver(result, files, display)
     except (Stopped, Diverged, LostRankError, OutOfMemoryError) as ended:
         # When torchrun loses a process, it ends all others, so write the picture first.
         ignore_stops()
@@ -128,8 +128,12 @@ def _paint_and_deliver(job: Job, delivery: DeliveryOptions, files: Files) -> Non
             display.message(f"{interrupts.TOO_EARLY}{more}")
         raise
     keeper.remove()
+    if delivery.show and path is not None:
+        typer.launch(str(path))
 
 
-def _deliver(result: Result, files: Files, display: Display) -> None:
+def _deliver(result: Result, files: Files, display: Display) -> Path | None:
     ignore_stops()
-    display.saved(result, files.finish(result))
+    path = files.finish(result)
+    display.saved(result, path)
+    return path

@@ -1,9 +1,11 @@
 """Every field of the settings is a flag and a keyword, and the help tells of all of them."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -198,3 +200,28 @@ def test_every_command_can_be_quiet():
     for name, command in listed.items():
         flags = {flag for parameter in command.params for flag in parameter.opts}
         assert {"--quiet", "-q"} <= flags, name
+
+
+@pytest.mark.parametrize(
+    ("line", "proposed"),
+    [
+        ("impasto tr", ["transfer"]),
+        ("impasto transfer --str", ["--strength"]),
+        ("impasto transfer --preset gat", ["gatys2015", "gatys2016"]),
+        ("impasto transfer --colour ", ["free", "keep", "match"]),
+        ("impasto transfer photog", []),
+    ],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_what_is_begun(shell, line, proposed):
+    count = str(len(line.split(" ")) - 1)
+    asked = {"_IMPASTO_COMPLETE": f"complete_{shell}", "COMP_WORDS": line, "COMP_CWORD": count}
+    asked |= {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    program = [Path(sys.executable).with_name("impasto")]
+    done = subprocess.run(
+        program, env=os.environ | asked, capture_output=True, text=True, check=False
+    )
+    for word in proposed:
+        assert word in done.stdout
+    assert ("--" in done.stdout) == ("--str" in line)
+    assert done.stderr == ""

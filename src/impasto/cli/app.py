@@ -33,7 +33,6 @@ from impasto.errors import Diverged, ImpastoError, LostRankError, OutOfMemoryErr
 app = typer.Typer(
     help="Repaint a photograph in the manner of a painting.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -28,6 +28,7 @@ _Preset = Annotated[
         "--preset",
         help=f"Settings to begin from: {', '.join(PRESETS)}.",
         rich_help_panel="The picture",
+        autocompletion=lambda incomplete: [n for n in PRESETS if n.startswith(incomplete)],
     ),
 ]
 _Content = Annotated[str, typer.Argument(metavar="CONTENT", help="The photograph.")]
@@ -142,6 +143,7 @@ def _option(name: str, field: FieldInfo, panel: str, *, hidden: bool = False) ->
         rich_help_panel=panel,
         metavar=extra.get("metavar", metavar),
         hidden=hidden,
+        autocompletion=_completion(metavar.split("|") if metavar else []),
     )
     return inspect.Parameter(
         name,
@@ -149,6 +151,18 @@ def _option(name: str, field: FieldInfo, panel: str, *, hidden: bool = False) ->
         default=inspect.Parameter.empty if field.is_required() else None,
         annotation=Annotated[kind if field.is_required() else kind | None, option],
     )
+
+
+def _completion(words: Iterable[str]) -> Callable[[str], list[str]] | None:
+    """Return what a shell proposes for an option that takes one of these words."""
+    fixed = [word for word in words if word.islower()]
+    if not fixed:
+        return None
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in fixed if word.startswith(incomplete)]
+
+    return complete
 
 
 def _help(field: FieldInfo) -> str:

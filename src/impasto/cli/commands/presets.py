@@ -30,7 +30,7 @@ def show_presets(
                     {
                         "event": "preset",
                         "name": name,
-                        "told": preset.summary,
+                        "summary": preset.summary,
                         "source": preset.source,
                         "changes": preset.changes,
                     }

@@ -13,6 +13,9 @@ from pydantic import Field, field_validator, model_validator
 
 from impasto.config.affects import affects
 from impasto.config.initialization import parse_start
+from impasto.config.labels import MODES as MODES
+from impasto.config.labels import WITH_CONTENT, WITH_STYLE, shown
+from impasto.config.labels import Mode as Mode
 from impasto.config.motifs import default_layers, has_motifs
 from impasto.config.presets import PRESETS
 from impasto.config.validation import Options, british, check
@@ -29,9 +32,6 @@ from impasto.config.values import (
 from impasto.errors import SettingsError
 from impasto.files import path_of
 
-Mode = Literal["style_transfer", "content", "style"]
-MODES: tuple[Mode, ...] = ("style_transfer", "content", "style")
-
 # Alpha and beta where they are not measured; chosen by eye at 512 pixels.
 FORMULA_WEIGHTS = (1.0, 5e4)
 # Larger weights times gradients would exceed the range of float32.
@@ -43,14 +43,16 @@ class Settings(Options):
 
     size: Size = Field(
         default=512,
-        json_schema_extra=affects("schedule", metavar="N|WIDTHxHEIGHT|original"),
+        json_schema_extra=affects(
+            "schedule", metavar="N|WIDTHxHEIGHT|original", **shown("Size", "picture", unit="px")
+        ),
         description="Longest side of the result in pixels, 16 to 65536; or original, for the "
         "photograph's own size (in style mode the painting's); or both sides, such as 1080x1350, "
         "to which the photograph is cropped at its centre.",
     )
     aspect: str | None = Field(
         default=None,
-        json_schema_extra=affects("schedule"),
+        json_schema_extra=affects("schedule", **shown("Aspect ratio", "picture", modes=("style",))),
         pattern=r"^\d+(\.\d+)?:\d+(\.\d+)?$",
         examples=["16:9", "1:1"],
         description="Aspect ratio (width:height) of the result in style mode, such as 16:9; by "
@@ -58,14 +60,14 @@ class Settings(Options):
     )
     seed: int = Field(
         default=0,
-        json_schema_extra=affects("schedule"),
+        json_schema_extra=affects("schedule", **shown("Seed", "picture")),
         ge=0,
         lt=2**63,
         description="Seed of all random numbers.",
     )
     start: str | None = Field(
         default=None,
-        json_schema_extra=affects("schedule"),
+        json_schema_extra=affects("schedule", **shown("Start from", "picture")),
         min_length=1,
         description="The image that painting starts from: matched (the content picture in the "
         "style's colours), content, style, noise, a blend such as content=0.7,noise=0.3, or the "
@@ -74,35 +76,47 @@ class Settings(Options):
     )
     network: NetworkName = Field(
         default="vgg16",
-        json_schema_extra=affects("network"),
+        json_schema_extra=affects("network", **shown("Network", "network")),
         description="Network whose features are compared.",
     )
     pooling: Literal["max", "average"] = Field(
         default="max",
-        json_schema_extra=affects("network"),
+        json_schema_extra=affects("network", **shown("Pooling", "network")),
         description="How the network halves its feature maps. Gatys et al. preferred average; "
         "with the default weights max preserves the strokes.",
     )
     padding: Literal["replicate", "zeros"] = Field(
         default="replicate",
-        json_schema_extra=affects("network"),
+        json_schema_extra=affects("network", **shown("Padding", "network")),
         description="Padding of the first convolution: replicate repeats the border's own pixels, "
         "zeros is the padding that the network was trained with.",
     )
     seamless: bool = Field(
         default=False,
-        json_schema_extra=affects("network", "schedule"),
+        json_schema_extra=affects(
+            "network", "schedule", **shown("Tiles without seams", "picture", modes=("style",))
+        ),
         description="In style mode, paint a texture whose opposite edges match, so that it tiles.",
     )
     content_layers: LayerWeights = Field(
         default={"relu4_2": 1.0},
-        json_schema_extra=affects("content_target", "weights", steerable=True),
+        json_schema_extra=affects(
+            "content_target",
+            "weights",
+            steerable=True,
+            **shown("Layers of the photograph", "weights", modes=WITH_CONTENT),
+        ),
         description="Layers that the content loss compares: NAME or NAME=WEIGHT. FIRST..LAST is a "
         "range of layers.",
     )
     style_layers: LayerWeights | None = Field(
         default=None,
-        json_schema_extra=affects("style_target", "weights", steerable=True),
+        json_schema_extra=affects(
+            "style_target",
+            "weights",
+            steerable=True,
+            **shown("Layers of the painting", "weights", modes=WITH_STYLE),
+        ),
         description="Layers that the style loss compares: NAME or NAME=WEIGHT. FIRST..LAST is a "
         "range of layers. The default layers follow from motifs; "
         "those of statistic neighbours are relu2_1=4 relu3_1=2 relu4_1=1.",
@@ -110,7 +124,9 @@ class Settings(Options):
     motifs: float | None = Field(
         default=None,
         # The layers that it stands for are filled in before a painting, and affect the targets.
-        json_schema_extra=affects("weights", steerable=True, as_before=None),
+        json_schema_extra=affects(
+            "weights", steerable=True, as_before=None, **shown("Motifs", "look", modes=WITH_STYLE)
+        ),
         ge=0,
         le=1,
         description="How many of the painting's objects appear in the result: at 0 only its "
@@ -119,7 +135,9 @@ class Settings(Options):
     )
     statistic: StatisticName = Field(
         default="gram",
-        json_schema_extra=affects("style_target"),
+        json_schema_extra=affects(
+            "style_target", **shown("What counts as style", "look", modes=WITH_STYLE)
+        ),
         description="What is compared as style: Gram matrices; means and covariances, by their "
         "Wasserstein distance (also called moments); Gram matrices with means and standard "
         "deviations; or neighbours, which draws each position towards the most similar one of the "
@@ -127,7 +145,13 @@ class Settings(Options):
     )
     strength: float | None = Field(
         default=None,
-        json_schema_extra=affects("content_target", "style_target", "weights", steerable=True),
+        json_schema_extra=affects(
+            "content_target",
+            "style_target",
+            "weights",
+            steerable=True,
+            **shown("Strength", "look", modes=("style_transfer",)),
+        ),
         ge=0,
         le=1,
         description="Balance between photograph and painting in style_transfer mode: at 0 the "
@@ -136,7 +160,12 @@ class Settings(Options):
     )
     alpha: float | None = Field(
         default=None,
-        json_schema_extra=affects("content_target", "weights", steerable=True),
+        json_schema_extra=affects(
+            "content_target",
+            "weights",
+            steerable=True,
+            **shown("Weight of the photograph", "weights", modes=WITH_CONTENT),
+        ),
         ge=0,
         le=LARGEST_WEIGHT,
         description="Weight of the content loss, instead of strength. The default is 1 if only "
@@ -144,7 +173,12 @@ class Settings(Options):
     )
     beta: float | None = Field(
         default=None,
-        json_schema_extra=affects("style_target", "weights", steerable=True),
+        json_schema_extra=affects(
+            "style_target",
+            "weights",
+            steerable=True,
+            **shown("Weight of the painting", "weights", modes=WITH_STYLE),
+        ),
         ge=0,
         le=LARGEST_WEIGHT,
         description="Weight of the style loss, instead of strength. The default is 50000 if only "
@@ -152,7 +186,7 @@ class Settings(Options):
     )
     total_variation: float | None = Field(
         default=None,
-        json_schema_extra=affects("weights", steerable=True),
+        json_schema_extra=affects("weights", steerable=True, **shown("Smoothness", "weights")),
         ge=0,
         le=LARGEST_WEIGHT,
         description="Weight of the smoothness term. The default is 8500; in content mode it is 20 "
@@ -160,18 +194,28 @@ class Settings(Options):
     )
     style_weights: tuple[float, ...] | None = Field(
         default=None,
-        json_schema_extra=affects("style_target", steerable=True),
+        json_schema_extra=affects(
+            "style_target",
+            steerable=True,
+            **shown("Shares of the paintings", "look", modes=WITH_STYLE),
+        ),
         description="Weight of each style picture, in their order; by default all are equal.",
     )
     style_scale: tuple[Annotated[float, Field(ge=0.1, le=10)], ...] | None = Field(
         default=None,
-        json_schema_extra=affects("pictures", steerable=True),
+        json_schema_extra=affects(
+            "pictures",
+            steerable=True,
+            **shown("Size of the strokes", "look", unit="×", modes=WITH_STYLE),
+        ),
         description="Size of the strokes: the network sees each style picture at this multiple of "
         "the painting's size, 0.1 to 10. One number for all style pictures, or one for each.",
     )
     colour: Literal["free", "keep", "match"] = Field(
         default="free",
-        json_schema_extra=affects("pictures"),
+        json_schema_extra=affects(
+            "pictures", **shown("Colours", "look", modes=("style_transfer",))
+        ),
         description="Colours of the result: free takes the style's; keep combines the "
         "photograph's chroma with the painting's lightness; match gives the style picture the "
         "photograph's colours before painting.",
@@ -180,7 +224,12 @@ class Settings(Options):
         default=None,
         ge=0,
         le=1,
-        json_schema_extra=affects("schedule", steerable=True, as_before=0.0),
+        json_schema_extra=affects(
+            "schedule",
+            steerable=True,
+            as_before=0.0,
+            **shown("Match of the palette", "look", modes=WITH_STYLE),
+        ),
         description="How far the result's colours are moved to the style's, between the sizes and "
         "at the end. At 0 they stay as the network makes them; at 1 the result has the style's "
         "colours. The default is 1, or 0 with colour keep. A strength below 0.5 lowers it in "
@@ -188,7 +237,12 @@ class Settings(Options):
     )
     region: tuple[str, ...] | None = Field(
         default=None,
-        json_schema_extra=affects("pictures", metavar="MASK:STYLE[:MASK]", whole=True),
+        json_schema_extra=affects(
+            "pictures",
+            metavar="MASK:STYLE[:MASK]",
+            whole=True,
+            **shown("Regions", "look", modes=WITH_STYLE),
+        ),
         description="A part of the picture with its own style, as files: a mask, which is white "
         "inside the part, and a painting. A third file is a mask of the painting, and selects the "
         "part of it to use. In a map of labels, map.png#ff0000 selects one label by its colour. "
@@ -196,7 +250,7 @@ class Settings(Options):
     )
     margin: float = Field(
         default=0.04,
-        json_schema_extra=affects("schedule"),
+        json_schema_extra=affects("schedule", **shown("Margin", "picture", unit="of the side")),
         ge=0,
         le=0.5,
         description="How far the painting extends beyond each border before it is cropped, as a "
@@ -204,39 +258,45 @@ class Settings(Options):
     )
     normalisation: Literal["position", "paper"] = Field(
         default="position",
-        json_schema_extra=affects("content_target", "weights"),
+        json_schema_extra=affects(
+            "content_target", "weights", **shown("Normalisation", "weights", modes=WITH_CONTENT)
+        ),
         description="position divides the content loss by the number of positions, so that a look "
         "stays the same at every size; paper is the plain sum.",
     )
     optimiser: OptimiserName = Field(
         default="lbfgs",
-        json_schema_extra=affects("schedule"),
+        json_schema_extra=affects("schedule", **shown("Optimiser", "schedule")),
         description="Algorithm that minimises the loss.",
     )
     iterations: int | None = Field(
         default=None,
-        json_schema_extra=affects("schedule"),
+        json_schema_extra=affects("schedule", **shown("Steps", "schedule")),
         ge=0,
         description="Total number of iterations, distributed over the sizes; by default as many "
         "as the sizes need.",
     )
     learning_rate: float = Field(
         default=0.02,
-        json_schema_extra=affects("schedule", steerable=True),
+        json_schema_extra=affects(
+            "schedule", steerable=True, **shown("Step size of Adam", "schedule")
+        ),
         gt=0,
         le=10,
         description="Step size of Adam, in pixel values of [0, 1].",
     )
     history: int = Field(
         default=20,
-        json_schema_extra=affects("schedule"),
+        json_schema_extra=affects(
+            "schedule", **shown("Memory of L-BFGS", "schedule", unit="steps")
+        ),
         ge=1,
         le=200,
         description="Number of past steps from which L-BFGS estimates the curvature.",
     )
     coarsest: int = Field(
         default=128,
-        json_schema_extra=affects("schedule"),
+        json_schema_extra=affects("schedule", **shown("Coarsest size", "schedule", unit="px")),
         ge=16,
         le=65536,
         description="Longest side of the first, coarsest size, in pixels. The value of size gives "
@@ -244,7 +304,7 @@ class Settings(Options):
     )
     size_ratio: float = Field(
         default=2**0.5,
-        json_schema_extra=affects("schedule"),
+        json_schema_extra=affects("schedule", **shown("Ratio of the sizes", "schedule", unit="×")),
         gt=1.05,
         le=8,
         description="Ratio from one size to the next.",

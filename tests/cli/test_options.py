@@ -11,6 +11,7 @@ import pytest
 
 from impasto import api
 from impasto.cli import app
+from impasto.config.labels import label_of
 from impasto.config.settings import Runtime, Settings
 from impasto.output.options import DeliveryOptions
 
@@ -106,7 +107,7 @@ def test_american_spelling_is_accepted_and_not_shown(job_of, impasto, american, 
         2,
         f"impasto: {name}: expected {name} or {american}, got both; leave one out\n",
     )
-    assert f"--{american}" not in impasto("transfer", "--help").out
+    assert f"--{american}" not in impasto("transfer", "--help-all").out
 
 
 def test_what_is_not_given_is_left_to_the_settings(job_of):
@@ -124,25 +125,49 @@ def test_help_fits_the_terminal(impasto, monkeypatch, columns, command):
     assert max(len(line) for line in outcome.out.splitlines()) <= int(columns)
 
 
-@pytest.mark.parametrize("command", ["transfer", "content", "style"])
-def test_help_tells_of_every_option_its_bounds_and_its_default(impasto, monkeypatch, command):
+MODE_COMMANDS = {"transfer": "style_transfer", "content": "content", "style": "style"}
+
+
+@pytest.mark.parametrize("command", MODE_COMMANDS)
+def test_help_all_tells_of_every_option_its_bounds_and_its_default(impasto, monkeypatch, command):
     monkeypatch.setenv("COLUMNS", "240")
-    shown = " ".join(impasto(command, "--help").out.replace("│", " ").split())
+    shown = " ".join(impasto(command, "--help-all").out.replace("│", " ").split())
     for field in (*Settings.model_fields, *Runtime.model_fields, *DeliveryOptions.model_fields):
         flag = {"json_lines": "json", "show": "open"}.get(field, field.replace("_", "-"))
-        assert f"--{flag} " in shown
+        is_taken = field not in Settings.model_fields or (
+            MODE_COMMANDS[command] in label_of(Settings, field).modes
+        )
+        assert (f"--{flag} " in shown) == is_taken
     assert "Longest side of the result in pixels, 16 to 65536;" in shown
     assert "cropped at its centre. (default 512)" in shown
     assert "(at least 16; at most 65536; default 128)" in shown
     assert "(above 0; at most 10; default 0.02)" in shown
-    assert "(default relu4_2=1)" in shown
+    assert ("(default relu4_2=1)" in shown) == (command != "style")
     assert "pixel values of [0, 1]" in shown
     assert "vgg16|vgg19" in shown
 
 
+@pytest.mark.parametrize("columns", ["80", "40", "200"])
+@pytest.mark.parametrize("command", MODE_COMMANDS)
+def test_help_is_one_screen_with_an_example_that_works(impasto, monkeypatch, columns, command):
+    monkeypatch.setenv("COLUMNS", columns)
+    outcome = impasto(command, "--help")
+    lines = outcome.out.splitlines()
+    assert lines[0].startswith("Usage: ")
+    assert max(map(len, lines)) <= int(columns)
+    if int(columns) >= 80:
+        assert len(lines) <= 23  # and the next prompt
+    _, example = outcome.out.split("\n\n  ", 1)
+    words = example[example.index(f" {command} ") : example.index("\n\n")].split()
+    # All that is wrong is that the pictures are not there.
+    assert "no file" in impasto(*words).err
+    assert "--help-all" in lines[-1]
+
+
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_help_speaks_of_no_class(impasto, command):
-    shown = impasto(*command, "--help").out
+    word = "--help-all" if command and command[-1] in MODE_COMMANDS else "--help"
+    shown = impasto(*command, word).out
     # A rename in the code must not reach the sentences that people read.
     assert not re.findall(r"\b[A-Z][a-z]+[A-Z]\w*", shown)
     if "--quiet" in shown and command:

@@ -266,7 +266,7 @@ def test_an_unknown_option_is_refused_with_those_that_are_alike(make, name, alik
 
 @pytest.mark.parametrize("make", [make_settings, make_runtime])
 def test_an_option_that_is_like_no_other_is_refused_without_a_list(make):
-    with pytest.raises(SettingsError, match=r"no option 'zzz': .* --help lists") as refused:
+    with pytest.raises(SettingsError, match=r"no option 'zzz': .* --help-all lists") as refused:
         make(zzz=1)
     assert len(str(refused.value)) < 100
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from impasto.cli.short_help import Line, lines_of, mode_command, show_all
+from impasto.config.labels import GROUPS, Mode, is_labelled, label_of
 from impasto.config.presets import PRESETS
-from impasto.config.settings import Mode
 from impasto.config.validation import AMERICAN, british
 from impasto.config.words import _extra, _type_of
 from impasto.output.options import QUIET
@@ -31,14 +33,34 @@ _Preset = Annotated[
         autocompletion=lambda incomplete: [n for n in PRESETS if n.startswith(incomplete)],
     ),
 ]
+_HelpAll = Annotated[
+    bool,
+    typer.Option(
+        "--help-all", is_eager=True, callback=show_all, help="Show every option, in groups."
+    ),
+]
+_PRESET_LINE = Line("    --preset NAME", "Looks: gentle, bold, drawing, best ...")
 _Content = Annotated[str, typer.Argument(metavar="CONTENT", help="The photograph.")]
 _Styles = Annotated[list[str], typer.Argument(metavar="STYLE", help="The paintings.")]
 _Image = Annotated[str, typer.Argument(metavar="IMAGE", help="The picture to rebuild.")]
 _Images = Annotated[list[str], typer.Argument(metavar="IMAGE", help="The paintings.")]
 
 
+@dataclass(frozen=True)
+class ModeHelp:
+    """The help of a mode's command.
+
+    Attributes:
+        text: what the command does.
+        example: its words after the command's name, for the first screen.
+    """
+
+    text: str
+    example: str
+
+
 def add_modes(
-    app: typer.Typer, panels: Mapping[str, type[BaseModel]], action: Action, **helps: str
+    app: typer.Typer, panels: Mapping[str, type[BaseModel]], action: Action, **helps: ModeHelp
 ) -> None:
     """Add the commands ``transfer``, ``content`` and ``style`` to ``app``.
 
@@ -46,29 +68,46 @@ def add_modes(
         app: the Typer application.
         panels: as for :func:`with_options`.
         action: called with the mode, the user's options, the content picture and the styles.
-        helps: the help text of each command, by its name.
+        helps: the help of each command, by its name.
     """
-    options = with_options(panels)
 
-    @app.command(help=helps["transfer"])
-    @options
+    def command(mode: Mode, pictures: str) -> Callable[..., Any]:
+        name = "transfer" if mode == "style_transfer" else mode
+        lines = [*lines_of(panels, mode), _PRESET_LINE]
+        if any(line.flags.startswith("-o") for line in lines):
+            pictures += " -o OUTPUT"
+        kind = mode_command(pictures, helps[name].example, lines)
+        options = with_options(panels, mode)
+        return lambda function: app.command(name, cls=kind, help=helps[name].text)(
+            options(function)
+        )
+
+    @command("style_transfer", "CONTENT STYLE...")
     def transfer(
-        content: _Content, styles: _Styles, preset: _Preset = "default", **chosen: Any
+        content: _Content,
+        styles: _Styles,
+        preset: _Preset = "default",
+        help_all: _HelpAll = False,
+        **chosen: Any,
     ) -> None:
         action("style_transfer", chosen | {"preset": preset}, content, styles)
 
-    @app.command(help=helps["content"])
-    @options
-    def content(image: _Image, preset: _Preset = "default", **chosen: Any) -> None:
+    @command("content", "IMAGE")
+    def content(
+        image: _Image, preset: _Preset = "default", help_all: _HelpAll = False, **chosen: Any
+    ) -> None:
         action("content", chosen | {"preset": preset}, image, [])
 
-    @app.command(help=helps["style"])
-    @options
-    def style(images: _Images, preset: _Preset = "default", **chosen: Any) -> None:
+    @command("style", "IMAGE...")
+    def style(
+        images: _Images, preset: _Preset = "default", help_all: _HelpAll = False, **chosen: Any
+    ) -> None:
         action("style", chosen | {"preset": preset}, None, images)
 
 
-def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
+def with_options(
+    panels: Mapping[str, type[BaseModel]], mode: Mode | None = None
+) -> Callable[..., Any]:
     """Add an option to a command for each field of some models.
 
     The command takes ``**options``: the user's values by field name.
@@ -79,6 +118,7 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
             one and a ``metavar``. A list is split at commas, unless its field is ``whole``.
             Values are passed on as strings. The model validates them, so that its messages are
             the same in every front end.
+        mode: the command's only mode: it does not show the options without an effect in it.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,7 +131,12 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
             option
             for panel, model in panels.items()
             for name, field in model.model_fields.items()
-            for option in _options(name, field, panel)
+            for option in _options(
+                name,
+                field,
+                GROUPS[label_of(model, name).group] if is_labelled(model, name) else panel,
+                hidden=mode is not None and mode not in label_of(model, name).modes,
+            )
         ]
         names = {option.name for option in options}
         whole = {
@@ -121,11 +166,11 @@ def with_options(panels: Mapping[str, type[BaseModel]]) -> Callable[..., Any]:
     return decorate
 
 
-def _options(name: str, field: FieldInfo, panel: str) -> list[inspect.Parameter]:
+def _options(name: str, field: FieldInfo, panel: str, *, hidden: bool) -> list[inspect.Parameter]:
     """Return the option, and a hidden one with the American spelling."""
     american = [word for word, british_name in AMERICAN.items() if british_name == name]
     return [
-        _option(name, field, panel),
+        _option(name, field, panel, hidden=hidden),
         *(_option(word, field, panel, hidden=True) for word in american),
     ]
 

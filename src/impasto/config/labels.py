@@ -54,6 +54,12 @@ def shown(
     return {_KEY: {"text": text, "group": group, "unit": unit, "modes": list(modes)}}
 
 
+def is_labelled(model: type[BaseModel], name: str) -> bool:
+    """Return whether the field ``name`` declares how it is shown."""
+    extra = model.model_fields[name].json_schema_extra
+    return isinstance(extra, dict) and _KEY in extra
+
+
 def label_of(model: type[BaseModel], name: str) -> Label:
     """Return how the field ``name`` of ``model`` is shown.
 

@@ -44,7 +44,11 @@ class Settings(Options):
     size: Size = Field(
         default=512,
         json_schema_extra=affects(
-            "schedule", metavar="N|WIDTHxHEIGHT|original", **shown("Size", "picture", unit="px")
+            "schedule",
+            metavar="N|WIDTHxHEIGHT|original",
+            **shown("Size", "picture", unit="px"),
+            brief="Longest side in pixels (default 512).",
+            brief_metavar="N",
         ),
         description="Longest side of the result in pixels, 16 to 65536; or original, for the "
         "photograph's own size (in style mode the painting's); or both sides, such as 1080x1350, "
@@ -52,7 +56,12 @@ class Settings(Options):
     )
     aspect: str | None = Field(
         default=None,
-        json_schema_extra=affects("schedule", **shown("Aspect ratio", "picture", modes=("style",))),
+        json_schema_extra=affects(
+            "schedule",
+            **shown("Aspect ratio", "picture", modes=("style",)),
+            brief="Shape of the result, such as 16:9.",
+            brief_metavar="W:H",
+        ),
         pattern=r"^\d+(\.\d+)?:\d+(\.\d+)?$",
         examples=["16:9", "1:1"],
         description="Aspect ratio (width:height) of the result in style mode, such as 16:9; by "
@@ -60,7 +69,9 @@ class Settings(Options):
     )
     seed: int = Field(
         default=0,
-        json_schema_extra=affects("schedule", **shown("Seed", "picture")),
+        json_schema_extra=affects(
+            "schedule", **shown("Seed", "picture"), brief="Another number, another variant."
+        ),
         ge=0,
         lt=2**63,
         description="Seed of all random numbers.",
@@ -94,7 +105,10 @@ class Settings(Options):
     seamless: bool = Field(
         default=False,
         json_schema_extra=affects(
-            "network", "schedule", **shown("Tiles without seams", "picture", modes=("style",))
+            "network",
+            "schedule",
+            **shown("Tiles without seams", "picture", modes=("style",)),
+            brief="Opposite edges match, so that the texture tiles.",
         ),
         description="In style mode, paint a texture whose opposite edges match, so that it tiles.",
     )
@@ -105,6 +119,8 @@ class Settings(Options):
             "weights",
             steerable=True,
             **shown("Layers of the photograph", "weights", modes=WITH_CONTENT),
+            brief="What is kept: relu1_1 pixels ... relu5_1 the idea.",
+            brief_metavar="NAME,...",
         ),
         description="Layers that the content loss compares: NAME or NAME=WEIGHT. FIRST..LAST is a "
         "range of layers.",
@@ -125,7 +141,12 @@ class Settings(Options):
         default=None,
         # The layers that it stands for are filled in before a painting, and affect the targets.
         json_schema_extra=affects(
-            "weights", steerable=True, as_before=None, **shown("Motifs", "look", modes=WITH_STYLE)
+            "weights",
+            steerable=True,
+            as_before=None,
+            **shown("Motifs", "look", modes=WITH_STYLE),
+            brief="The painting's objects: 0 none, 1 as many as it has.",
+            brief_metavar="0..1",
         ),
         ge=0,
         le=1,
@@ -151,6 +172,8 @@ class Settings(Options):
             "weights",
             steerable=True,
             **shown("Strength", "look", modes=("style_transfer",)),
+            brief="0: the photograph, 1: style alone (default 0.5).",
+            brief_metavar="0..1",
         ),
         ge=0,
         le=1,
@@ -207,6 +230,8 @@ class Settings(Options):
             "pictures",
             steerable=True,
             **shown("Size of the strokes", "look", unit="×", modes=WITH_STYLE),
+            brief="Size of the strokes, 0.1 to 10.",
+            brief_metavar="X",
         ),
         description="Size of the strokes: the network sees each style picture at this multiple of "
         "the painting's size, 0.1 to 10. One number for all style pictures, or one for each.",
@@ -214,7 +239,10 @@ class Settings(Options):
     colour: Literal["free", "keep", "match"] = Field(
         default="free",
         json_schema_extra=affects(
-            "pictures", **shown("Colours", "look", modes=("style_transfer",))
+            "pictures",
+            **shown("Colours", "look", modes=("style_transfer",)),
+            brief="keep leaves the photograph's colours.",
+            brief_metavar="WORD",
         ),
         description="Colours of the result: free takes the style's; keep combines the "
         "photograph's chroma with the painting's lightness; match gives the style picture the "
@@ -242,6 +270,8 @@ class Settings(Options):
             metavar="MASK:STYLE[:MASK]",
             whole=True,
             **shown("Regions", "look", modes=WITH_STYLE),
+            brief="A part of the picture with its own painting.",
+            brief_metavar="MASK:STYLE",
         ),
         description="A part of the picture with its own style, as files: a mask, which is white "
         "inside the part, and a painting. A third file is a mask of the painting, and selects the "
@@ -271,7 +301,9 @@ class Settings(Options):
     )
     iterations: int | None = Field(
         default=None,
-        json_schema_extra=affects("schedule", **shown("Steps", "schedule")),
+        json_schema_extra=affects(
+            "schedule", **shown("Steps", "schedule"), brief="More take longer and are finer."
+        ),
         ge=0,
         description="Total number of iterations, distributed over the sizes; by default as many "
         "as the sizes need.",

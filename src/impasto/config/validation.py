@@ -49,8 +49,8 @@ def unknown_option(name: str, known: Iterable[str]) -> str:
     if alike:
         return f"no option {short_repr(name)}: did you mean {' or '.join(alike)}?"
     return (
-        f"no option {short_repr(name)}: expected one that impasto transfer --help lists; check its "
-        "name"
+        f"no option {short_repr(name)}: expected one that impasto transfer --help-all lists; check "
+        "its name"
     )
 
 

@@ -103,7 +103,7 @@ class DestinationOptions(Options):
 
     output: Path = Field(
         description="The picture to write; its ending selects the format. - is standard output.",
-        json_schema_extra={"short": "-o"},
+        json_schema_extra={"short": "-o", "brief": "The picture to write: .png, .jpg, .tiff ..."},
     )
     format: Literal["png", "jpg", "tiff", "webp", "avif"] | None = Field(
         default=None, description="Format of the picture on standard output; by default png."
@@ -160,7 +160,9 @@ class DeliveryOptions(DestinationOptions, OutputOptions):
         description="Also write the picture every N iterations, as OUTPUT with the number.",
     )
     timelapse: Path | None = Field(
-        default=None, description="Also write an animation of the painting, a .gif file."
+        default=None,
+        description="Also write an animation of the painting, a .gif file.",
+        json_schema_extra={"brief": "Also write the painting as it grows, a .gif file."},
     )
     show: bool = Field(
         default=False,

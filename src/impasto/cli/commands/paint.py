@@ -10,7 +10,7 @@ import typer
 
 from impasto.cli import interrupts, standard_input
 from impasto.cli.interrupts import Stopped, ignore_stops
-from impasto.cli.options import add_modes
+from impasto.cli.options import ModeHelp, add_modes
 from impasto.compute import host
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import check
@@ -29,9 +29,18 @@ def register(app: typer.Typer) -> None:
         app,
         {"Output": DeliveryOptions, "The picture": Settings, "Where and how": Runtime},
         _paint_new,
-        transfer="Repaint the photograph CONTENT in the manner of the paintings STYLE.",
-        content="Rebuild IMAGE from noise, to see which content the layers preserve.",
-        style="Paint a texture from noise in the style of the paintings IMAGE.",
+        transfer=ModeHelp(
+            "Repaint the photograph CONTENT in the manner of the paintings STYLE.",
+            "cat.jpg night.jpg -o cat.png --strength 0.7",
+        ),
+        content=ModeHelp(
+            "Rebuild IMAGE from noise, to see which content the layers preserve.",
+            "cat.jpg -o seen.png --content-layers relu5_1",
+        ),
+        style=ModeHelp(
+            "Paint a texture from noise in the style of the paintings IMAGE.",
+            "night.jpg -o texture.png --aspect 16:9",
+        ),
     )
 
 

@@ -12,7 +12,7 @@ import typer
 from pydantic import Field
 
 from impasto.cli.commands.paint import make_job
-from impasto.cli.options import add_modes
+from impasto.cli.options import ModeHelp, add_modes
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import Options
 from impasto.output.options import quiet_field
@@ -49,9 +49,15 @@ def register(app: typer.Typer) -> None:
         own,
         {"Output": PlanOutput, "The picture": Settings, "Where and how": Runtime},
         _show,
-        transfer="Plan to repaint the photograph CONTENT in the manner of the paintings STYLE.",
-        content="Plan to rebuild IMAGE from noise.",
-        style="Plan to paint a texture from noise in the style of the paintings IMAGE.",
+        transfer=ModeHelp(
+            "Plan to repaint the photograph CONTENT in the manner of the paintings STYLE.",
+            "cat.jpg night.jpg --size 4096",
+        ),
+        content=ModeHelp("Plan to rebuild IMAGE from noise.", "cat.jpg --size 1024"),
+        style=ModeHelp(
+            "Plan to paint a texture from noise in the style of the paintings IMAGE.",
+            "night.jpg --size 2048",
+        ),
     )
     app.add_typer(own, name="plan")
 

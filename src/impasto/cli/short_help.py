@@ -76,7 +76,7 @@ class ModeCommand(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Print the first screen."""
         width = min(shutil.get_terminal_size().columns, _WIDEST)
-        column = min(_FLAGS_COLUMN, width // 2)
+        column = min(_FLAGS_COLUMN, round(0.6 * width))
         rows = [
             *_wrapped(f"Usage: {ctx.command_path} {self.pictures} [OPTIONS]", width),
             "",
@@ -86,7 +86,7 @@ class ModeCommand(TyperCommand):
             "",
         ]
         for line in [*self.lines, Line("-h, --help", "Show this; --help-all shows every option.")]:
-            begin = f"  {line.flags}".ljust(column)
+            begin = f"  {line.flags}"
             if len(begin) >= column:
                 rows.append(begin)
                 begin = ""

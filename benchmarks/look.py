@@ -21,7 +21,7 @@ from impasto import api, images, metrics
 from impasto.compute.host import keep_pages
 from impasto.config.presets import PRESETS
 from impasto.engine import inputs
-from impasto.engine.cache import Cache
+from impasto.engine.warm import WarmEngine
 from impasto.images import samples
 from impasto.images.contact_sheet import contact_sheet
 from impasto.job.job import Job
@@ -99,12 +99,12 @@ class Painter:
     """Paints and measures, with a cache that all pictures share."""
 
     def __init__(self) -> None:
-        self._cache = Cache()
+        self._engine = WarmEngine()
         self._networks = metrics.load_networks()
 
     def paint(self, page: Page, job: Job, path: Path) -> dict[str, Any]:
         """Paint ``job``; write the picture to ``path`` and its figures beside it."""
-        result = api.paint(job, cache=self._cache)
+        result = self._engine.paint(job)
         result.save(path)
         content, style = (images.load(str(file)).pixels for file in (page.content, page.style))
         measured = metrics.measure(result.pixels, content, style, self._networks)

@@ -49,6 +49,13 @@ def seeded_parameters(name):
     return parameters
 
 
+@pytest.fixture(autouse=True)
+def _nothing_kept():
+    """What a test has loaded, or replaced, is not kept for the next."""
+    yield
+    api.release()
+
+
 @pytest.fixture(scope="session")
 def small_parameters():
     """``small_parameters[name]``: float64 weights and biases, in torchvision's order of axes."""

@@ -3,16 +3,14 @@ from . import losses as losses
 from . import models as models
 from . import weights as weights
 from .api import content as content
-from .api import make_job as make_job
+from .api import iterate as iterate
 from .api import measure as measure
 from .api import style as style
 from .api import style_transfer as style_transfer
 from .config.settings import Runtime as Runtime
 from .config.settings import Settings as Settings
-from .engine.cache import Cache as Cache
 from .engine.checkpoint import Checkpoint as Checkpoint
 from .engine.painting import Painting as Painting
-from .engine.painting import iterate as iterate
 from .errors import CheckpointError as CheckpointError
 from .errors import Diverged as Diverged
 from .errors import ImageError as ImageError
@@ -24,16 +22,20 @@ from .errors import OutputError as OutputError
 from .errors import SettingsError as SettingsError
 from .errors import ShapeError as ShapeError
 from .errors import WeightsError as WeightsError
+from .job.factory import make_job as make_job
 from .job.history import LossHistory as LossHistory
 from .job.job import ImageSource as ImageSource
 from .job.job import Job as Job
 from .job.job import Region as Region
+from .job.loss_term import LossTerm as LossTerm
 from .job.options import JobOptions as JobOptions
 from .job.recipe import Recipe as Recipe
 from .job.result import Result as Result
 from .job.result import Step as Step
+from .losses.style import register_statistic as register_statistic
 from .metrics.results import Metrics as Metrics
 from .models.vgg import VGGFeatures as VGGFeatures
 from .notebook.main import main as main
+from .painter import Painter as Painter
 
 __version__: str

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
-from impasto import metrics
+from impasto import metrics, painter
 from impasto.compute.torch_state import isolated
-from impasto.config.settings import Mode, Runtime, Settings, make_runtime, make_settings
-from impasto.config.validation import british, unknown_option
-from impasto.engine.cache import Cache
+from impasto.config.settings import Settings
 from impasto.engine.checkpoint import Checkpoint, Keeper
-from impasto.engine.painting import iterate
-from impasto.errors import Diverged, SettingsError
+from impasto.engine.painting import Painting
+from impasto.engine.warm import WarmEngine
 from impasto.images import opacity
+from impasto.job.factory import make_job as make_job
 from impasto.job.job import ImageSource, Job
 from impasto.job.result import Result, Step
 from impasto.metrics.results import Metrics
@@ -28,25 +27,30 @@ if TYPE_CHECKING:
 
     from impasto.job.options import JobOptions
 
+# What this process keeps from one call to the next.
+_ENGINE = WarmEngine()
+
 
 def style_transfer(
     content_image: ImageSource,
-    style_images: ImageSource | Sequence[ImageSource],
+    style_images: ImageSource | Iterable[ImageSource],
     *,
     settings: Settings | None = None,
     on_step: Callable[[Step], object] | None = None,
     checkpoint: str | Path | None = None,
+    progress: bool = False,
     **options: Unpack[JobOptions],
 ) -> Result:
     """Repaint a photograph in the manner of one or several paintings.
 
     Args:
         content_image: the photograph: a path, bytes, a Pillow image, an array or a tensor.
-        style_images: the painting, or a list of them.
+        style_images: the painting, or several of them: a list, a tuple or a generator.
         settings: base settings, which ``options`` override; the defaults if absent.
-        on_step: called with each Step.
+        on_step: called with each Step; if it returns False, painting ends there.
         checkpoint: a file to keep the state in, twice a minute, until the picture is
             finished; if it is there, painting goes on from it.
+        progress: show a bar in the terminal, or the picture and a bar in a notebook.
         options: fields of Settings and Runtime by name, and ``preset``; ``start`` also
             takes a picture in any form, and ``region`` a sequence of Region.
 
@@ -61,7 +65,7 @@ def style_transfer(
         >>> result.save("repainted.png")  # doctest: +SKIP
     """
     job = make_job("style_transfer", content_image, style_images, settings=settings, **options)
-    return _paint_kept(job, on_step, checkpoint)
+    return painter.paint(_ENGINE, job, on_step, checkpoint, progress)
 
 
 def content(
@@ -70,6 +74,7 @@ def content(
     settings: Settings | None = None,
     on_step: Callable[[Step], object] | None = None,
     checkpoint: str | Path | None = None,
+    progress: bool = False,
     **options: Unpack[JobOptions],
 ) -> Result:
     """Rebuild a picture from what ``content_layers`` keep of it, starting from noise.
@@ -79,37 +84,88 @@ def content(
         settings: as in style_transfer.
         on_step: as in style_transfer.
         checkpoint: as in style_transfer.
+        progress: as in style_transfer.
         options: as in style_transfer.
 
     Raises:
         ImpastoError: as in style_transfer.
     """
     job = make_job("content", image, settings=settings, **options)
-    return _paint_kept(job, on_step, checkpoint)
+    return painter.paint(_ENGINE, job, on_step, checkpoint, progress)
 
 
 def style(
-    style_images: ImageSource | Sequence[ImageSource],
+    style_images: ImageSource | Iterable[ImageSource],
     *,
     settings: Settings | None = None,
     on_step: Callable[[Step], object] | None = None,
     checkpoint: str | Path | None = None,
+    progress: bool = False,
     **options: Unpack[JobOptions],
 ) -> Result:
     """Paint from noise the texture that ``style_layers`` see in one or several pictures.
 
     Args:
-        style_images: the picture, or a list of them.
+        style_images: the picture, or several of them.
         settings: as in style_transfer; ``aspect`` chooses the result's shape.
         on_step: as in style_transfer.
         checkpoint: as in style_transfer.
+        progress: as in style_transfer.
         options: as in style_transfer.
 
     Raises:
         ImpastoError: as in style_transfer.
     """
     job = make_job("style", None, style_images, settings=settings, **options)
-    return _paint_kept(job, on_step, checkpoint)
+    return painter.paint(_ENGINE, job, on_step, checkpoint, progress)
+
+
+@overload
+def iterate(job: Job, /, *, resume: Checkpoint | None = None) -> Painting: ...
+
+
+@overload
+def iterate(
+    content_image: ImageSource,
+    style_images: ImageSource | Iterable[ImageSource],
+    *,
+    settings: Settings | None = None,
+    resume: Checkpoint | None = None,
+    **options: Unpack[JobOptions],
+) -> Painting: ...
+
+
+def iterate(
+    content_image: Any,
+    style_images: Any = None,
+    *,
+    settings: Settings | None = None,
+    resume: Checkpoint | None = None,
+    **options: Any,
+) -> Painting:
+    """Paint step by step: a generator that yields a Step after each iteration.
+
+    Nothing is read until the first Step is asked for. ``painting.cancel()`` ends the loop,
+    ``painting.send({"beta": 1e5})`` changes settings, and ``painting.result`` is the Result.
+
+    Args:
+        content_image: the photograph, as in style_transfer; or a Job of any mode, by itself.
+        style_images: as in style_transfer.
+        settings: as in style_transfer.
+        resume: a checkpoint to continue from; by default painting starts anew.
+        options: as in style_transfer.
+
+    Raises:
+        ImpastoError: as in style_transfer; those about pictures with the first Step.
+
+    Example:
+        >>> painting = iterate("photograph.jpg", "painting.jpg", size=256)  # doctest: +SKIP
+        >>> for step in painting:  # doctest: +SKIP
+        ...     print(step.step, step.losses["total"])
+        >>> painting.result.save("repainted.png")  # doctest: +SKIP
+    """
+    job = painter.job_of(make_job, content_image, style_images, settings, options)
+    return _ENGINE.iterate(job, resume=resume)
 
 
 def measure(
@@ -159,117 +215,18 @@ def _seen_pixels(source: ImageSource | Result) -> Tensor:
     return picture.pixels
 
 
-def make_job(
-    mode: Mode,
-    content_image: ImageSource | None = None,
-    style_images: ImageSource | Sequence[ImageSource] = (),
-    *,
-    settings: Settings | None = None,
-    **options: Unpack[JobOptions],
-) -> Job:
-    """Sort ``options`` into Settings and Runtime, and put a Job together.
-
-    Raises:
-        SettingsError: an option is unknown or out of its bounds.
-    """
-    named: dict[str, Any] = british({**options})
-    _check_names(named)
-    start = named.pop("start", None)
-    if start is None or isinstance(start, str):
-        start_image = None
-        named |= {} if start is None else {"start": start}
-    else:
-        start_image = start
-    regions = named.pop("region", None) or ()
-    if all(isinstance(region, str) for region in regions):
-        named |= {"region": regions} if regions else {}
-        regions = ()
-    runtime = {name: named.pop(name) for name in list(named) if name in Runtime.model_fields}
-    return Job(
-        mode=mode,
-        content_image=content_image,
-        style_images=_several(style_images),
-        start_image=start_image,
-        regions=tuple(regions),
-        settings=make_settings(settings, **named),
-        runtime=make_runtime(**runtime),
-    )
-
-
-def _several(images: ImageSource | Sequence[ImageSource]) -> tuple[ImageSource, ...]:
-    return tuple(images) if isinstance(images, (list, tuple)) else (cast("ImageSource", images),)
-
-
-def _check_names(options: Collection[str]) -> None:
-    known = [*Settings.model_fields, *Runtime.model_fields, "preset"]
-    for name in options:
-        if name not in known:
-            raise SettingsError(unknown_option(name, known))
-
-
 def paint(
     job: Job,
     on_step: Callable[[Step], object] | None = None,
     *,
     progress: Progress | None = None,
-    cache: Cache | None = None,
     resume: Checkpoint | None = None,
     keeper: Keeper | None = None,
 ) -> Result:
-    """Run ``job`` to its end, calling ``on_step`` with each Step.
-
-    If it ends early, a checkpoint is written. A KeyboardInterrupt gets the attribute ``result``:
-    the Result as the painting stood, or None before the first step.
-
-    Args:
-        job: what to paint.
-        on_step: called with each Step.
-        progress: called while weights are downloaded.
-        cache: a cache of networks and style statistics from earlier jobs.
-        resume: the checkpoint to go on from.
-        keeper: writes checkpoints while painting.
-
-    Raises:
-        ImpastoError: as ``iterate`` does.
-    """
-    painting = iterate(job, progress=progress, cache=cache, resume=resume)
-    step: Step | None = None
-    try:
-        while True:
-            step = next(painting)
-            if on_step is not None:
-                on_step(step)
-            if keeper is not None:
-                keeper.step(painting.checkpoint)
-    except StopIteration as finished:
-        result: Result = finished.value
-        return result
-    except Diverged:
-        raise
-    except BaseException as error:
-        if keeper is not None:
-            keeper.save(painting.checkpoint)
-        if isinstance(error, KeyboardInterrupt):
-            _attach_result(error, step)
-        raise
+    """Paint a job with what this process keeps ready; see :meth:`WarmEngine.paint`."""
+    return _ENGINE.paint(job, on_step, progress=progress, resume=resume, keeper=keeper)
 
 
-def _attach_result(interrupt: KeyboardInterrupt, step: Step | None) -> None:
-    """Keep what has been painted where the caller can find it."""
-    interrupt.result = None if step is None else step.result()  # type: ignore[attr-defined]
-    if step is not None and hasattr(interrupt, "add_note"):  # from Python 3.11 on
-        interrupt.add_note(
-            "The picture so far is in the exception's attribute result: "
-            "except KeyboardInterrupt as stopped: stopped.result.save('picture.png')"
-        )
-
-
-def _paint_kept(
-    job: Job, on_step: Callable[[Step], object] | None, checkpoint: str | Path | None
-) -> Result:
-    if checkpoint is None:
-        return paint(job, on_step)
-    keeper = Keeper(Path(checkpoint))
-    result = paint(job, on_step, resume=keeper.load(), keeper=keeper)
-    keeper.remove()
-    return result
+def release() -> None:
+    """Release the network and everything else that the functions here keep for the next call."""
+    _ENGINE.close()

@@ -9,6 +9,7 @@ from impasto import api, models
 from impasto.config.settings import Settings
 from impasto.engine import scale_setup
 from impasto.engine.cache import Cache
+from impasto.engine.warm import WarmEngine
 
 pytestmark = pytest.mark.heavy
 
@@ -54,7 +55,7 @@ def paint(weights_file, picture):
                 **options,
             },
         )
-        return api.paint(job, cache=cache)
+        return WarmEngine(lambda: cache or Cache()).paint(job)
 
     return call
 

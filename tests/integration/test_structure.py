@@ -18,7 +18,6 @@ import impasto
 from impasto.cli.app import app
 
 PUBLIC = [
-    "Cache",
     "Checkpoint",
     "CheckpointError",
     "Diverged",
@@ -28,11 +27,13 @@ PUBLIC = [
     "Job",
     "JobOptions",
     "LossHistory",
+    "LossTerm",
     "LostRankError",
     "Metrics",
     "MissingPackageError",
     "OutOfMemoryError",
     "OutputError",
+    "Painter",
     "Painting",
     "Recipe",
     "Region",
@@ -49,6 +50,7 @@ PUBLIC = [
     "main",
     "make_job",
     "measure",
+    "register_statistic",
     "style",
     "style_transfer",
 ]

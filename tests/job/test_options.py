@@ -11,10 +11,12 @@ from impasto.config import values
 from impasto.config.settings import Runtime, Settings
 from impasto.config.validation import AMERICAN
 from impasto.job import job, options
+from impasto.job.loss_term import LossTerm
 
 FIELDS = {**Settings.model_fields, **Runtime.model_fields}
 PICTURE = "a picture in any form"
 REGION = "a region"
+FUNCTION = "a function"
 HINTS = get_type_hints(
     options.JobOptions,
     localns={
@@ -23,6 +25,8 @@ HINTS = get_type_hints(
         "os": os,
         "ImageSource": Literal[PICTURE],
         "Region": Literal[REGION],
+        "LossFunction": Literal[FUNCTION],
+        "LossTerm": LossTerm,
     },
 )
 # What the functions accept beside what a field holds.
@@ -51,7 +55,7 @@ def plain(annotation):
 
 
 def test_the_options_are_the_fields_of_the_models():
-    assert set(HINTS) == set(FIELDS) | set(AMERICAN) | {"preset"}
+    assert set(HINTS) == set(FIELDS) | set(AMERICAN) | {"preset", "terms"}
     assert options.JobOptions.__required_keys__ == frozenset()
 
 

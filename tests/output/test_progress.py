@@ -110,6 +110,7 @@ def test_the_time_left_is_told_in_the_units_that_matter(time_s, words):
     step = Step(
         scale=0, scales=1, scale_steps=2, step=1, steps=2, size_px=(32, 24),
         losses={"total": 12345.6}, time_s=time_s, progress=0.5, notes=(), image=None, result=None,
+        read_pixels=None,
     )  # fmt: skip
     assert describe(step, 40) == words
     assert describe(step, 80) == f"{words}  loss 12,346"

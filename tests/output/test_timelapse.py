@@ -17,7 +17,7 @@ def step(number, size=(40, 30)):
     return Step(
         scale=0, scales=1, scale_steps=1000, step=number, steps=1000, size_px=size,
         losses={"total": 1.0}, time_s=1.0, progress=0.5, notes=(),
-        image=lambda: Image.new("RGB", size, grey), result=None,
+        image=lambda: Image.new("RGB", size, grey), result=None, read_pixels=None,
     )  # fmt: skip
 
 

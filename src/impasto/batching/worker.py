@@ -1,4 +1,4 @@
-"""A worker process that paints one task after another, with a cache of networks and styles."""
+"""A worker process that paints one task after another, with one network kept ready."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class TaskPainter:
     def __init__(self, threads: int, *, index: int = 0, memory_share: float = 1.0) -> None:
         keep_pages()
         os.environ["OMP_NUM_THREADS"] = str(threads)
-        from impasto.engine.cache import Cache
+        from impasto.engine.warm import WarmEngine
 
         freeze_modules()
         self._threads, self._index, self._memory_share = threads, index, memory_share
-        self._cache = Cache()
+        self._engine = WarmEngine()
         self._pictures: dict[str, Picture] = {}
 
     def paint(
@@ -53,8 +53,6 @@ class TaskPainter:
             on_progress: called with the share of the work that is done, a few times a second.
             shipped: bytes of pictures by SHA-256; these are not read from their paths.
         """
-        from impasto import api
-
         last_s = 0.0
 
         def on_step(step: Step) -> None:
@@ -65,7 +63,7 @@ class TaskPainter:
 
         began_s = time.perf_counter()
         try:
-            result = api.paint(self._job(task, shipped or {}), on_step, cache=self._cache)
+            result = self._engine.paint(self._job(task, shipped or {}), on_step)
             return _outcome(task, result)
         except Diverged as error:
             best = Outcome(task, "failed") if error.result is None else _outcome(task, error.result)

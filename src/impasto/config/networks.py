@@ -54,6 +54,11 @@ class NetworkSpec:
     convolutions_per_block: tuple[int, ...]
     channels_per_block: tuple[int, ...] = (64, 128, 256, 512, 512)
 
+    @property
+    def has_halos(self) -> bool:
+        """Whether it is known how far features see, so that tiles are exact."""
+        return True
+
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, from the image to the deepest."""
@@ -85,9 +90,9 @@ class NetworkSpec:
         if name in self.by_name:
             return self.by_name[name]
         near = difflib.get_close_matches(name, self.by_name, n=3, cutoff=0.6)
-        hint = (
-            f"did you mean {', '.join(near)}?" if near else "names run conv1_1, relu1_1 ... pool5"
-        )
+        names = [*self.by_name]
+        run = f"names run {', '.join(names[:2])} ... {names[-1]}"
+        hint = f"did you mean {', '.join(near)}?" if near else run
         elsewhere = [other for other in NETWORKS.builtin if name in network_spec(other).by_name]
         if elsewhere:
             hint = f"{elsewhere[0]} has it; {hint}"

@@ -2,28 +2,38 @@
 
 A registry maps a name to ``module:attribute``. It lists the built-in parts and those that
 installed packages declare as entry points, and imports a part only when it is used: no torch is
-needed to list the names, to check one, or to print a help text.
+needed to list the names, to check one, or to print a help text. A running program can register
+parts of its own too.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 import types
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import (
+    EntryPoint,
+    distribution,
+    entry_points,
+    packages_distributions,
+)
 from types import MappingProxyType
 from typing import Any, Literal, Union, get_args, get_origin
+from weakref import WeakValueDictionary
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
-from impasto.errors import MissingPackageError, one_line
+from impasto.errors import MissingPackageError, SettingsError, one_line, short_repr
 
 PACKAGE = "impasto"
+# Such as gram+mean+std: a name is a word on the command line.
+_NAME = re.compile(r"[A-Za-z][\w.+@-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -63,10 +73,42 @@ class Registry:
     group: str
     builtin: dict[str, str]
     aliases: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    _own: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _lent: WeakValueDictionary[str, Any] = field(
+        default_factory=WeakValueDictionary, init=False, repr=False, compare=False
+    )
 
     def names(self) -> tuple[str, ...]:
-        """Return all names: the built-in ones first, then those of installed packages."""
-        return tuple(dict.fromkeys([*self.builtin, *sorted(_declared(self.group))]))
+        """Return all names: the built-in ones, then those of packages and of this program."""
+        declared = sorted(_declared(self.group))
+        return tuple(dict.fromkeys([*self.builtin, *declared, *self._own, *self._lent]))
+
+    def register(self, name: str, part: Any) -> str:
+        """Add a part of this program, or replace one; return its name.
+
+        Raises:
+            SettingsError: the name is not a word, or a part of impasto has it.
+        """
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise SettingsError(
+                f"expected the name of a {self.option} as one word of letters and digits, got "
+                f"{short_repr(name)}; choose another"
+            )
+        if name in self.builtin or name in self.aliases:
+            raise SettingsError(
+                f"expected a new name of a {self.option}, got {name!r}, which impasto has itself; "
+                "choose another"
+            )
+        self._own[name] = part
+        return name
+
+    def lend(self, name: str, part: Any) -> str:
+        """Add a part as long as anything else refers to it; return its name.
+
+        Recipes name the package of its attribute ``origin``.
+        """
+        self._lent[name] = part
+        return name
 
     def resolve(self, name: str) -> str:
         """Return the registered name for ``name``, which may be an alias.
@@ -75,7 +117,8 @@ class Registry:
             ValueError: there is no such part.
         """
         name = self.aliases.get(name, name)
-        if name not in self.builtin and name not in _declared(self.group):
+        known_parts = (self.builtin, self._own, self._lent, _declared(self.group))
+        if not any(name in parts for parts in known_parts):
             *others, last = [repr(known) for known in self.names()]
             known = f"{', '.join(others)} or {last}" if others else last
             raise ValueError(
@@ -93,6 +136,10 @@ class Registry:
         name = self.resolve(name)
         if name in self.builtin:
             return Part(name, self.builtin[name])
+        if name in self._own or name in self._lent:
+            part = self.load(name)
+            origin = getattr(part, "origin", part)
+            return Part(name, qualified_name(origin), *package_of(origin))
         point = _declared(self.group)[name]
         distribution = point.dist
         if distribution is None:
@@ -106,6 +153,11 @@ class Registry:
             ValueError: there is no such part.
             MissingPackageError: it is declared, and its module cannot be imported.
         """
+        name = self.resolve(name)
+        if name in self._own:
+            return self._own[name]
+        if name in self._lent:
+            return self._lent[name]
         part = self.part(name)
         module, _, attribute = part.target.partition(":")
         try:
@@ -117,6 +169,29 @@ class Registry:
                 f"{self.option} {name!r}: expected {part.target} in {part.package} "
                 f"{part.version}, got {one_line(error)}; reinstall that package"
             ) from error
+
+
+def qualified_name(part: Any) -> str:
+    """Return ``module:attribute`` of a class or a function, or of the class of an object."""
+    named = part if hasattr(part, "__qualname__") else type(part)
+    return f"{named.__module__}:{named.__qualname__}"
+
+
+def package_of(part: Any) -> tuple[str, str]:
+    """Return the distribution that a class or function comes from, and its version.
+
+    If it comes from no installed package, the name is that of its module, and the version
+    ``unknown``.
+    """
+    module = qualified_name(part).partition(":")[0]
+    names = _distributions(tuple(sys.path)).get(module.partition(".")[0])
+    return (names[0], distribution(names[0]).version) if names else (module, "unknown")
+
+
+@cache
+def _distributions(path: tuple[str, ...]) -> Mapping[str, list[str]]:
+    """Return the distributions by the top-level modules that they contain, from ``sys.path``."""
+    return packages_distributions()
 
 
 @cache

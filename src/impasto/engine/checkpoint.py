@@ -421,6 +421,7 @@ def _compared(recipe: Recipe) -> dict[str, Any]:
         "weights": recipe.weights_sha256,
         **{f"version of {name}": value for name, value in recipe.versions},
         **{f"version of {part.package}": part.version for part in recipe.parts},
+        "terms": [term.model_dump() for term in recipe.terms],
         **recipe.decisions.model_dump(include={"precision", "device", "threads"}),
         "content": None if inputs.content is None else inputs.content.sha256,
         "styles": [style.sha256 for style in inputs.styles],

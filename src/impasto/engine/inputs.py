@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -23,7 +23,9 @@ from impasto.images import colour
 from impasto.images.opacity import check_visible, load_seen, without_hidden
 from impasto.images.picture import Picture
 from impasto.job.job import ImageSource, Job, Region
+from impasto.job.loss_term import LossTerm
 from impasto.losses.style import is_additive
+from impasto.losses.terms import layers_of
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Inputs:
         scales: the sizes to paint, from coarse to fine; the last is the result's.
         smallest_px: the shortest side that leaves every layer in use a feature.
         notes: messages for the user before painting begins.
+        terms: losses of the user's own, by name.
     """
 
     settings: Settings
@@ -53,6 +56,7 @@ class Inputs:
     scales: tuple[Scale, ...]
     smallest_px: int
     notes: tuple[str, ...]
+    terms: Mapping[str, LossTerm] = field(default_factory=dict)
 
     def steered(self, mode: Mode, settings: Settings) -> Inputs:
         """Return the inputs of a painting whose settings were changed on the way.
@@ -60,7 +64,7 @@ class Inputs:
         Raises:
             SettingsError: its pictures or its sizes are too small for deeper layers.
         """
-        layers = _layers(MODE_TERMS[mode], settings)
+        layers = [*_layers(MODE_TERMS[mode], settings), *layers_of(self.terms)]
         spec = network_spec(settings.network)
         smallest_px = spec.smallest_side_px(layers)
         pictures = (*self.styles, *(area.style for area in self.areas))
@@ -95,7 +99,7 @@ def read(job: Job) -> Inputs:
     """
     terms, settings = MODE_TERMS[job.mode], complete(job, job.settings)
     starts = _starts(job, settings)
-    check_layers = _layers(terms, settings)
+    check_layers = [*_layers(terms, settings), *layers_of(job.terms)]
     smallest_px = network_spec(settings.network).smallest_side_px(check_layers)
     content = load_seen(_required(job.content_image, "content")) if terms.content else None
     styles = tuple(load_seen(_required(source, "style")) for source in _style_sources(job))
@@ -146,6 +150,7 @@ def read(job: Job) -> Inputs:
             *notes.on_rounding(asked_px, (height_px, width_px), smallest_px),
             *notes.on_plain_colours(plain),
         ),
+        terms=job.terms,
     )
 
 
@@ -330,5 +335,6 @@ def style_tile_px(scale: Scale, inputs: Inputs) -> int | None:
     With tiles, a style picture that is larger than the canvas needs no more memory than the canvas.
     """
     larger = max(pyramid.style_scales(len(inputs.styles), inputs.settings)) > 1
-    divides = larger and is_additive(inputs.settings)
+    has_halos = network_spec(inputs.settings.network).has_halos
+    divides = larger and has_halos and is_additive(inputs.settings)
     return max(scale.canvas_px) if divides else None

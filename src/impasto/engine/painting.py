@@ -2,7 +2,7 @@
 
     pictures -> sizes from coarse to fine -> at each size: targets, objective, descent
 
-This module uses all others of the engine. To cancel, stop iterating.
+This module uses all others of the engine.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from impasto.errors import Diverged, OutOfMemoryError
 from impasto.job.job import Job
 from impasto.job.recipe import Decisions
 from impasto.job.result import Result, Step
-from impasto.models.vgg import VGGFeatures
+from impasto.models.base import FeatureNetwork
 from impasto.optim.minimizer import Iterate
 from impasto.planning.plan import ComputePlan, make_plan
 from impasto.weights.download import Progress
@@ -63,8 +63,11 @@ def iterate(
     return Painting(job, progress, cache or Cache(), resume)
 
 
-class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
+class Painting(Generator[Step, Mapping[str, Any] | None, Result | None]):
     """A running job: a generator of Steps that can be steered.
+
+    After the loop, ``painting.result`` is the Result. ``painting.cancel()`` ends the loop before
+    the next step, and may be called from another thread.
 
     ``painting.send({"beta": 1e5})`` changes settings and returns the next Step.
     ``steering.steerable()`` lists the settings that may change. The painting continues from its
@@ -82,6 +85,8 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         self._scale_loop: ScaleLoop | None = None
         self._sent: Mapping[str, Any] = {}
         self._before_s, self._since_s = 0.0, 0.0
+        self._cancelled = False
+        self._result: Result | None = None
         self._steps = self._paint()
 
     @property
@@ -93,6 +98,21 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         if self._resume is not None:
             settings = steering.with_changes(self._job, settings, self._resume.recipe.decisions)
         return settings
+
+    @property
+    def result(self) -> Result | None:
+        """The Result: the finished one or, before the end, as the painting stands.
+
+        None before the first step. It costs a conversion, as long as the painting goes on.
+        """
+        scale_loop = self._scale_loop
+        if self._result is not None or scale_loop is None or not scale_loop.snapshot.done:
+            return self._result
+        return self._reporter.result(scale_loop.snapshot, self._time_s)
+
+    def cancel(self) -> None:
+        """End the painting before its next step; ``result`` is then as the painting stood."""
+        self._cancelled = True
 
     def check_change(self, change: Mapping[str, Any]) -> Settings:
         """Return what the settings would be after ``change``, fields of Settings by name.
@@ -119,6 +139,12 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         try:
             with isolated(self._threads):
                 return next(self._steps)
+        except StopIteration as finished:
+            self._result = finished.value or self._result
+            raise
+        except Diverged as diverged:
+            self._result = diverged.result
+            raise
         finally:
             self._before_s = self._time_s
             self._since_s = 0.0
@@ -170,8 +196,10 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         now_s = time.perf_counter() - self._since_s if self._since_s else 0.0
         return self._before_s + now_s
 
-    def _paint(self) -> Generator[Step, None, Result]:
+    def _paint(self) -> Generator[Step, None, Result | None]:
         job = self._job
+        if self._cancelled:
+            return None
         runtime = setup.with_decisions(job.runtime, job.decisions)
         plan = make_plan(runtime)
         inputs = read_inputs(job)
@@ -206,7 +234,7 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         return ScaleLoop(job, snapshot, network, cache, notes=self._reporter.notes)
 
     def _resumed(
-        self, inputs: Inputs, plan: ComputePlan, network: VGGFeatures, checkpoint: Checkpoint
+        self, inputs: Inputs, plan: ComputePlan, network: FeatureNetwork, checkpoint: Checkpoint
     ) -> ScaleLoop:
         """Continue from a checkpoint."""
         checkpoint.check(self._reporter.recipe)
@@ -246,7 +274,8 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result]):
         while self._advance(scale_loop):
             self._reporter.record(scale_loop.snapshot, self._time_s)
             yield self._reporter.step(scale_loop.snapshot, self._time_s)
-            if scale_loop.snapshot.done == stopped_after:
+            is_last = scale_loop.snapshot.done == scale_loop.snapshot.iterations
+            if scale_loop.snapshot.done == stopped_after or (self._cancelled and not is_last):
                 return self._reporter.result(scale_loop.snapshot, self._time_s)
         return self._reporter.result(scale_loop.snapshot, self._time_s, stopped=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -19,6 +20,10 @@ from impasto.images import colour
 from impasto.job.history import LossHistory
 from impasto.job.recipe import Recipe
 from impasto.job.result import Result, Step
+
+# Silent, unless the program that uses impasto asks for messages.
+_LOGGER = logging.getLogger("impasto")
+_LOGGER.addHandler(logging.NullHandler())
 
 _NOT_MOVED = (
     "no step has lowered the loss: the result is what painting started from; use smaller weights, "
@@ -52,21 +57,30 @@ class Reporter:
     def step(self, snapshot: Snapshot, time_s: float) -> Step:
         """Return the Step that led to the snapshot."""
         scales, scale = snapshot.inputs.scales, snapshot.scale
-        if snapshot.done == sum(scale.iterations for scale in scales) and not self._has_moved():
+        if snapshot.done == snapshot.iterations and not self._has_moved():
             self.notes.append(_NOT_MOVED)
         notes, self._notes_shown = tuple(self.notes[self._notes_shown :]), len(self.notes)
+        for note in notes:
+            _LOGGER.warning("%s", note)
+        if snapshot.point.steps == 1:
+            _LOGGER.info(
+                "painting %d x %d pixels on %s in %s, %d steps",
+                *(scale.width_px, scale.height_px, snapshot.plan.device),
+                *(self.recipe.decisions.precision, scale.iterations),
+            )
         return Step(
             scale=snapshot.scale_index,
             scales=len(scales),
             scale_steps=scale.iterations,
             step=snapshot.done,
-            steps=sum(scale.iterations for scale in scales),
+            steps=snapshot.iterations,
             size_px=(scale.width_px, scale.height_px),
             losses=snapshot.point.losses,
             time_s=time_s,
             progress=snapshot.progress,
             notes=notes,
             image=partial(_image, snapshot),
+            read_pixels=partial(_pixels, snapshot),
             result=partial(self.result, snapshot, time_s),
         )
 
@@ -107,8 +121,13 @@ class Reporter:
 
 def _image(snapshot: Snapshot) -> Image.Image:
     with isolated():
-        pixels = _coloured(snapshot, snapshot.point.image, snapshot.scale)
+        pixels = _pixels(snapshot)
         return images.to_image(pixels, _alpha(snapshot, pixels))
+
+
+def _pixels(snapshot: Snapshot) -> Tensor:
+    with isolated():
+        return _coloured(snapshot, snapshot.point.image, snapshot.scale)
 
 
 def _coloured(snapshot: Snapshot, painted: Tensor, scale: Scale) -> Tensor:

@@ -24,7 +24,7 @@ from impasto.job.job import Job
 from impasto.job.recipe import Budget, Change
 from impasto.losses.objective import Objective
 from impasto.losses.targets import Targets
-from impasto.models.vgg import VGGFeatures
+from impasto.models.base import FeatureNetwork
 from impasto.optim.minimizer import Iterate, Minimizer, State
 from impasto.planning.memory_model import BASE_BYTES
 
@@ -59,7 +59,7 @@ class ScaleLoop:
         self,
         job: Job,
         snapshot: Snapshot,
-        network: VGGFeatures,
+        network: FeatureNetwork,
         cache: Cache,
         *,
         notes: list[str],
@@ -266,6 +266,7 @@ class ScaleLoop:
             tiles_kept=scale_plan.tiles_kept,
             ranks=scale_plan.ranks,
             memory_bytes=snapshot.plan.memory_bytes,
+            own=self._job.terms,
         )
         if self._term_state:
             device = snapshot.plan.device

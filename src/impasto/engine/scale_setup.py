@@ -12,6 +12,7 @@ from torch import Tensor
 
 from impasto import images
 from impasto.config.affects import values_without_weights
+from impasto.config.registry import STATISTICS
 from impasto.config.settings import Settings
 from impasto.engine import canvas, pyramid, regions
 from impasto.engine.cache import Cache
@@ -30,7 +31,7 @@ from impasto.losses.targets import (
     style_statistics,
     style_targets,
 )
-from impasto.models.vgg import VGGFeatures
+from impasto.models.base import FeatureNetwork
 from impasto.planning.plan import ScalePlan
 
 
@@ -46,12 +47,12 @@ class ScaleSetup:
     """
 
     inputs: Inputs
-    network: VGGFeatures
+    network: FeatureNetwork
     device: torch.device
     cache: Cache
 
     @cached_property
-    def _style_network(self) -> VGGFeatures:
+    def _style_network(self) -> FeatureNetwork:
         """The network for style pictures: they have borders even if the texture wraps around."""
         settings = self.inputs.settings
         return self.network.padded(settings.padding) if settings.seamless else self.network
@@ -228,5 +229,7 @@ def _opacity(picture: Picture, resized: Tensor) -> Tensor | None:
 
 
 def _style_options(settings: Settings) -> dict[str, Any]:
-    """Return the settings that a style's statistics depend on, beside network and pictures."""
-    return values_without_weights(settings, "network", "style_target")
+    """Return what a style's statistics depend on, beside network and pictures."""
+    # A program may register another statistic under the same name.
+    part = STATISTICS.load(settings.statistic)
+    return {**values_without_weights(settings, "network", "style_target"), "part": part}

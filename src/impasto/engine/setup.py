@@ -8,6 +8,7 @@ import torch
 
 from impasto import models, weights
 from impasto.config.affects import values
+from impasto.config.networks import network_spec
 from impasto.config.settings import Runtime, Settings, make_runtime
 from impasto.engine import pyramid, strength
 from impasto.engine.cache import Cache
@@ -17,7 +18,8 @@ from impasto.job import recipe
 from impasto.job.job import Job, JobSpec, PictureReference, RegionReference
 from impasto.job.recipe import Change, Decisions, Precision, Recipe
 from impasto.losses import terms
-from impasto.models.vgg import VGGFeatures
+from impasto.models.base import FeatureNetwork
+from impasto.models.module import ModuleFeatures, ModuleSpec
 from impasto.planning import plan as plan_module
 from impasto.planning.memory_model import ScaleWorkload
 from impasto.planning.plan import ComputePlan, ScalePlan
@@ -32,13 +34,15 @@ _PRECISIONS: dict[torch.dtype, Precision] = {
 
 def load_network(
     job: Job, plan: ComputePlan, progress: Progress | None, cache: Cache
-) -> VGGFeatures:
+) -> FeatureNetwork:
     """Load the job's network, or take it from the cache."""
     name, file, settings = job.settings.network, job.runtime.weights, job.settings
-    return cache.get_or_compute(
-        "network",
-        (values(settings, "network"), file, plan.dtype, plan.device),
-        lambda: models.load(
+    spec = network_spec(name)
+
+    def load() -> FeatureNetwork:
+        if isinstance(spec, ModuleSpec):
+            return ModuleFeatures(spec, plan.device)
+        return models.load(
             name,
             weights=file,
             dtype=plan.dtype,
@@ -47,8 +51,10 @@ def load_network(
             device=plan.device,
             offline=job.runtime.offline,
             progress=progress,
-        ),
-    )
+        )
+
+    key = (values(settings, "network"), file, plan.dtype, plan.device, spec)
+    return cache.get_or_compute("network", key, load)
 
 
 def resolve_weights(
@@ -112,7 +118,7 @@ def _workload(inputs: Inputs, plan: ComputePlan, scale: Scale) -> ScaleWorkload:
     ]
     return ScaleWorkload(
         *scale.canvas_px,
-        layers=tuple(dict.fromkeys([*content, *style])),
+        layers=tuple(dict.fromkeys([*content, *style, *terms.layers_of(inputs.terms)])),
         content_layers=tuple(content),
         network=settings.network,
         dtype=plan.dtype,
@@ -126,7 +132,7 @@ def _workload(inputs: Inputs, plan: ComputePlan, scale: Scale) -> ScaleWorkload:
         else (),
         style_tile_px=style_tile_px(scale, inputs) if style else None,
         term_bytes=terms.memory_per_pixel(settings),
-        indivisible=terms.indivisible(settings, has_style=bool(style)),
+        indivisible=terms.indivisible(settings, inputs.terms, has_style=bool(style)),
     )
 
 
@@ -143,14 +149,15 @@ def write_recipe(
     """Return the recipe, as far as it is known before the first step."""
     spec = _spec(job, inputs)
     settings = spec.settings
-    weights_from = (settings.network, job.runtime.weights)
+    name, file = settings.network, job.runtime.weights
+    network = network_spec(name)
     return Recipe(
         mode=spec.mode,
         settings=settings,
-        weights_sha256=cache.get_or_compute(
-            "weights_sha256",
-            weights_from,
-            lambda: weights.sha256(weights_from[0], file=weights_from[1]),
+        weights_sha256=network.sha256
+        if isinstance(network, ModuleSpec)
+        else cache.get_or_compute(
+            "weights_sha256", (name, file), lambda: weights.sha256(name, file=file)
         ),
         versions=recipe.versions(),
         decisions=Decisions(
@@ -165,6 +172,7 @@ def write_recipe(
         ),
         inputs=spec.hashes(),
         parts=recipe.parts(settings),
+        terms=tuple(recipe.RecordedTerm.of(name, term) for name, term in job.terms.items()),
     )
 
 

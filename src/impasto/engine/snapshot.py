@@ -82,6 +82,11 @@ class Snapshot:
         return sum(scale.iterations for scale in before) + self.point.steps
 
     @property
+    def iterations(self) -> int:
+        """Iterations planned, over all sizes."""
+        return sum(scale.iterations for scale in self.inputs.scales)
+
+    @property
     def progress(self) -> float:
         """Share of the whole work that is done."""
         scales = self.inputs.scales

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from impasto import losses
 from impasto.config.affects import COMPARISON, values
+from impasto.config.registry import STATISTICS
 from impasto.config.settings import FORMULA_WEIGHTS, Settings
 from impasto.engine.cache import Cache
 from impasto.engine.defaults import WEAKEST_PAINTED
@@ -39,7 +40,7 @@ from impasto.engine.scale_setup import ScaleSetup
 from impasto.images.resample import fit
 from impasto.job.recipe import Change, Decisions
 from impasto.losses.objective import Objective
-from impasto.models.vgg import VGGFeatures
+from impasto.models.base import FeatureNetwork
 from impasto.optim.minimizer import Minimizer, State
 from impasto.planning.plan import ScalePlan
 
@@ -126,7 +127,7 @@ def opacity(settings: Settings, decided: Decisions | Change | None = None) -> fl
     return settings.strength / WEAKEST_PAINTED
 
 
-def measure(inputs: Inputs, network: VGGFeatures, cache: Cache) -> Calibration:
+def measure(inputs: Inputs, network: FeatureNetwork, cache: Cache) -> Calibration:
     """Measure the pictures of a style_transfer job, or take the result from the cache.
 
     Args:
@@ -143,6 +144,7 @@ def measure(inputs: Inputs, network: VGGFeatures, cache: Cache) -> Calibration:
         [[part and (part.pixels, part.alpha) for part in area.pictures] for area in inputs.areas],
         # Neither size nor start: the measurement has its own.
         values(_with_weights(inputs.settings, 1.0, 1.0), *COMPARISON),
+        STATISTICS.load(inputs.settings.statistic),
         inputs.settings.total_variation,
         scale,
     )
@@ -157,7 +159,7 @@ def _scale(inputs: Inputs) -> Scale:
     return Scale(*fit(*sides_px, max(longest_px, least_px)), margin_px=0, iterations=1)
 
 
-def _measure(inputs: Inputs, network: VGGFeatures, cache: Cache, scale: Scale) -> Calibration:
+def _measure(inputs: Inputs, network: FeatureNetwork, cache: Cache, scale: Scale) -> Calibration:
     settings = _with_weights(inputs.settings, 1.0, 1.0).model_copy(update={"optimiser": "lbfgs"})
     scale_setup = ScaleSetup(replace(inputs, settings=settings), network, network.device, cache)
     targets = scale_setup.targets(scale, _WHOLE)
@@ -195,7 +197,7 @@ def _paint(image: Tensor, objective: Objective) -> Tensor:
     return minimizer.point.image
 
 
-def _structure_layer(network: VGGFeatures, settings: Settings) -> str:
+def _structure_layer(network: FeatureNetwork, settings: Settings) -> str:
     """Return the layer whose features show structure: relu4_2, or the deepest in use."""
     layers = [*settings.content_layers, *settings.layers_of_style]
     deepest = network.spec.deepest(layers)

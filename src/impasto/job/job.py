@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from impasto.config.settings import Mode, Runtime, Settings
-from impasto.errors import ImageError
+from impasto.config.settings import MODES, Mode, Runtime, Settings
+from impasto.errors import ImageError, SettingsError, short_repr
 from impasto.job.hashes import LONGEST_NAME, InputHashes, PictureHash, RegionHashes
+from impasto.job.loss_term import LossTerm, read_terms
 
 if TYPE_CHECKING:
     import os
@@ -52,9 +53,14 @@ class Region:
 class Job:
     """One picture to paint.
 
-    ``regions`` come beside those that the settings name. ``decisions`` are those of an earlier
+    ``regions`` come beside those that the settings name. ``terms`` are losses of the user's own, by
+    name. ``decisions`` are those of an earlier
     painting of the same job, to be obeyed: how it was computed as far as ``runtime`` leaves that
     open, how strength was weighed, how it was steered, where it stopped.
+
+    Raises:
+        SettingsError: an unknown mode, style pictures or regions that are not in a sequence, or
+            settings that are no Settings.
     """
 
     mode: Mode
@@ -65,6 +71,33 @@ class Job:
     settings: Settings = field(default_factory=Settings)
     runtime: Runtime = field(default_factory=Runtime)
     decisions: Decisions | None = None
+    terms: Mapping[str, LossTerm] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check what a type checker would."""
+        if self.mode not in MODES:
+            raise SettingsError(
+                f"mode: expected one of {', '.join(MODES)}, got {short_repr(self.mode)}; "
+                "choose one of them"
+            )
+        _check_sequence("style_images", self.style_images, "pictures")
+        _check_sequence("regions", self.regions, "Regions")
+        for name, expected in (("settings", Settings), ("runtime", Runtime)):
+            if not isinstance(getattr(self, name), expected):
+                raise SettingsError(
+                    f"{name}: expected {expected.__name__}, got "
+                    f"{short_repr(getattr(self, name))}; impasto.make_job takes options by name"
+                )
+        object.__setattr__(self, "terms", read_terms(self.terms))
+
+
+def _check_sequence(name: str, value: object, items: str) -> None:
+    """Check that a field is a list or a tuple: a string is a sequence too, of letters."""
+    if not isinstance(value, (list, tuple)):
+        raise SettingsError(
+            f"{name}: expected a list or a tuple of {items}, got {short_repr(value)}; write "
+            f"{name}=[...], even for one"
+        )
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,20 @@ if TYPE_CHECKING:
 
     from impasto.config.values import NetworkName, OptimiserName, StatisticName
     from impasto.job.job import ImageSource, Region
+    from impasto.job.loss_term import LossFunction, LossTerm
 
 Layers = str | Sequence[str] | Mapping[str, float]
 
 
 class JobOptions(TypedDict, total=False):
-    """Fields of Settings and Runtime, and ``preset``. What each means is said there."""
+    """Fields of Settings and Runtime, whose meaning is said there, and two more.
+
+    ``preset`` names a set of settings. ``terms`` are losses of one's own, by name: functions, or
+    LossTerms.
+    """
 
     preset: str
+    terms: Mapping[str, LossFunction | LossTerm]
 
     size: int | Literal["original"] | tuple[int, int]
     aspect: str | None

@@ -16,11 +16,12 @@ from pydantic import Field, JsonValue, ValidationError, field_validator
 import impasto
 from impasto.config.affects import as_before
 from impasto.config.initialization import STARTS, parse_start
-from impasto.config.registry import REGISTRIES
+from impasto.config.registry import REGISTRIES, package_of, qualified_name
 from impasto.config.settings import Mode, Settings
 from impasto.errors import ImageError, one_line
-from impasto.job.hashes import InputHashes, Name, Sha256, StrictOptions
+from impasto.job.hashes import LONGEST_NAME, InputHashes, Name, Sha256, StrictOptions
 from impasto.job.job import JobSpec
+from impasto.job.loss_term import LossTerm
 
 FORMAT: Literal[1] = 1
 MOST_CHARACTERS = 2**18
@@ -46,6 +47,31 @@ class InstalledPart(StrictOptions):
     name: Name
     package: Name
     version: Name
+
+
+class RecordedTerm(StrictOptions):
+    """A loss of the user's own: its name and weight, its function, and the package of that.
+
+    ``version`` is ``unknown`` if the function comes from no installed package.
+    """
+
+    name: Name
+    weight: float
+    function: Name
+    package: Name
+    version: Name
+
+    @classmethod
+    def of(cls, name: str, term: LossTerm) -> RecordedTerm:
+        """Describe a term."""
+        package, version = package_of(term.function)
+        return cls(
+            name=name[:LONGEST_NAME],
+            weight=float(term.weight),
+            function=qualified_name(term.function)[:LONGEST_NAME],
+            package=package[:LONGEST_NAME],
+            version=version,
+        )
 
 
 class Change(StrictOptions):
@@ -112,6 +138,7 @@ class Recipe(StrictOptions):
         decisions: what was decided at run time.
         inputs: what it was painted from.
         parts: what was used that does not come with impasto.
+        terms: losses of the user's own; only a Python program can repeat them.
     """
 
     format: Literal[1] = FORMAT
@@ -122,6 +149,7 @@ class Recipe(StrictOptions):
     decisions: Decisions
     inputs: InputHashes
     parts: tuple[InstalledPart, ...] = Field(default=(), max_length=len(REGISTRIES))
+    terms: tuple[RecordedTerm, ...] = Field(default=(), max_length=100)
 
     @field_validator("settings", mode="before")
     @classmethod
@@ -195,14 +223,15 @@ def missing_part(fault: Any, text: str) -> str | None:
     for key in outer:
         document = document[key]
     package = "a package that it does not name"
+    needed = "which is not installed here; install that package"
     parts = document.get("parts")
     for part in parts if isinstance(parts, list) else ():
         if isinstance(part, dict) and (part.get("option"), part.get("name")) == (option, name):
             package = f"{part.get('package')} {part.get('version')}"
-    return one_line(
-        f"it needs the {option} {name!r} of {package}, which is not installed here; install "
-        "that package"
-    )
+            if part.get("version") == "unknown":
+                package = f"the module {part.get('package')}"
+                needed = "which is not registered here; repeat it in the program that painted it"
+    return one_line(f"it needs the {option} {name!r} of {package}, {needed}")
 
 
 def read(source: str | os.PathLike[str] | bytes, *, file_name: str | None = None) -> Recipe:

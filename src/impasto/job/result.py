@@ -37,6 +37,7 @@ class Step:
         image: makes the picture as it stands, at this size (lazy: costs a conversion).
         result: makes the Result that painting would have if it ended here, enlarged to the
             size asked for.
+        read_pixels: makes :attr:`pixels`.
     """
 
     scale: int
@@ -51,6 +52,12 @@ class Step:
     notes: tuple[str, ...]
     image: Callable[[], Image]
     result: Callable[[], Result]
+    read_pixels: Callable[[], Tensor] = field(repr=False)
+
+    @property
+    def pixels(self) -> Tensor:
+        """A copy of the picture at this size: sRGB in [0, 1], float32 of shape (1, 3, H, W)."""
+        return self.read_pixels()
 
     @property
     def time_left_s(self) -> float:

@@ -6,3 +6,5 @@ from .functional import structure_distance as structure_distance
 from .functional import style_loss as style_loss
 from .functional import total_variation as total_variation
 from .functional import wasserstein_loss as wasserstein_loss
+from .style import LayerStatistic as LayerStatistic
+from .style import Statistic as Statistic

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from impasto.losses.statistics import feature_sum, rows_of
 from impasto.losses.targets import LayerWeights, StylePicture, tiled_features
-from impasto.models.vgg import VGGFeatures
+from impasto.models.base import FeatureNetwork
 
 # The most positions of the style pictures that a layer chooses from. More than this many are
 # sampled, so that the search stays bounded; with 8192 the pictures were not better.
@@ -22,7 +22,7 @@ SHORTEST = 1e-12
 
 
 def candidates_of(
-    network: VGGFeatures,
+    network: FeatureNetwork,
     pictures: Sequence[StylePicture],
     names: Sequence[str],
     *,
@@ -79,7 +79,9 @@ class _Exemplar:
         means: over all positions, by their weights, (C,), by layer.
     """
 
-    def __init__(self, network: VGGFeatures, names: Sequence[str], picture: StylePicture) -> None:
+    def __init__(
+        self, network: FeatureNetwork, names: Sequence[str], picture: StylePicture
+    ) -> None:
         self.share = picture.share
         self._network, self._image = network, picture.image
         self._size_px = (picture.image.shape[-2], picture.image.shape[-1])

@@ -29,7 +29,7 @@ from impasto.losses.candidates import SHORTEST, candidates_of, lengths_of
 from impasto.losses.statistics import feature_sum, rows_of
 from impasto.losses.targets import LayerWeights, StylePicture, Targets
 from impasto.losses.terms import StyleTerm, View, Views
-from impasto.models.vgg import VGGFeatures
+from impasto.models.base import FeatureNetwork
 
 # Steps from one renewal of the matches to the next.
 EVERY = 8
@@ -48,7 +48,7 @@ class Neighbours(StyleTerm):
 
     renewed_every = EVERY
 
-    def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
+    def __init__(self, network: FeatureNetwork, targets: Targets, settings: Settings) -> None:
         super().__init__(network, targets, settings)
         self._matches: dict[str, Tensor] | None = None
         self._means: dict[str, Tensor] = {}
@@ -63,7 +63,7 @@ class Neighbours(StyleTerm):
     @classmethod
     def style_targets(
         cls,
-        network: VGGFeatures,
+        network: FeatureNetwork,
         pictures: Sequence[StylePicture],
         settings: Settings,
         *,

@@ -22,10 +22,11 @@ from impasto.compute.cuda_graph import CudaGraph
 from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import Settings
 from impasto.errors import SettingsError
+from impasto.job.loss_term import LossTerm
 from impasto.losses.targets import Targets, add, check_whole, core_features, split
 from impasto.losses.terms import Style, View, make_terms
 from impasto.losses.tiling import Tile
-from impasto.models.vgg import VGGFeatures
+from impasto.models.base import FeatureNetwork
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Objective:
         tiles_kept: how many tiles stay in memory between the two passes, at least one.
         ranks: the processes that share the tiles; there are at least as many tiles.
         memory_bytes: the memory budget of the process; None if it is not known.
+        own: losses of the user's own, by name.
 
     Raises:
         SettingsError: no term is left to minimise, or a term that is not additive would be
@@ -66,7 +68,7 @@ class Objective:
 
     def __init__(
         self,
-        network: VGGFeatures,
+        network: FeatureNetwork,
         targets: Targets,
         settings: Settings,
         *,
@@ -74,6 +76,7 @@ class Objective:
         tiles_kept: int = 1,
         ranks: Ranks = ALONE,
         memory_bytes: int | None = None,
+        own: Mapping[str, LossTerm] | None = None,
     ) -> None:
         self.network = network
         self.targets = targets
@@ -82,12 +85,13 @@ class Objective:
         self.tiles_kept = tiles_kept
         self.ranks = ranks
         self.memory_bytes = memory_bytes
-        self._parts = make_terms(network, targets, settings)
+        self._parts = make_terms(network, targets, settings, own)
         self.layers = tuple(dict.fromkeys(name for part in self._parts for name in part.layers))
         if not self.layers:
             raise SettingsError(
                 "nothing to minimise: expected alpha or beta above 0 with at least one layer"
             )
+        check_whole(network.spec.has_halos, f"network {network.name!r}", tile_px, ranks)
         for part in self._parts:
             is_style = isinstance(part, Style)
             label = f"statistic {settings.statistic!r}" if is_style else type(part).__name__

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -17,9 +17,11 @@ from torch import Tensor
 from impasto import losses
 from impasto.config.registry import STATISTICS
 from impasto.config.settings import Settings
+from impasto.errors import SettingsError, short_repr
 from impasto.losses.statistics import gram_sum, moment_sum
 
 if TYPE_CHECKING:
+    from impasto.config.values import StatisticName
     from impasto.losses.terms import MatchingTerm
 
 # This share of a painting's mean variance is added to every direction of both covariances.
@@ -169,6 +171,33 @@ def make_statistic(settings: Settings) -> Statistic:
     """
     make: type[Statistic] = STATISTICS.load(settings.statistic)
     return make(tuple(settings.layers_of_style))
+
+
+def register_statistic(name: str, statistic: type[Statistic] | type[MatchingTerm]) -> StatisticName:
+    """Let the option ``statistic`` name a class of this program.
+
+    Another class under the same name replaces it. In other processes, such as those of a batch,
+    it is unknown: a package declares it for all as an entry point ``impasto.statistics``.
+
+    Args:
+        name: a new name.
+        statistic: a class with the methods of Statistic, such as a subclass of LayerStatistic.
+
+    Returns:
+        The name, as the option takes it.
+
+    Raises:
+        SettingsError: no class with these methods, or a name that impasto has itself.
+    """
+    is_term = hasattr(statistic, "refresh")
+    needed = ("sums", "values", "style_targets") if is_term else ("sum", "distance")
+    missing = [method for method in needed if not callable(getattr(statistic, method, None))]
+    if not isinstance(statistic, type) or missing:
+        raise SettingsError(
+            f"statistic: expected a class with the methods {', '.join(needed)}, got "
+            f"{short_repr(statistic)}; derive it from impasto.losses.LayerStatistic"
+        )
+    return cast("StatisticName", STATISTICS.register(name, statistic))
 
 
 def matching_term(settings: Settings) -> type[MatchingTerm] | None:

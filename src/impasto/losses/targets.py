@@ -15,7 +15,7 @@ from impasto.config.settings import Settings
 from impasto.errors import SettingsError
 from impasto.losses.style import make_statistic, matching_term
 from impasto.losses.tiling import Tile, geometry
-from impasto.models.vgg import VGGFeatures
+from impasto.models.base import FeatureNetwork
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class StylePicture:
 
 
 def content_targets(
-    network: VGGFeatures,
+    network: FeatureNetwork,
     image: Tensor,
     settings: Settings,
     *,
@@ -98,7 +98,7 @@ def content_targets(
 
 
 def style_targets(
-    network: VGGFeatures,
+    network: FeatureNetwork,
     images: Sequence[Tensor],
     settings: Settings,
     *,
@@ -128,7 +128,7 @@ def style_targets(
 
 
 def style_statistics(
-    network: VGGFeatures,
+    network: FeatureNetwork,
     image: Tensor,
     settings: Settings,
     *,
@@ -171,7 +171,7 @@ class LayerWeights:
 
     def __init__(
         self,
-        network: VGGFeatures,
+        network: FeatureNetwork,
         names: Sequence[str],
         size_px: tuple[int, int],
         mask: Tensor | None,
@@ -227,7 +227,7 @@ def style_shares(count: int, settings: Settings) -> list[float]:
 
 
 def core_features(
-    network: VGGFeatures, window: Tensor, layers: tuple[str, ...], tile: Tile
+    network: FeatureNetwork, window: Tensor, layers: tuple[str, ...], tile: Tile
 ) -> dict[str, Tensor]:
     """Return the features of a tile's core by layer, from the pixels of its window.
 
@@ -241,7 +241,7 @@ def core_features(
 
 
 def split(
-    network: VGGFeatures, layers: tuple[str, ...], image: Tensor, tile_px: int | None
+    network: FeatureNetwork, layers: tuple[str, ...], image: Tensor, tile_px: int | None
 ) -> list[Tile]:
     """Cover an image by the tiles that ``layers`` need; one tile if ``tile_px`` is None."""
     height_px, width_px = image.shape[-2:]
@@ -257,7 +257,7 @@ def add(sums: dict[str, Tensor], more: dict[str, Tensor]) -> None:
 
 
 def tiled_features(
-    network: VGGFeatures,
+    network: FeatureNetwork,
     image: Tensor,
     layers: tuple[str, ...],
     tile_px: int | None,

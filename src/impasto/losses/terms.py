@@ -16,7 +16,10 @@ import torch
 from torch import Tensor
 
 from impasto import losses
+from impasto.config.networks import network_spec
 from impasto.config.settings import Settings
+from impasto.errors import ShapeError
+from impasto.job.loss_term import LossTerm
 from impasto.losses.style import is_additive, make_statistic, matching_term
 from impasto.losses.targets import (
     LayerWeights,
@@ -26,7 +29,7 @@ from impasto.losses.targets import (
     core_features,
 )
 from impasto.losses.tiling import Tile
-from impasto.models.vgg import VGGFeatures
+from impasto.models.base import FeatureNetwork
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Term(Protocol):
     stays_on_device: bool
     renewed_every: int | None
 
-    def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
+    def __init__(self, network: FeatureNetwork, targets: Targets, settings: Settings) -> None:
         """Prepare for images that are compared with ``targets``."""
 
     @classmethod
@@ -122,7 +125,7 @@ class MatchingTerm(Term, Protocol):
     @classmethod
     def style_targets(
         cls,
-        network: VGGFeatures,
+        network: FeatureNetwork,
         pictures: Sequence[StylePicture],
         settings: Settings,
         *,
@@ -171,7 +174,7 @@ class Stateless:
 class Content(Stateless):
     """Pulls towards the photograph: alpha times the content loss of each layer, by its share."""
 
-    def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
+    def __init__(self, network: FeatureNetwork, targets: Targets, settings: Settings) -> None:
         known = targets.content if targets.content_image is None else settings.content_layers
         alpha, _ = settings.weights
         shares = _shares(settings.content_layers) if alpha else {}
@@ -221,7 +224,7 @@ class StyleTerm(Stateless):
         parts: what is compared with what, by the ending of its names: everywhere, or regions.
     """
 
-    def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
+    def __init__(self, network: FeatureNetwork, targets: Targets, settings: Settings) -> None:
         _, self._beta = settings.weights
         self._shares = _shares(settings.layers_of_style) if self._beta else {}
         self._network = network
@@ -259,7 +262,7 @@ class StyleTerm(Stateless):
 class Style(StyleTerm):
     """Pulls towards the painting: beta times the style loss of each layer, by its share."""
 
-    def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
+    def __init__(self, network: FeatureNetwork, targets: Targets, settings: Settings) -> None:
         super().__init__(network, targets, settings)
         self._statistic = make_statistic(settings)
         self.additive = self._statistic.additive or not self._beta
@@ -300,7 +303,7 @@ class Smoothness(Stateless):
 
     layers: tuple[str, ...] = ()
 
-    def __init__(self, network: VGGFeatures, targets: Targets, settings: Settings) -> None:
+    def __init__(self, network: FeatureNetwork, targets: Targets, settings: Settings) -> None:
         self._weight = settings.total_variation or 0.0
 
     def sums(self, view: View) -> dict[str, Tensor]:
@@ -317,12 +320,57 @@ class Smoothness(Stateless):
         return {name: sums[name] * factor for name in ("total_variation",) if name in sums}
 
 
+class OwnTerm(Stateless):
+    """A loss of the user's own; see :class:`impasto.job.loss_term.LossTerm`."""
+
+    # A user's function may do anything, and a graph would record it once.
+    stays_on_device = False
+
+    def __init__(self, name: str, term: LossTerm) -> None:
+        self._name, self._term = name, term
+        self.layers, self.additive = term.layers, term.additive
+
+    def sums(self, view: View) -> dict[str, Tensor]:
+        """Call the function with a tile's core, which is the whole image if it is not additive.
+
+        Raises:
+            ShapeError: it returns no scalar.
+        """
+        rows, columns = view.tile.core_px
+        pixels = view.tile.core_and_next(view.pixels)[..., :rows, :columns]
+        value = self._term.function(pixels, {name: view.features[name] for name in self.layers})
+        if not isinstance(value, Tensor) or value.ndim or not value.is_floating_point():
+            got = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ShapeError(
+                f"terms: expected {self._name} to return a scalar tensor of floats, got {got}; "
+                "end it with .mean() or .sum()"
+            )
+        return {f"own:{self._name}": value.to(pixels.dtype)}
+
+    def values(self, sums: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
+        """Weight the value."""
+        pixels = size_px[0] * size_px[1] if self.additive else 1
+        name = f"own:{self._name}"
+        return {name: sums[name] * (self._term.weight / pixels)}
+
+
 TERMS: list[type[Term]] = [Content, Style, Smoothness]
 
 
-def make_terms(network: VGGFeatures, targets: Targets, settings: Settings) -> list[Term]:
+def make_terms(
+    network: FeatureNetwork,
+    targets: Targets,
+    settings: Settings,
+    own: Mapping[str, LossTerm] | None = None,
+) -> list[Term | OwnTerm]:
     """Make every term; one without a target or with weight 0 has no layers and no sums."""
-    return [make(network, targets, settings) for make in _terms(settings)]
+    parts: list[Term | OwnTerm] = [make(network, targets, settings) for make in _terms(settings)]
+    return parts + [OwnTerm(name, term) for name, term in (own or {}).items() if term.weight]
+
+
+def layers_of(own: Mapping[str, LossTerm]) -> tuple[str, ...]:
+    """List the layers that losses of the user's own need."""
+    return tuple(dict.fromkeys(name for term in own.values() for name in term.layers))
 
 
 def memory_per_pixel(settings: Settings) -> float:
@@ -330,16 +378,23 @@ def memory_per_pixel(settings: Settings) -> float:
     return sum(term.memory_per_pixel(settings) for term in _terms(settings))
 
 
-def indivisible(settings: Settings, *, has_style: bool) -> str | None:
+def indivisible(
+    settings: Settings, own: Mapping[str, LossTerm] | None = None, *, has_style: bool
+) -> str | None:
     """Return the part that needs one process and no tiling; None if all parts are additive.
 
     Args:
-        settings: the statistic is read.
+        settings: network and statistic are read.
+        own: losses of the user's own.
         has_style: whether styles are compared at all.
     """
     if has_style and not is_additive(settings):
         return f"statistic {settings.statistic!r}"
-    return next((term.__name__ for term in _terms(settings) if not term.additive), None)
+    if not network_spec(settings.network).has_halos:
+        return f"network {settings.network!r}"
+    parts = {term.__name__: term.additive for term in _terms(settings)}
+    parts |= {f"loss term {name!r}": term.additive for name, term in (own or {}).items()}
+    return next((label for label, additive in parts.items() if not additive), None)
 
 
 def _terms(settings: Settings) -> list[type[Term]]:
@@ -353,10 +408,10 @@ def _shares(weights: dict[str, float]) -> dict[str, float]:
     return {name: weight / total for name, weight in weights.items() if weight}
 
 
-def _positions(name: str, network: VGGFeatures, size_px: tuple[int, int]) -> int:
+def _positions(name: str, network: FeatureNetwork, size_px: tuple[int, int]) -> int:
     stride_px = _stride_px(name, network)
     return (size_px[0] // stride_px) * (size_px[1] // stride_px)
 
 
-def _stride_px(name: str, network: VGGFeatures) -> int:
+def _stride_px(name: str, network: FeatureNetwork) -> int:
     return network.spec.layer(name).stride_px

@@ -26,7 +26,7 @@ from impasto.job import recipe
 from impasto.job.history import load_matplotlib
 from impasto.job.job import ImageSource, Job
 from impasto.job.result import Result, Step
-from impasto.notebook.display import Live, cell_number, in_notebook
+from impasto.output.jupyter import Live, cell_number, in_notebook
 from impasto.output.options import DeliveryOptions
 from impasto.output.progress import Display, make_display
 from impasto.output.writer import Files, numbered

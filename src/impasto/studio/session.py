@@ -75,8 +75,8 @@ class PaintingSession:
         assert self._painting is not None
         try:
             self._show(self._painting.send(change))
-        except StopIteration as finished:
-            self.result = finished.value
+        except StopIteration:
+            self.result = self._painting.result
         else:
             self._keeper.step(self._painting.checkpoint)
 

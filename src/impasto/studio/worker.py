@@ -72,10 +72,10 @@ def main(connection: Connection, runtime: dict[str, Any]) -> None:
 
 class _StudioWorker:
     def __init__(self, connection: Connection, runtime: dict[str, Any]) -> None:
-        from impasto.engine.cache import Cache
+        from impasto.engine.warm import WarmEngine
 
         self._connection, self._runtime = connection, runtime
-        self._cache = Cache()
+        self._engine = WarmEngine()
         self._pictures: OrderedDict[Path, Picture] = OrderedDict()
 
     def work(self) -> None:
@@ -109,7 +109,7 @@ class _StudioWorker:
         grey = Image.new("RGB", (128, 128), (120, 110, 100))
         options = self._runtime | {"size": 128, "coarsest": 128, "iterations": 4}
         job = api.make_job("style_transfer", grey, [grey], **options)
-        api.paint(job, progress=self._on_download, cache=self._cache)
+        self._engine.paint(job, progress=self._on_download)
         # Otherwise the first plan would wait for this measurement.
         self._send(WorkerState("loading", "measuring how fast this machine paints"))
         estimate(job)
@@ -136,10 +136,8 @@ class _StudioWorker:
 
     def _run(self, session: PaintingSession) -> Ended:
         """Paint until the painting is done or the server ends it."""
-        from impasto.engine.painting import iterate
-
         job = self._job(session.order.spec)
-        session.start(iterate(job, cache=self._cache, resume=session.load_checkpoint()))
+        session.start(self._engine.iterate(job, resume=session.load_checkpoint()))
         try:
             self._receive(session)
             while session.end is None and session.result is None:

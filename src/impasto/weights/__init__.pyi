@@ -2,6 +2,7 @@ from .download import Progress as Progress
 from .store import Listed as Listed
 from .store import cache_folder as cache_folder
 from .store import fetch as fetch
+from .store import fingerprint as fingerprint
 from .store import listing as listing
 from .store import load as load
 from .store import load_heads as load_heads

@@ -30,6 +30,7 @@ __all__ = [
     "Progress",
     "cache_folder",
     "fetch",
+    "fingerprint",
     "listing",
     "load",
     "load_heads",
@@ -210,6 +211,22 @@ def sha256(name: str = "vgg16", *, file: str | Path | None = None) -> str | None
         raise _unreadable(path, error) from None
     except OSError as error:
         raise _unreadable(path, error) from None
+
+
+def fingerprint(
+    name: str = "vgg16", *, file: str | Path | None = None
+) -> tuple[str, int, int] | None:
+    """Identify the file that :func:`load` would read, without reading it.
+
+    Returns:
+        Its path, its time of change in nanoseconds and its size in bytes; None if it is absent.
+    """
+    path = _user_file(name, file) or _cached(name)
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return str(path), status.st_mtime_ns, status.st_size
 
 
 def listing() -> tuple[Listed, ...]:

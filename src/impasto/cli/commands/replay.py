@@ -72,6 +72,13 @@ def make_job(
         SettingsError: too few or too many pictures, an invalid change, or other weights.
         ImageError: a picture cannot be read.
     """
+    if recipe.terms:
+        term = recipe.terms[0]
+        raise SettingsError(
+            f"the picture was painted with the loss term {term.name!r} ({term.function} of "
+            f"{term.package} {term.version}), which a command cannot have; repeat it in Python "
+            "with terms={...}"
+        )
     changed = assignments(changes, Settings)
     settings, decisions = recipe.settings, recipe.decisions
     if changed or other_inputs:

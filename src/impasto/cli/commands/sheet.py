@@ -25,7 +25,7 @@ from impasto.output.options import DestinationOptions
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from impasto.engine.cache import Cache
+    from impasto.engine.warm import WarmEngine
     from impasto.job.job import Job
     from impasto.output.progress import Display
 
@@ -236,20 +236,20 @@ def _variants(pictures: Any, options: dict[str, Any], seeds: int) -> list[dict[s
 def _paint(
     cells: Sequence[_Cell], cell_px: int, display: Display, progress: _Progress
 ) -> Iterator[Image | None]:
-    """Paint one cell after another; a cache keeps what the next one needs.
+    """Paint one cell after another; what the next one needs is kept.
 
     A cell that ends early gets its best picture. A signal and a lack of memory end the rest, which
     stays empty; a painting that diverges does not.
     """
-    from impasto.engine.cache import Cache
+    from impasto.engine.warm import WarmEngine
 
-    cache = Cache()
+    engine = WarmEngine()
     for number, cell in enumerate(cells, start=1):
         picture = None
         if not progress.is_over:
             name = f"{number} of {len(cells)}: {cell.label}".replace("\n", ", ")
             display.message(name)
-            result, ended = _paint_cell(cell, display, cache)
+            result, ended = _paint_cell(cell, display, engine)
             if isinstance(ended, Diverged):
                 display.message(f"{name}: {ended}")
             progress.note(result, ended)
@@ -267,11 +267,9 @@ def _paint(
 
 
 def _paint_cell(
-    cell: _Cell, display: Display, cache: Cache
+    cell: _Cell, display: Display, engine: WarmEngine
 ) -> tuple[Result | None, BaseException | None]:
     """Return the result, and what has ended the painting early if anything has."""
-    from impasto import api
-
     last: Step | None = None
 
     def on_step(step: Step) -> None:
@@ -280,6 +278,6 @@ def _paint_cell(
         display.step(step)
 
     try:
-        return api.paint(cell.job, on_step, progress=display.progress, cache=cache), None
+        return engine.paint(cell.job, on_step, progress=display.progress), None
     except (Stopped, Diverged, OutOfMemoryError) as ended:
         return None if last is None else last.result(), ended

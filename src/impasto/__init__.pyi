@@ -2,7 +2,9 @@ from . import images as images
 from . import losses as losses
 from . import models as models
 from . import weights as weights
+from .api import batch as batch
 from .api import content as content
+from .api import evaluate as evaluate
 from .api import iterate as iterate
 from .api import measure as measure
 from .api import style as style

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import torch
 
-from impasto import metrics, painter
+from impasto import images, metrics, painter
 from impasto.compute.torch_state import isolated
+from impasto.config.option_texts import with_options
 from impasto.config.settings import Settings
 from impasto.engine.checkpoint import Checkpoint, Keeper
 from impasto.engine.painting import Painting
 from impasto.engine.warm import WarmEngine
+from impasto.errors import ImpastoError
 from impasto.images import opacity
 from impasto.job.factory import make_job as make_job
 from impasto.job.job import ImageSource, Job
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 _ENGINE = WarmEngine()
 
 
+@with_options
 def style_transfer(
     content_image: ImageSource,
     style_images: ImageSource | Iterable[ImageSource],
@@ -68,6 +71,7 @@ def style_transfer(
     return painter.paint(_ENGINE, job, on_step, checkpoint, progress)
 
 
+@with_options
 def content(
     image: ImageSource,
     *,
@@ -94,6 +98,7 @@ def content(
     return painter.paint(_ENGINE, job, on_step, checkpoint, progress)
 
 
+@with_options
 def style(
     style_images: ImageSource | Iterable[ImageSource],
     *,
@@ -166,6 +171,67 @@ def iterate(
     """
     job = painter.job_of(make_job, content_image, style_images, settings, options)
     return _ENGINE.iterate(job, resume=resume)
+
+
+def batch(jobs: Iterable[Job]) -> Iterator[Result | ImpastoError]:
+    """Paint jobs one after another in this process, with the network loaded once.
+
+    ``impasto batch`` paints on several processes and machines, and can be resumed.
+
+    Args:
+        jobs: from make_job; a generator is read job by job.
+
+    Yields:
+        The Result of each job, in their order; or the error that it failed with, as a value, so
+        that the others are painted.
+
+    Example:
+        >>> jobs = (make_job("style", None, path) for path in paths)  # doctest: +SKIP
+        >>> for result in batch(jobs):  # doctest: +SKIP
+        ...     print(result)
+    """
+    for job in jobs:
+        try:
+            painted: Result | ImpastoError = _ENGINE.paint(job)
+        except ImpastoError as error:
+            painted = error
+        yield painted
+
+
+def evaluate(
+    image: ImageSource | Result,
+    content_image: ImageSource,
+    style_images: ImageSource | Iterable[ImageSource],
+    *,
+    settings: Settings | None = None,
+    **options: Unpack[JobOptions],
+) -> dict[str, float]:
+    """Return every term of the objective at a picture, as a painting of its size would count it.
+
+    Weights are those of the options: by default alpha and beta follow from strength, and are
+    measured on the pictures. Layers, normalisation and padding are the defaults too. The
+    photograph is cropped at its centre to the picture's shape, and there is no margin.
+
+    Args:
+        image: the picture: a Result, or in any form that style_transfer takes.
+        content_image: the photograph.
+        style_images: the painting, or several of them.
+        settings: as in style_transfer.
+        options: as in style_transfer.
+
+    Returns:
+        The weighted terms, such as ``content:relu4_2`` and ``style:relu1_1``, and ``total``.
+
+    Raises:
+        ImpastoError: as in style_transfer.
+        ShapeError: ``options`` ask for another size than the picture's.
+    """
+    picture = images.load(image.pixels if isinstance(image, Result) else image)
+    usual: Any = {"size": (picture.width_px, picture.height_px), "margin": 0.0}
+    job = make_job(
+        "style_transfer", content_image, style_images, settings=settings, **{**usual, **options}
+    )
+    return _ENGINE.evaluate(job, picture)
 
 
 def measure(

@@ -87,4 +87,6 @@ def test_pictures_come_in_every_form_that_is_loaded():
         "NDArray[Any]",
         "Tensor",
         "Picture",
+        "OpenFile",
+        "ForeignArray",
     ]

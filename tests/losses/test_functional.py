@@ -25,10 +25,12 @@ def test_gram_matrix_takes_features_without_a_batch():
     assert losses.gram_matrix(features).equal(losses.gram_matrix(features[None]))
 
 
-def test_gram_matrix_sums_over_a_batch():
+def test_each_item_of_a_batch_has_a_gram_matrix():
     features = torch.arange(48.0).view(2, 2, 3, 4)
-    parts = losses.gram_matrix(features[0]) + losses.gram_matrix(features[1])
-    assert losses.gram_matrix(features).equal(parts)
+    grams = losses.gram_matrix(features)
+    assert grams.shape == (2, *grams.shape[-1:] * 2)
+    for item, gram in zip(features, grams, strict=True):
+        assert gram.equal(losses.gram_matrix(item))
 
 
 def test_style_loss_of_known_matrices():

@@ -2,14 +2,32 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from impasto.errors import SettingsError, one_line, short_repr
 
+if TYPE_CHECKING:
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)  # which has no public name
 
-class Options(BaseModel):
+
+class _OptionsClass(ModelMetaclass):
+    """Lets the constructor raise SettingsError, with the same message as every front end."""
+
+    if not TYPE_CHECKING:  # the constructor has the types of the fields
+
+        def __call__(self, *arguments, **options):
+            """Construct; pydantic's own error when a file is read does not pass here."""
+            try:
+                return super().__call__(*arguments, **options)
+            except ValidationError as error:
+                raise _refusal(self, error) from None
+
+
+class Options(BaseModel, metaclass=_OptionsClass):
     """A group of options: frozen, strict about names, and finite."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -63,11 +81,15 @@ def check(model: type[SomeOptions], options: dict[str, Any]) -> SomeOptions:
     try:
         return model.model_validate(options)
     except ValidationError as error:
-        faults = "; ".join(_explain(model, fault) for fault in error.errors())
-        raise SettingsError(one_line(faults, longest=1000)) from None
+        raise _refusal(model, error) from None
 
 
-def _explain(model: type[Options], fault: Any) -> str:
+def _refusal(model: type[BaseModel], error: ValidationError) -> SettingsError:
+    faults = "; ".join(_explain(model, fault) for fault in error.errors())
+    return SettingsError(one_line(faults, longest=1000))
+
+
+def _explain(model: type[BaseModel], fault: Any) -> str:
     name = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         return unknown_option(name, model.model_fields)
@@ -78,7 +100,7 @@ def _explain(model: type[Options], fault: Any) -> str:
     return f"{name}: expected {_expected(model, fault)}, got {short_repr(fault['input'])}"
 
 
-def _expected(model: type[Options], fault: Any) -> str:
+def _expected(model: type[BaseModel], fault: Any) -> str:
     if fault["type"] == "string_pattern_mismatch":
         examples = model.model_fields[fault["loc"][0]].examples or ()
         return f"something like {' or '.join(examples)}"

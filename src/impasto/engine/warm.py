@@ -11,8 +11,10 @@ from impasto import weights
 from impasto.compute.device import choose_device
 from impasto.engine.cache import Cache
 from impasto.engine.checkpoint import Checkpoint, Keeper
+from impasto.engine.evaluation import evaluate
 from impasto.engine.painting import Painting, iterate
 from impasto.errors import Diverged
+from impasto.images.picture import Picture
 from impasto.job.job import Job
 from impasto.job.result import Result, Step
 from impasto.weights.download import Progress
@@ -96,6 +98,10 @@ class WarmEngine:
             result is not None
         )  # only a painting that was cancelled before its first step has none
         return result
+
+    def evaluate(self, job: Job, image: Picture) -> dict[str, float]:
+        """Return the objective at a picture; see :func:`impasto.engine.evaluation.evaluate`."""
+        return evaluate(job, image, self._cache_for(job))
 
     def close(self) -> None:
         """Release what is kept; the next job loads it again. Paintings under way go on."""

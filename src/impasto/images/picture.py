@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -17,9 +18,10 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
+from torch.utils.dlpack import from_dlpack
 
 from impasto import files
-from impasto.errors import ImageError, SettingsError, ShapeError
+from impasto.errors import ImageError, SettingsError, ShapeError, one_line
 from impasto.images import decode
 from impasto.images.arrays import split_array, split_tensor
 from impasto.images.decode import check_header, decode_image, decode_texts
@@ -67,10 +69,12 @@ def load(source: Any, *, file_name: str | None = None) -> Picture:
     The precision of 16 bits per sample is preserved.
 
     Args:
-        source: a path; the bytes of a file; a Pillow image; an array of shape (H, W),
-            (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16 or floats in [0, 1]; a tensor
-            of shape (C, H, W) or (1, C, H, W) with 1, 3 or 4 channels, of uint8 or floats in
-            [0, 1]; or a Picture, which is returned as it is. Arrays are taken as sRGB.
+        source: a path; the bytes of a file; a file that is open in binary mode, or an upload of a
+            web framework, which is read from its beginning; a Pillow image; an array of shape
+            (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16 or floats in [0, 1]; a
+            tensor of shape (C, H, W) or (1, C, H, W) with 1, 3 or 4 channels, of uint8 or floats
+            in [0, 1]; or a Picture, which is returned as it is. Arrays are taken as sRGB. Arrays
+            of other libraries have the axes of NumPy's, and are on any device.
         file_name: name of the file that bytes come from, if it is known.
 
     Raises:
@@ -100,10 +104,66 @@ def load(source: Any, *, file_name: str | None = None) -> Picture:
         return _picture(*split_tensor(source))
     if isinstance(source, np.ndarray):
         return _picture(*split_array(source))
+    if hasattr(source, "read"):
+        data, name = _read_open(source, file_name)
+        return load(data, file_name=name)
+    if hasattr(source, "__array__") or hasattr(source, "__dlpack__"):
+        return _picture(*split_array(_foreign_array(source)))
     raise ImageError(
-        "expected a path, bytes, a Pillow image, an array or a tensor, "
+        "expected a path, bytes, an open file, a Pillow image, an array or a tensor, "
         f"got {type(source).__name__}; convert it to one of these"
     )
+
+
+def _read_open(file: Any, file_name: str | None) -> tuple[bytes, str | None]:
+    """Return the bytes of an open file or an upload, and its name if it has one.
+
+    Raises:
+        ImageError: it is not open in binary mode, or cannot be read.
+    """
+    known = file_name or getattr(file, "filename", None) or getattr(file, "name", None)
+    name = Path(known).name if isinstance(known, (str, os.PathLike)) else None
+    label = label_of_bytes(name)
+    # Starlette's uploads are read asynchronously, and have the file itself beside that.
+    inner = getattr(file, "file", file)
+    try:
+        with suppress(OSError):  # a pipe has no beginning
+            inner.seek(0)
+        data = inner.read(MAX_FILE_BYTES + 1)
+    except (OSError, ValueError, AttributeError) as error:
+        raise ImageError(
+            f"{label} cannot be read ({one_line(error)}): expected an open file; open it again"
+        ) from error
+    if not isinstance(data, (bytes, bytearray)):
+        raise ImageError(
+            f"{label}: expected a file that is open in binary mode, got {type(data).__name__} "
+            'from it; open it with open(path, "rb")'
+        )
+    if len(data) > MAX_FILE_BYTES:
+        raise ImageError(
+            f"{label}: expected at most {MAX_FILE_BYTES // 1024**3} GiB, got more; scale the "
+            "picture down first"
+        )
+    return bytes(data), name
+
+
+def _foreign_array(source: Any) -> NDArray[Any]:
+    """Convert an array of another library.
+
+    Raises:
+        ImageError: it cannot be converted.
+    """
+    try:
+        # Arrays on a GPU refuse to be NumPy's, and have the other protocol.
+        with suppress(TypeError, RuntimeError):
+            if hasattr(source, "__array__") or not hasattr(source, "__dlpack__"):
+                return np.asarray(source)
+        return np.asarray(from_dlpack(source).cpu())
+    except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
+        raise ImageError(
+            f"expected an array that NumPy can convert, got {type(source).__name__}, which cannot "
+            f"be ({one_line(error)}); convert it"
+        ) from error
 
 
 def read_metadata(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from impasto.config.settings import MODES, Mode, Runtime, Settings
 from impasto.errors import ImageError, SettingsError, short_repr
@@ -22,10 +22,25 @@ if TYPE_CHECKING:
     from impasto.images.picture import Picture
     from impasto.job.recipe import Decisions
 
+
+class OpenFile(Protocol):
+    """A file that is open in binary mode, or an upload of a web framework."""
+
+    def read(self, size: int = ..., /) -> Any:
+        """Return its bytes."""
+
+
+class ForeignArray(Protocol):
+    """An array of another library."""
+
+    def __dlpack__(self) -> Any:
+        """Lend the numbers."""
+
+
 # Whatever images.load accepts. A string, so that none of these packages is imported.
 ImageSource: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview"
-    " | Image | NDArray[Any] | Tensor | Picture"
+    " | Image | NDArray[Any] | Tensor | Picture | OpenFile | ForeignArray"
 )
 
 

@@ -44,10 +44,11 @@ def gram_matrix(F: Tensor) -> Tensor:
     r"""Correlate channels over space: $G_{ij} = \sum_k F_{ik} F_{jk}$, the raw sum.
 
     Args:
-        F: (B, C, H, W) or (C, H, W); a batch is summed over.
+        F: (C, H, W) or (B, C, H, W).
 
     Returns:
-        (C, C), float32 or wider, symmetric and positive semi-definite.
+        (C, C) for one item, (B, C, C) for a batch of several: float32 or wider, symmetric and
+        positive semi-definite.
 
     Raises:
         ShapeError: neither three nor four axes.
@@ -58,7 +59,9 @@ def gram_matrix(F: Tensor) -> Tensor:
     """
     if F.ndim not in (3, 4):
         raise ShapeError(f"expected features (B, C, H, W) or (C, H, W), got {tuple(F.shape)}")
-    return gram_sum(F if F.ndim == 4 else F[None])
+    if F.ndim == 3 or len(F) == 1:
+        return gram_sum(F if F.ndim == 4 else F[None])
+    return torch.stack([gram_sum(item[None]) for item in F])
 
 
 def style_loss(G: Tensor, A: Tensor, channels: int, positions: int) -> Tensor:

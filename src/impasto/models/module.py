@@ -147,16 +147,16 @@ def module_spec(module: nn.Module) -> ModuleSpec:
     parts = dict(own.named_modules())
     for name, small in smaller.items():
         stride_px = _stride_px(small, larger[name])
+        part = parts[name]
+        if stride_px is not None and isinstance(part, nn.Conv2d):
+            so_far += 2.0 * part.weight.numel() / stride_px**2
         if stride_px is None or (halos is not None and name not in halos):
             continue
-        part = parts[name]
-        if isinstance(part, nn.Conv2d):
-            so_far += 2.0 * part.weight.numel() / stride_px**2
         block = min(_BLOCKS, 1 + int(math.log2(stride_px)))
         halo_px = 0 if halos is None else int(halos[name])
         kind = type(part).__name__
         layers.append(Layer(name, kind, block, small.shape[1], stride_px, halo_px))
-        flops.append(so_far)
+        flops.append(max(1.0, so_far))
     if not layers:
         raise SettingsError(
             f"network: expected a module with named layers whose output is a feature map "

@@ -33,7 +33,8 @@ class CrossLayer:
             maps = _weighted(features[name], roots[name])
             other = maps
             if before is not None:
-                other = functional.adaptive_avg_pool2d(features[before], maps.shape[-2:])
+                finer = features[before]
+                other = functional.avg_pool2d(finer, finer.shape[-1] // maps.shape[-1])
                 other = _weighted(other, roots[name])
             wide = torch.promote_types(maps.dtype, torch.float32)
             one, two = (part[0].flatten(1).to(wide) for part in (maps, other))

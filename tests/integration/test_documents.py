@@ -11,7 +11,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from impasto import api
+from impasto import api, painter
 from impasto.config.registry import REGISTRIES
 
 ROOT = Path(__file__).parents[2]
@@ -81,7 +81,8 @@ def test_the_python_of_a_page_runs(page, folder, real_network, monkeypatch):
     def make_small_job(*pictures, **options):
         return make_job(*pictures, **options | {"size": 48, "iterations": 2})
 
-    monkeypatch.setattr(api, "make_job", make_small_job)
+    for module in (api, painter):
+        monkeypatch.setattr(module, "make_job", make_small_job)
     names = {"__name__": "__main__"}
     text = page.read_text(encoding="utf-8")
     for block in re.finditer(r"^```python\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE):

@@ -1,5 +1,7 @@
 """The network by hand against the same network by plain autograd, layer by layer."""
 
+import copy
+import pickle
 import weakref
 
 import pytest
@@ -8,7 +10,7 @@ import torch.nn.functional as F
 
 from impasto import models
 from impasto.config.networks import network_spec
-from impasto.errors import SettingsError, ShapeError, WeightsError
+from impasto.errors import ImpastoError, SettingsError, ShapeError, WeightsError
 from impasto.models.pooling import pool, pool_backward
 from impasto.models.vgg import VGGFeatures
 
@@ -383,3 +385,61 @@ def test_the_same_network_with_another_padding(small_network, picture):
     other = network.padded("zeros").features(image, ["relu2_1"])["relu2_1"]
     assert other.equal(small_network(padding="zeros").features(image, ["relu2_1"])["relu2_1"])
     assert network.padding == "circular"
+
+
+def test_the_network_is_a_module(small_network, picture):
+    network, image = small_network(), picture()
+    maps = network(image, ["relu2_2", "relu3_1"])
+    assert network(image, "relu3_1").equal(maps["relu3_1"])
+    assert network.features(image, "relu3_1").equal(maps["relu3_1"])
+    assert repr(network) == (
+        "VGGFeatures('vgg16', dtype=torch.float64, pooling='max', padding='zeros', device='cpu')"
+    )
+    assert list(network.parameters()) == []
+
+
+def test_a_state_is_that_of_the_weights_and_can_be_loaded(small_network, small_parameters, picture):
+    network, image = small_network(), picture()
+    state = network.state_dict()
+    assert state.keys() == small_parameters["vgg16"].keys()
+    assert all(state[name].equal(value) for name, value in small_parameters["vgg16"].items())
+    other = small_network()
+    before = other(image, "relu3_1")
+    changed = {name: value * 1.1 for name, value in state.items()}
+    other.load_state_dict(changed)
+    assert not other(image, "relu3_1").equal(before)
+    other.load_state_dict(state)
+    assert other(image, "relu3_1").equal(before)
+    with pytest.raises(RuntimeError, match=r"Missing key.*conv1_1.weight"):
+        other.load_state_dict({k: v for k, v in state.items() if k != "conv1_1.weight"})
+    with pytest.raises(RuntimeError, match=r"expected the shape \(4, 3, 3, 3\), got \(1,\)"):
+        other.load_state_dict({**state, "conv1_1.weight": torch.zeros(1)})
+    with pytest.raises(RuntimeError, match=r"Unexpected key.*conv9_9"):
+        other.load_state_dict({**state, "conv9_9.weight": torch.zeros(1)})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_converted_network_is_one_of_that_type(dtype, small_network, picture):
+    network = torch.nn.Sequential(small_network(padding="replicate")).to(dtype)[0]
+    made, image = small_network(dtype=dtype, padding="replicate"), picture().float()
+    assert network.dtype == dtype
+    assert network(image, "relu3_1").equal(made(image, "relu3_1"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_a_network_is_copied_and_pickled(dtype, small_network, picture):
+    network, image = small_network(dtype=dtype), picture().float()
+    maps = network(image, "relu4_1")
+    for other in (copy.deepcopy(network), pickle.loads(pickle.dumps(network))):
+        assert other is not network
+        assert other(image, "relu4_1").equal(maps)
+
+
+def test_what_the_backward_pass_cannot_do_is_said(small_network, picture):
+    network, image = small_network(), picture().requires_grad_()
+    loss = network(image, "relu2_1").square().sum()
+    (gradient,) = torch.autograd.grad(loss, image, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+    with pytest.raises(ImpastoError, match=r"a transform of torch\.func"):
+        torch.func.grad(lambda pixels: network(pixels, "relu2_1").sum())(image.detach())

@@ -37,6 +37,13 @@ class _Weight:
         self._ordered = plain
         self._ordered_for: tuple[tuple[int, ...], int] | None = None
 
+    def __getstate__(self) -> Tensor:
+        """Leave out the copy in oneDNN's format, which cannot be pickled."""
+        return self.plain
+
+    def __setstate__(self, plain: Tensor) -> None:
+        self.__init__(plain)  # type: ignore[misc]
+
     def ordered(self, size: tuple[int, ...], padding: int) -> Tensor:
         """Return the weight for maps of ``size``, (B, C, H, W)."""
         if self._ordered_for != (size, padding):
@@ -71,6 +78,12 @@ class Convolutions:
     ) -> None:
         self.dtype, self.padding, self.device = dtype, padding, device
         self._fuses = device.type == "cpu" and _onednn_has(dtype)
+        # As it came, because the normalisation is folded into what is prepared of it.
+        self.first = {
+            name: parameters[name].to(self.device)
+            for name in ("conv1_1.weight", "conv1_1.bias")
+            if name in parameters
+        }
         self._prepared = {
             name: self._prepare(parameters, name)
             for name in network_spec(network).conv_shapes()
@@ -80,6 +93,18 @@ class Convolutions:
     def __contains__(self, name: str) -> bool:
         """Return whether there are weights of the convolution called ``name``."""
         return name in self._prepared
+
+    def parameters(self) -> dict[str, Tensor]:
+        """Return the weights, in the network's dtype, by name."""
+        weights = {
+            f"{name}.{kind}": value
+            for name, convolution in self._prepared.items()
+            for kind, value in (
+                ("weight", convolution.weight.plain),
+                ("bias", convolution.bias),
+            )
+        }
+        return weights | {name: value.to(self.dtype) for name, value in self.first.items()}
 
     def padded(self, padding: str) -> Convolutions:
         """Return the same convolutions with another padding; weights are shared."""

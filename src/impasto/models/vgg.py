@@ -8,21 +8,27 @@ there are no weight gradients, and no maps from before a rectifier are stored. T
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from impasto import weights as weights_module
 from impasto.config.networks import network_spec
-from impasto.errors import ShapeError, WeightsError
+from impasto.errors import ImpastoError, ShapeError, WeightsError
 from impasto.models.conv import Convolutions
 from impasto.models.pooling import pool, pool_backward, rectify_backward
 
 
-class VGGFeatures:
+class VGGFeatures(nn.Module):
     """A VGG as torchvision defines it, evaluated up to the requested layers.
+
+    As a module it has no trainable parameters. ``to``, ``state_dict``, ``load_state_dict``, pickle
+    and deepcopy work; the weights are torchvision's, under the names ``conv1_1.weight`` ...
+    Features are differentiable once with respect to the image. A second derivative raises torch's
+    error, and transforms of ``torch.func`` raise ImpastoError.
 
     Differs: the image is sRGB in [0, 1]; the normalisation that the network was trained
     with is folded into the first convolution.
@@ -32,10 +38,10 @@ class VGGFeatures:
         name: ``vgg16`` or ``vgg19``.
         dtype: type of features inside; the image may be wider.
         pooling: ``max``, or ``average`` as Gatys et al. recommend.
-        padding: the padding of the first convolution: ``zeros`` after normalisation
-            (torchvision), or the border's own pixels (``replicate``); deeper convolutions pad with
-            zeros. With ``circular``, all convolutions continue at the opposite side, as if the
-            image were a tile of an endless pattern.
+        padding: the padding of the first convolution: ``zeros`` after normalisation, as
+            torchvision's; or the border's own pixels (``replicate``), which is the default of a
+            painting. Deeper convolutions pad with zeros. With ``circular``, all convolutions
+            continue at the opposite side, as if the image were a tile of an endless pattern.
         device: the device of the network.
     """
 
@@ -49,6 +55,7 @@ class VGGFeatures:
         padding: str = "zeros",
         device: torch.device | str = "cpu",
     ) -> None:
+        super().__init__()
         self.name = name
         self.spec = network_spec(name)
         # Messages for the user about the weights.
@@ -67,14 +74,92 @@ class VGGFeatures:
         other.padding, other.convolutions = padding, self.convolutions.padded(padding)
         return other
 
+    @overload
+    def forward(self, image: Tensor, layers: str) -> Tensor: ...
+
+    @overload
+    def forward(self, image: Tensor, layers: list[str] | tuple[str, ...]) -> dict[str, Tensor]: ...
+
+    def forward(
+        self, image: Tensor, layers: str | list[str] | tuple[str, ...]
+    ) -> Tensor | dict[str, Tensor]:
+        """Return what :meth:`features` does."""
+        return self.features(image, layers)
+
+    def extra_repr(self) -> str:
+        """Return what ``repr`` shows."""
+        options = f"pooling={self.pooling!r}, padding={self.padding!r}"
+        return f"{self.name!r}, dtype={self.dtype}, {options}, device={str(self.device)!r}"
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VGGFeatures:
+        """Convert the weights, for ``to``, ``half``, ``cuda`` and the like."""
+        converted = {name: fn(value) for name, value in self.convolutions.parameters().items()}
+        example = next(iter(converted.values()), torch.empty(0, dtype=self.dtype))
+        self.dtype, self.device = example.dtype, example.device
+        # Rounded only once.
+        self._prepare(converted | self.convolutions.first)
+        return self
+
+    def _prepare(self, parameters: dict[str, Tensor]) -> None:
+        self.convolutions = Convolutions(
+            parameters, self.name, dtype=self.dtype, padding=self.padding, device=self.device
+        )
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        for name, value in self.convolutions.parameters().items():
+            destination[f"{prefix}{name}"] = value
+
+    def _load_from_state_dict(
+        self,
+        state_dict: Any,
+        prefix: str,
+        local_metadata: Any,
+        strict: bool,
+        missing_keys: list[str],
+        unexpected_keys: list[str],
+        error_msgs: list[str],
+    ) -> None:
+        own = self.convolutions.parameters()
+        parameters = {}
+        for name, before in own.items():
+            value = state_dict.get(f"{prefix}{name}")
+            if value is None:
+                missing_keys.append(f"{prefix}{name}")
+            elif value.shape != before.shape:
+                error_msgs.append(
+                    f"{prefix}{name}: expected the shape {tuple(before.shape)}, got "
+                    f"{tuple(value.shape)}"
+                )
+            else:
+                parameters[name] = value.to(before)
+        unexpected_keys += [
+            name
+            for name in state_dict
+            if name.startswith(prefix) and name.removeprefix(prefix) not in own
+        ]
+        if not error_msgs:
+            self._prepare(own | parameters)
+
+    @overload
+    def features(self, image: Tensor, layers: str, *, keep_gradients: bool = True) -> Tensor: ...
+
+    @overload
     def features(
         self, image: Tensor, layers: list[str] | tuple[str, ...], *, keep_gradients: bool = True
-    ) -> dict[str, Tensor]:
+    ) -> dict[str, Tensor]: ...
+
+    def features(
+        self,
+        image: Tensor,
+        layers: str | list[str] | tuple[str, ...],
+        *,
+        keep_gradients: bool = True,
+    ) -> Tensor | dict[str, Tensor]:
         """Return the feature maps of ``image`` at ``layers``.
 
         Args:
             image: (B, 3, H, W), sRGB in [0, 1].
-            layers: names such as ``relu4_2``.
+            layers: names such as ``relu4_2``; or one name, for its map alone.
             keep_gradients: False if nothing else holds the gradients of the maps: the backward pass
                 then overwrites them, which saves a pass over each.
 
@@ -86,7 +171,15 @@ class VGGFeatures:
             SettingsError: this network does not have a layer.
             ShapeError: not (B, 3, H, W), not of floats, or too small for the deepest layer.
             WeightsError: the weights end before the deepest layer.
+            ImpastoError: inside a transform of ``torch.func``.
         """
+        if isinstance(layers, str):
+            return self.features(image, [layers], keep_gradients=keep_gradients)[layers]
+        if torch._C._are_functorch_transforms_active():
+            raise ImpastoError(
+                "expected autograd, got a transform of torch.func, which the hand-written backward "
+                "pass does not support; use torch.autograd.grad"
+            )
         names = tuple(layers)
         for name in names:
             self.spec.layer(name)
@@ -219,7 +312,8 @@ def load(
         weights: a weights file; by default from the cache, or downloaded.
         dtype: type of features inside.
         pooling: ``max`` or ``average``.
-        padding: ``zeros``, ``replicate`` or ``circular``; see VGGFeatures.
+        padding: ``zeros``, as torchvision's; ``replicate``, as a painting's by default; or
+            ``circular``. See VGGFeatures.
         device: where to compute.
         fetching: ``offline`` and ``progress``, as weights.load takes them.
 

@@ -11,8 +11,9 @@
 # This notebook first explains their losses, with small experiments. Then it paints. Then it shows
 # the effect of each part. You need some Python, and you should know what a gradient is.
 #
-# It runs on an ordinary laptop: with the sizes below, on two cores, in under ten minutes. Install
-# the package with `pip install ".[notebook]"` in this repository.
+# It runs on an ordinary laptop: with the sizes below, on two cores, in under ten minutes. You can
+# copy it anywhere: its pictures come with the package. Install that once, with the path of your
+# copy of the repository: `pip install "/path/to/impasto[notebook]"`, or `%pip install ...` here.
 
 # %% tags=["parameters"]
 SIZE = 256  # longest side of the three paintings, in pixels

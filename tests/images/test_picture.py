@@ -1,5 +1,6 @@
 """Where pictures come from, which are refused, and how pixels become a Pillow image."""
 
+import io
 import os
 import struct
 import subprocess
@@ -295,3 +296,81 @@ def test_to_image_refuses_other_shapes_and_nan():
         images.to_image(torch.zeros(1, 3, 4, 4), torch.zeros(1, 1, 2, 2))
     with pytest.raises(ImageError, match="NaN"):
         images.to_image(torch.full((1, 3, 4, 4), torch.nan))
+
+
+def test_a_file_may_be_open_and_is_read_from_its_beginning(tmp_path):
+    path = tmp_path / "a cat.png"
+    Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3)).save(path)
+    expected = images.load(path)
+    with path.open("rb") as file:
+        file.read(7)
+        for _ in range(2):
+            picture = images.load(file)
+            assert picture.pixels.equal(expected.pixels)
+            assert (picture.name, picture.file_name) == ("a cat", "a cat.png")
+            assert picture.sha256 == expected.sha256
+    with pytest.raises(ImageError, match=r"'a cat\.png' cannot be read .* open it again"):
+        images.load(file)
+    with path.open(encoding="latin-1") as text, pytest.raises(ImageError, match="binary mode"):
+        images.load(text)
+    assert images.load(io.BytesIO(path.read_bytes())).file_name is None
+
+
+class Upload:
+    """An upload as Starlette has it: read as a coroutine, with the file beside."""
+
+    def __init__(self, data, filename):
+        self.file, self.filename = io.BytesIO(data), filename
+
+    async def read(self, size=-1):
+        raise AssertionError
+
+
+def test_an_upload_is_read_from_its_file(tmp_path):
+    Image.new("RGB", (4, 4), "red").save(tmp_path / "a.png")
+    picture = images.load(Upload((tmp_path / "a.png").read_bytes(), "../up/cat.png"))
+    assert picture.file_name == "cat.png"
+    assert picture.pixels[0, :, 0, 0].tolist() == [1, 0, 0]
+    with pytest.raises(ImageError, match=r"'evil\.txt'"):
+        images.load(Upload(b"no picture", "evil.txt"))
+
+
+class OnHost:
+    """An array of another library, as JAX has it."""
+
+    def __init__(self, array):
+        self._array = array
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array
+
+
+class OnDevice:
+    """An array that refuses to be NumPy's, as CuPy's do."""
+
+    def __init__(self, array):
+        self._tensor = torch.from_numpy(array)
+
+    def __array__(self, dtype=None, copy=None):
+        raise TypeError("implicit conversion")
+
+    def __dlpack__(self, **options):
+        return self._tensor.__dlpack__(**options)
+
+    def __dlpack_device__(self):
+        return self._tensor.__dlpack_device__()
+
+
+@pytest.mark.parametrize("kind", [OnHost, OnDevice])
+def test_arrays_of_other_libraries_have_numpys_axes(kind):
+    array = np.random.default_rng(0).random((5, 7, 3), dtype=np.float32)
+    assert images.load(kind(array)).pixels.equal(images.load(array).pixels)
+
+
+def test_an_array_that_cannot_be_converted_is_refused():
+    class Neither:
+        def __array__(self, dtype=None, copy=None):
+            raise TypeError("on the moon")
+
+    with pytest.raises(ImageError, match=r"got Neither, which cannot be \(on the moon\)"):
+        images.load(Neither())

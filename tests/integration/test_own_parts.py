@@ -1,6 +1,7 @@
 """Statistics, networks and loss terms that a program has itself, without a package."""
 
 import copy
+import gc
 import json
 
 import numpy as np
@@ -179,6 +180,20 @@ def test_a_module_paints_and_is_named_with_the_hash_of_its_numbers(painter, pict
     )
     assert len(list(resumed)) == 2
     assert resumed.result.pixels.equal(whole.pixels)
+
+
+def test_a_recipe_with_a_module_that_is_gone_is_refused_by_its_name(pictures):
+    def painted():
+        with impasto.Painter(own_network.SmallNet(5), threads=1) as painter:
+            return painter.style_transfer(*pictures, **LAYERS, **OPTIONS).recipe.text()
+
+    text = painted()
+    gc.collect()
+    told = (
+        r"the network 'examples\.own_network\.SmallNet@\w{8}' of the module examples\.own_network"
+    )
+    with pytest.raises(ImageError, match=told):
+        recipe.parse(text, "'a.png'")
 
 
 def test_other_numbers_are_another_network(painter):

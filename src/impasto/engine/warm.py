@@ -13,7 +13,7 @@ from impasto.engine.cache import Cache
 from impasto.engine.checkpoint import Checkpoint, Keeper
 from impasto.engine.evaluation import evaluate
 from impasto.engine.painting import Painting, iterate
-from impasto.errors import Diverged
+from impasto.errors import Diverged, SettingsError
 from impasto.images.picture import Picture
 from impasto.job.job import Job
 from impasto.job.result import Result, Step
@@ -122,7 +122,12 @@ class WarmEngine:
 
 def _is_short_of_memory(job: Job) -> bool:
     """Return whether the job was painted on a GPU that has little free memory left."""
-    device = choose_device(job.runtime.device)
+    if not torch.cuda.is_available():
+        return False
+    try:
+        device = choose_device(job.runtime.device)
+    except SettingsError:  # there is no such device, and the job has failed
+        return False
     if device.type != "cuda":
         return False
     free_bytes, total_bytes = torch.cuda.mem_get_info(device)

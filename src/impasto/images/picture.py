@@ -153,13 +153,16 @@ def _foreign_array(source: Any) -> NDArray[Any]:
     Raises:
         ImageError: it cannot be converted.
     """
+    failures = (TypeError, ValueError, RuntimeError, BufferError)
     try:
+        if not hasattr(source, "__dlpack__"):
+            return np.asarray(source)
         # Arrays on a GPU refuse to be NumPy's, and have the other protocol.
-        with suppress(TypeError, RuntimeError):
-            if hasattr(source, "__array__") or not hasattr(source, "__dlpack__"):
+        with suppress(*failures):
+            if hasattr(source, "__array__"):
                 return np.asarray(source)
         return np.asarray(from_dlpack(source).cpu())
-    except (TypeError, ValueError, RuntimeError, BufferError, AttributeError) as error:
+    except failures as error:
         raise ImageError(
             f"expected an array that NumPy can convert, got {type(source).__name__}, which cannot "
             f"be ({one_line(error)}); convert it"

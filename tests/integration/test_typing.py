@@ -22,6 +22,17 @@ LINES = {
     'job: impasto.Job = impasto.make_job("style", None, "a.jpg", threads=2)': None,
     "pixels: Tensor = next(impasto.iterate(job)).result().pixels": None,
     "wrapped: impasto.ImageSource = Path('a.jpg')": None,
+    'impasto.Painter(device="cpu").style_transfer("a.jpg", "b.jpg", size=64).save("c.png")': None,
+    'impasto.Painter(torch.nn.ReLU()).iterate("a.jpg", "b.jpg").cancel()': None,
+    'shape = next(impasto.iterate("a.jpg", "b.jpg", size=64)).pixels.shape': None,
+    'impasto.style(open("a.jpg", "rb"), progress=True)': None,
+    'impasto.style("a.jpg", terms={"a": lambda pixels, features: pixels.mean()})': None,
+    'impasto.VGGFeatures({})(torch.zeros(1), "relu1_1").shape': None,
+    'impasto.evaluate("a.jpg", "b.jpg", "c.jpg", strength=0.5)["total"]': None,
+    'impasto.Painter("vgg11")': "incompatible type \"Literal['vgg11']\"",
+    'impasto.Painter().style("a.jpg", siz=256)': 'Unexpected keyword argument "siz"',
+    'impasto.iterate("a.jpg", "b.jpg", siz=256)': "No overload variant",
+    'impasto.register_statistic("mine", 3)': 'incompatible type "int"',
     "impasto.no_such_name": 'has no attribute "no_such_name"',
     "impasto.style_transfer(3, None)": 'incompatible type "int"',
     'impasto.style_transfer("a.jpg", None)': 'incompatible type "None"',
@@ -37,6 +48,7 @@ LINES = {
 HEAD = """from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 import impasto

@@ -27,7 +27,7 @@ class WarmEngine:
     """Paints one job after another, and keeps what the next one can use.
 
     It keeps one network, the statistics of the latest 64 style pictures and sizes, and the latest
-    64 gradient norms: less than 400 MB for VGG-16. A job with another network, weights file or
+    64 gradient norms: at most about 500 MB for VGG-16. A job with another network, weights file or
     device replaces all of them. After a job on a GPU that is short of memory, nothing is kept.
 
     Several threads may paint: they take turns, step by step. A forked child begins with nothing.

@@ -1,7 +1,7 @@
 """Any torch module as the network of a painting: its layers by name, its gradients by autograd.
 
 The layers are the module's submodules whose output is a feature map, under the names of
-``named_modules()``. What a map costs and where its positions lie is found out by a trial.
+``named_modules()``. What a map costs and where its positions lie is measured by a trial.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class ModuleSpec(NetworkSpec):
 
     Attributes:
         module: a copy of the user's, in evaluation mode.
-        found: the layers, in the order in which they are computed.
+        named_layers: the layers, in the order in which they are computed.
         flops: operations per pixel up to each layer.
         halos_known: whether the module declares how far its features see.
         sha256: hash of its ``state_dict``: names, shapes, types and numbers.
     """
 
     module: nn.Module = nn.Identity()  # noqa: RUF009 - a default for the dataclass alone
-    found: tuple[Layer, ...] = ()
+    named_layers: tuple[Layer, ...] = ()
     flops: tuple[float, ...] = ()
     halos_known: bool = False
     sha256: str = ""
@@ -58,7 +58,7 @@ class ModuleSpec(NetworkSpec):
     @property
     def layers(self) -> tuple[Layer, ...]:
         """The layers, from the image to the deepest."""
-        return self.found
+        return self.named_layers
 
     def conv_shapes(self, names: Any = None) -> dict[str, tuple[int, ...]]:
         """Return nothing: its weights are the module's own."""
@@ -66,7 +66,7 @@ class ModuleSpec(NetworkSpec):
 
     def flops_per_pixel(self, names: Any) -> float:
         """Return the operations per pixel of the convolutions up to the deepest of ``names``."""
-        return self.flops[self.found.index(self.deepest(names))]
+        return self.flops[self.named_layers.index(self.deepest(names))]
 
 
 class ModuleFeatures:
@@ -169,7 +169,7 @@ def module_spec(module: nn.Module) -> ModuleSpec:
 
 
 def _trial(module: nn.Module, side_px: int) -> dict[str, Tensor]:
-    image = torch.full((1, 3, side_px, side_px), 0.5, dtype=_dtype(module), device=_place(module))
+    image = torch.full((1, 3, side_px, side_px), 0.5, dtype=_dtype(module), device=_device(module))
     with torch.no_grad():
         return _run(module, image)
 
@@ -233,7 +233,7 @@ def _dtype(module: nn.Module) -> torch.dtype:
     return next((part.dtype for part in module.parameters()), torch.float32)
 
 
-def _place(module: nn.Module) -> torch.device:
+def _device(module: nn.Module) -> torch.device:
     return next((part.device for part in module.parameters()), torch.device("cpu"))
 
 

@@ -22,6 +22,7 @@ from impasto.cli.app import run
 from impasto.config.networks import network_spec
 from impasto.engine.painting import iterate
 from impasto.images import palette
+from impasto.planning import plan
 from impasto.weights import formats
 
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
@@ -54,6 +55,7 @@ def _nothing_kept():
     """What a test has loaded, or replaced, is not kept for the next."""
     yield
     api.release()
+    plan._fastest.cache_clear()
 
 
 @pytest.fixture(scope="session")

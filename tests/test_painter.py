@@ -2,6 +2,8 @@
 
 import logging
 import os
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -51,6 +53,40 @@ def test_the_functions_load_the_network_once_and_paint_the_same_bits(loads, pict
     assert first.pixels.equal(second.pixels)
     assert first.pixels.equal(alone.pixels)
     assert first.recipe == second.recipe == alone.recipe
+
+
+TWICE = """
+import sys, time
+import torch
+import impasto
+from impasto import api
+from impasto.images import samples
+
+pictures = samples.path("content", "chelsea"), samples.path("style", "nocturne")
+for _ in range(int(sys.argv[1])):
+    began_s = time.process_time()
+    result = impasto.style_transfer(*pictures, size=48, iterations=4, threads=1, offline=True)
+    print(time.process_time() - began_s, float(result.pixels.double().square().sum()))
+"""
+
+
+@pytest.mark.real
+@pytest.mark.heavy
+@pytest.mark.usefixtures("real_network")
+def test_a_second_call_takes_at_most_a_quarter_and_has_the_bits_of_a_cold_one(tmp_path):
+    (tmp_path / "twice.py").write_text(TWICE)
+
+    def calls(count):
+        run = subprocess.run(
+            [sys.executable, tmp_path / "twice.py", str(count)],
+            check=True, capture_output=True, text=True,
+        )  # fmt: skip
+        return [line.split() for line in run.stdout.splitlines()]
+
+    (first_s, _), (second_s, warm) = calls(2)
+    ((_, cold),) = calls(1)
+    assert float(second_s) <= float(first_s) / 4
+    assert warm == cold
 
 
 def test_one_network_is_kept(loads, pictures):

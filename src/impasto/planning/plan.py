@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 
@@ -115,7 +116,9 @@ def plan_scale(
     """
     if workload.indivisible is not None:
         check_whole(False, workload.indivisible, None, ranks)
-    plan = _best(workload, history, memory_bytes, ranks)
+    plan = _fastest(workload, history, ranks)
+    if not _fits(plan, memory_bytes):
+        plan = _best(workload, history, memory_bytes, ranks)
     if workload.indivisible is not None and not _fits(plan, memory_bytes):
         raise OutOfMemoryError(
             f"{workload.indivisible}: expected {workload.width_px} x {workload.height_px} pixels "
@@ -124,6 +127,15 @@ def plan_scale(
             "are allowed; ask for a smaller size, allow more memory, or do without it"
         )
     return plan
+
+
+@lru_cache(maxsize=256)
+def _fastest(workload: ScaleWorkload, history: int, ranks: Ranks) -> ScalePlan:
+    """Return the fastest plan, whatever it needs; if it fits, it is also the fastest that fits.
+
+    A painting asks for the plan of a size several times, and so do paintings of one size.
+    """
+    return _best(workload, history, None, ranks)
 
 
 def _best(

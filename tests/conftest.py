@@ -20,6 +20,7 @@ from tests.forkserver import ForkServer
 from impasto import api, models, weights
 from impasto.cli.app import run
 from impasto.config.networks import network_spec
+from impasto.config.registry import STATISTICS
 from impasto.engine.painting import iterate
 from impasto.images import palette
 from impasto.planning import plan
@@ -52,8 +53,10 @@ def seeded_parameters(name):
 
 @pytest.fixture(autouse=True)
 def _nothing_kept():
-    """What a test has loaded, or replaced, is not kept for the next."""
+    """What a test has loaded, replaced or registered is not kept for the next."""
+    STATISTICS._own.clear()  # examples register theirs when they are imported
     yield
+    STATISTICS._own.clear()
     api.release()
     plan._fastest.cache_clear()
 

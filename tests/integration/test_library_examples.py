@@ -26,6 +26,13 @@ TYPED = [
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def _histograms():
+    from examples import histogram_loss
+
+    impasto.register_statistic("histograms", histogram_loss.Histograms)
+
+
 @pytest.fixture
 def pictures(job_of, folder):
     return "photograph.png", "painting.png"

@@ -39,13 +39,9 @@ def pictures(picture):
     return picture(48, 40, seed=1).float(), picture(44, 48, seed=2).float()
 
 
-@pytest.fixture
-def registered():
-    """Names that the test registers are forgotten after it."""
-    before = dict(STATISTICS._own)
-    yield
-    STATISTICS._own.clear()
-    STATISTICS._own.update(before)
+@pytest.fixture(autouse=True)
+def _histograms():
+    impasto.register_statistic("histograms", histogram_loss.Histograms)
 
 
 def region(height, width, style):
@@ -80,7 +76,6 @@ def test_a_registered_statistic_paints_with_regions_and_pyramid_and_names_its_mo
     assert recipe.parse(result.recipe.text(), "'a.png'") == result.recipe
 
 
-@pytest.mark.usefixtures("registered")
 def test_a_recipe_with_a_statistic_that_is_not_registered_is_refused_in_one_line(
     job_of, pictures, paint
 ):
@@ -91,7 +86,7 @@ def test_a_recipe_with_a_statistic_that_is_not_registered_is_refused_in_one_line
         recipe.parse(text, "'a.png'")
 
 
-@pytest.mark.usefixtures("job_of", "registered")
+@pytest.mark.usefixtures("job_of")
 def test_another_statistic_under_the_same_name_is_not_taken_for_the_first(pictures):
     class Means(LayerStatistic):
         @staticmethod
@@ -118,7 +113,6 @@ def test_another_statistic_under_the_same_name_is_not_taken_for_the_first(pictur
     assert not first.equal(other)
 
 
-@pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize(
     ("name", "part", "message"),
     [

@@ -26,7 +26,7 @@ def quick(folder, weights_file, monkeypatch):
     """Words of a painting that takes a moment, and a matplotlib without a window."""
     monkeypatch.setenv("MPLBACKEND", "Agg")
     monkeypatch.setenv("IMPASTO_WEIGHTS_VGG16", str(weights_file))
-    return {"imsize": 32, "num_steps": 3, "alpha": 1.0, "beta": 5e4}
+    return {"imsize": 32, "num_steps": 3}
 
 
 def painted(result):

@@ -1,0 +1,225 @@
+"""``impasto video``: films in, films out, and nothing lost."""
+
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.film.conftest import film_file, frames_folder, pan, read_frames, texture  # noqa: F401
+
+from impasto import images
+
+av = pytest.importorskip("av")
+pytestmark = pytest.mark.heavy
+
+
+@pytest.fixture
+def fast(weights_file):
+    """Options of a film whose frames take a moment."""
+    return [
+        f"--weights={weights_file}",
+        "--size=64",
+        "--coarsest=64",
+        "--iterations=4",
+        "--alpha=1",
+        "--beta=1e4",
+        "--style-layers=relu1_1,relu2_1",
+        "--content-layers=relu2_2",
+        "--threads=1",
+    ]
+
+
+def frames_of(path):
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_a_film_is_painted(impasto, film_file, pan, fast):  # noqa: F811
+    film_file(pan(4), sound="aac")
+    done = impasto("video", "film.mp4", "painting.png", "-o", "out.mp4", *fast, "--json")
+    assert done.code == 0, done.err
+    events = [json.loads(line) for line in done.out.splitlines()]
+    frames = [event for event in events if event["event"] == "frame"]
+    assert [event["frame"] for event in frames] == [1, 2, 3, 4]
+    assert events[-1]["event"] == "film"
+    assert (events[-1]["frames"], events[-1]["width_px"], events[-1]["height_px"]) == (4, 64, 48)
+    with av.open("out.mp4") as container:
+        assert len(container.streams.audio) == 1
+        recipe = json.loads(container.metadata["Recipe"])
+    assert recipe["settings"]["iterations"] == 4
+    assert np.abs(np.float32(frames_of("out.mp4")[3]) - frames_of("film.mp4")[3]).mean() > 5
+
+
+def test_its_frames_are_removed_unless_they_are_kept(impasto, frames_folder, pan, fast, folder):  # noqa: F811
+    frames_folder(pan(3))
+    words = ["video", "frames", "painting.png", *fast, "-q"]
+    assert impasto(*words, "-o", "one.mp4").code == 0
+    assert not (folder / "one.mp4.parts").exists()
+    assert impasto(*words, "-o", "two.mp4", "--keep-frames").code == 0
+    kept = sorted(path.name for path in (folder / "two.mp4.parts").glob("*.png"))
+    assert kept == ["000000.png", "000001.png", "000002.png"]
+    assert (folder / "one.mp4").read_bytes() == (folder / "two.mp4").read_bytes()
+
+
+def test_animations_and_pictures_come_in_and_go_out(impasto, frames_folder, pan, fast, folder):  # noqa: F811
+    frames_folder(pan(3))
+    (folder / "painted").mkdir()
+    words = [*fast, "-q"]
+    assert impasto("video", "frames/%d.png", "painting.png", "-o", "a.gif", *words).code == 0
+    assert len(read_frames("a.gif")) == 3
+    assert impasto("video", "a.gif", "painting.png", "-o", "b.webp", *words).code == 0
+    assert len(read_frames("b.webp")) == 3
+    done = impasto("video", "b.webp", "painting.png", "-o", "painted/%03d.png", *words)
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in (folder / "painted").glob("0*.png")) == [
+        "001.png",
+        "002.png",
+        "003.png",
+    ]
+    assert Image.open("painted/001.png").size == (64, 48)
+
+
+def test_durations_of_an_animation_are_kept(impasto, pan, fast):  # noqa: F811
+    first, *rest = [images.to_image(frame) for frame in pan(3)]
+    first.save("in.webp", save_all=True, append_images=rest, duration=[80, 200, 40], lossless=True)
+    assert impasto("video", "in.webp", "painting.png", "-o", "out.mp4", *fast, "-q").code == 0
+    with av.open("out.mp4") as container:
+        times = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+        assert container.duration / 1e6 == pytest.approx(0.32, abs=2e-3)
+    assert times == pytest.approx([0, 0.08, 0.28], abs=1e-3)
+
+
+def test_a_part_of_a_film(impasto, film_file, pan, fast):  # noqa: F811
+    film_file(pan(25))
+    words = ["video", "film.mp4", "painting.png", "-o", "out.mp4", *fast, "-q"]
+    assert impasto(*words, "--range=0.4s..0.52s").code == 0
+    assert len(frames_of("out.mp4")) == 3
+    done = impasto(*words, "--range=5s..6s")
+    assert done.code == 2
+    assert "has no frame in 5s..6s" in done.err
+    assert impasto(*words, "--range=6s..5s").code == 2
+
+
+def test_frames_between_are_interpolated(impasto, frames_folder, pan, fast):  # noqa: F811
+    frames_folder(pan(6))
+    done = impasto("video", "frames", "painting.png", "-o", "out.mp4", *fast, "--every=2", "--json")
+    frames = [json.loads(line) for line in done.out.splitlines() if '"frame"' in line[:20]]
+    assert [event["frame"] for event in frames] == [1, 3, 5, 6]
+    assert len(frames_of("out.mp4")) == 6
+
+
+def test_cuts_begin_anew(impasto, frames_folder, pan, fast, texture):  # noqa: F811
+    other = [texture.flip(-1).flip(1)[..., 60:108, 30 + n : 94 + n] for n in range(2)]
+    frames_folder([*pan(2), *other])
+    done = impasto("video", "frames", "painting.png", "-o", "out.mp4", *fast, "--json")
+    frames = [json.loads(line) for line in done.out.splitlines() if '"frame"' in line[:20]]
+    assert [event["shot"] for event in frames] == [0, 0, 1, 1]
+
+
+def killed(start_process, words, parts, frames):
+    """Kill the command when there are so many frames."""
+    process = start_process(*words)
+    deadline = time.monotonic() + 100
+    while not (parts / f"{frames - 1:06d}.png").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def test_a_killed_film_goes_on_to_the_same_bytes(
+    impasto,
+    start_process,
+    run_process,
+    frames_folder,  # noqa: F811
+    pan,  # noqa: F811
+    fast,
+    folder,
+):
+    frames_folder(pan(9))
+    words = ["video", "frames", "painting.png", *fast]
+    assert impasto(*words, "-o", "whole.mp4", "-q").code == 0
+    words += ["-o", "film.mp4", "--resume"]
+    parts = folder / "film.mp4.parts"
+    killed(start_process, words, parts, 2)
+    killed(start_process, words, parts, 5)
+    done = run_process(*words)
+    assert done.code == 0, done.err
+    with av.open(str(folder / "film.mp4")) as one, av.open(str(folder / "whole.mp4")) as other:
+        assert dict(one.metadata) == dict(other.metadata)
+    for one, other in zip(frames_of("film.mp4"), frames_of("whole.mp4"), strict=True):
+        assert np.array_equal(one, other)
+    assert (folder / "film.mp4").read_bytes() == (folder / "whole.mp4").read_bytes()
+    assert not parts.exists()
+
+
+def test_ctrl_c_encodes_what_there_is(start_process, run_process, frames_folder, pan, fast, folder):  # noqa: F811
+    frames_folder(pan(12))
+    words = ["video", "frames", "painting.png", "-o", "film.mp4", *fast]
+    process = start_process(*words)
+    while not (folder / "film.mp4.parts" / "000002.png").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert "stopped early: the film has the first" in err
+    assert 3 <= len(frames_of(folder / "film.mp4")) < 12
+    done = run_process(*words, "--resume", "-q")
+    assert done.code == 0, done.err
+    assert len(frames_of(folder / "film.mp4")) == 12
+
+
+def test_frames_of_an_earlier_film_are_not_overwritten(impasto, frames_folder, pan, fast, folder):  # noqa: F811
+    frames_folder(pan(2))
+    words = ["video", "frames", "painting.png", "-o", "film.mp4", *fast, "-q"]
+    assert impasto(*words, "--keep-frames").code == 0
+    done = impasto(*words)
+    assert done.code == 2
+    assert "has frames of an earlier film" in done.err
+    assert "--resume" in done.err
+    other = impasto(*words, "--resume", "--temporal=0.7")
+    assert other.code == 2
+    assert "temporal: expected 0.5, got 0.7" in other.err
+    (folder / "film.mp4.parts" / "000001.png").write_bytes(b"")
+    damaged = impasto(*words, "--resume")
+    assert damaged.code == 2
+    assert "000001.png has changed" in damaged.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["absent.mp4", "painting.png", "-o", "o.mp4"], "no file 'absent.mp4'"),
+        (["painting.png", "painting.png", "-o", "o.avi"], "expected a film that ends in .mp4"),
+        (["frames", "painting.png", "-o", "frames/0.png"], "is not an input"),
+        (["frames", "painting.png", "-o", "o.mp4", "--temporal=2"], "temporal: expected"),
+        (["frames", "painting.png", "-o", "o.mp4", "--range=soon"], "such as 2s..5s"),
+        (["empty", "painting.png", "-o", "o.mp4"], "has no pictures"),
+        (["%03d.jpg", "painting.png", "-o", "o.mp4"], "no file matches"),
+        (["frames", "painting.png", "-o", "absent/o.mp4"], "no folder"),
+        (["frames", "painting.png", "-o", "-"], "a film needs a file's name"),
+        (["frames", "absent.png", "-o", "o.mp4"], "no file 'absent.png'"),
+        (["frames", "painting.png", "-o", "frames/%d.png"], "is not an input"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(impasto, frames_folder, pan, folder, words, message):  # noqa: F811
+    frames_folder(pan(2))
+    (folder / "empty").mkdir()
+    before = sorted(folder.rglob("*"))
+    done = impasto("video", *words, "--size=64")
+    assert done.code == 2, done.err
+    assert message in done.err
+    assert len(done.err.splitlines()) == 1
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_frames_of_two_sizes_are_refused(impasto, frames_folder, pan, fast):  # noqa: F811
+    frames_folder([pan(1)[0], torch.zeros(1, 3, 40, 64)])
+    done = impasto("video", "frames", "painting.png", "-o", "o.mp4", *fast)
+    assert done.code == 2
+    assert "expected 64 x 48, as the first frame" in done.err

@@ -119,9 +119,14 @@ def test_cuts_begin_anew(impasto, frames_folder, pan, fast, texture):  # noqa: F
     assert [event["shot"] for event in frames] == [0, 0, 1, 1]
 
 
-def killed(start_process, words, parts, frames):
+# The state is written after every frame, or never.
+STATES = ("0.0", "1e9")
+
+
+def killed(start_process, words, parts, frames, every_s):
     """Kill the command when there are so many frames."""
-    process = start_process(*words)
+    first = f"import impasto.film.resume as resume; resume._STATE_EVERY_S = {every_s}"
+    process = start_process(*words, first=first)
     deadline = time.monotonic() + 100
     while not (parts / f"{frames - 1:06d}.png").exists():
         assert process.poll() is None, process.communicate()
@@ -131,6 +136,7 @@ def killed(start_process, words, parts, frames):
     process.wait()
 
 
+@pytest.mark.parametrize("every_s", STATES)
 def test_a_killed_film_goes_on_to_the_same_bytes(
     impasto,
     start_process,
@@ -139,14 +145,15 @@ def test_a_killed_film_goes_on_to_the_same_bytes(
     pan,  # noqa: F811
     fast,
     folder,
+    every_s,
 ):
     frames_folder(pan(9))
     words = ["video", "frames", "painting.png", *fast]
     assert impasto(*words, "-o", "whole.mp4", "-q").code == 0
     words += ["-o", "film.mp4", "--resume"]
     parts = folder / "film.mp4.parts"
-    killed(start_process, words, parts, 2)
-    killed(start_process, words, parts, 5)
+    killed(start_process, words, parts, 2, every_s)
+    killed(start_process, words, parts, 5, every_s)
     done = run_process(*words)
     assert done.code == 0, done.err
     with av.open(str(folder / "film.mp4")) as one, av.open(str(folder / "whole.mp4")) as other:
@@ -223,3 +230,27 @@ def test_frames_of_two_sizes_are_refused(impasto, frames_folder, pan, fast):  # 
     done = impasto("video", "frames", "painting.png", "-o", "o.mp4", *fast)
     assert done.code == 2
     assert "expected 64 x 48, as the first frame" in done.err
+
+
+def test_a_preview_paints_some_frames_and_no_film(impasto, frames_folder, pan, fast, folder):  # noqa: F811
+    frames_folder(pan(9))
+    words = ["video", "frames", "painting.png", "-o", "film.mp4", *fast]
+    done = impasto(*words, "--preview=3")
+    assert done.code == 0, done.err
+    names = sorted(path.name for path in folder.glob("film*"))
+    assert names == [f"film_preview_{number:06d}.png" for number in (2, 5, 8)]
+    assert impasto(*words, "--keep-frames", "-q").code == 0
+    # The first frame of a shot is painted like a preview of it.
+    assert impasto(*words[:-1], words[-1], "--range=..0.04s", "--preview=1").code == 0
+    first = np.asarray(Image.open(folder / "film.mp4.parts" / "000000.png"))
+    assert np.array_equal(np.asarray(Image.open(folder / "film_preview_000001.png")), first)
+
+
+def test_the_plan_says_time_and_disk_beforehand(impasto, frames_folder, pan, fast):  # noqa: F811
+    frames_folder(pan(2))
+    done = impasto("video", "frames", "painting.png", "-o", "film.mp4", *fast, "--json")
+    assert done.code == 0, done.err
+    texts = [json.loads(line).get("text", "") for line in done.out.splitlines()[:3]]
+    assert texts[0].startswith("2 frames of 64 x 48 pixels in 1 shot")
+    assert texts[1].startswith("time: about ")
+    assert "disk: about 64 MiB" in texts[1]

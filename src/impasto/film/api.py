@@ -75,6 +75,7 @@ def video(
         FilmOptions(chosen, files.path_of(output), resume, keep_frames, sound, recipe),
         cache=cache,
     )
+    painting.open()
     try:
         painting.paint(on_step)
     except KeyboardInterrupt:

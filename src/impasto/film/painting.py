@@ -6,6 +6,7 @@ frames -> shots -> each shot: a first frame, then one frame after another -> par
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import time
@@ -20,6 +21,7 @@ import impasto
 from impasto import files, images, signals, weights
 from impasto.config.film_settings import FilmSettings
 from impasto.engine.cache import Cache
+from impasto.engine.estimate import estimate
 from impasto.errors import ImageError, OutputError, SettingsError
 from impasto.film import sources
 from impasto.film.coherence import PaintedFrame, interpolate
@@ -39,6 +41,8 @@ from impasto.weights.download import Progress
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+# Iterations that a later frame usually takes.
+_USUAL_STEPS = 12
 # A frame as PNG takes about so many bytes for each pixel and byte of a sample; and free disk that
 # is asked for beside the frames, for the state and the film.
 _BYTES_PER_PIXEL, _BYTES_BESIDE = 2.2, 2**26
@@ -117,7 +121,7 @@ class FilmOptions:
 
 
 class FilmPainting:
-    """Paints one film.
+    """Paints one film: ``open``, ``paint``, ``finish``; or ``preview`` alone.
 
     Everything is checked before the first iteration.
 
@@ -165,11 +169,56 @@ class FilmPainting:
         self._steps: list[int] = []
         self._waiting: list[FilmFrame] = []
         self._begun_s = time.perf_counter()
-        if options.resume and self._parts.exists:
+
+    def open(self) -> None:
+        """Make the folder of painted frames, or go on with that of an earlier run.
+
+        Raises:
+            SettingsError: there are frames of an earlier run, and ``resume`` was not asked for.
+            CheckpointError: the frames are of another film, or damaged.
+            OutputError: the disk has too little room.
+        """
+        self._check_disk()
+        if self._options.resume and self._parts.exists:
             self._state = self._parts.resume()
         else:
             self._parts.begin()
-        self._check_disk()
+
+    def preview(
+        self, count: int, on_step: Callable[[FilmStep], object] | None = None
+    ) -> list[Path]:
+        """Paint some frames, spread over the film, as pictures with the look of their shots.
+
+        Args:
+            count: how many; at most as many as the film has.
+            on_step: called with each FilmStep.
+
+        Returns:
+            The files, beside the output.
+
+        Raises:
+            ImpastoError: as :meth:`paint`.
+        """
+        count = min(count, self.frames)
+        wanted = {self.frames * (2 * part + 1) // (2 * count) for part in range(count)}
+        paths = []
+        for frame, shot in self._missing():
+            if frame.index not in wanted:
+                continue
+            painter = self._new_painter()
+            pixels = self._resized(frame.pixels)
+            finished = self._paint_first(
+                painter, frame.index, pixels, shot, on_step or (lambda step: None)
+            )
+            output = self._options.output
+            folder = output.parent
+            name = files.fitting_name(
+                output.stem.replace("%", ""),
+                suffix=f"_preview_{frame.index + 1:06d}.png",
+                folder=folder,
+            )
+            paths.append(images.save_image(images.to_image(finished.pixels), folder / name))
+        return paths
 
     @property
     def frames(self) -> int:
@@ -245,9 +294,7 @@ class FilmPainting:
         index = frame.index
         pixels = self._resized(frame.pixels)
         if index == self.shots[shot].first:
-            self._painter = ShotPainter(
-                self._job, self._options.settings.temporal, self._cache, self._progress
-            )
+            self._painter = self._new_painter()
             between: list[Tensor] = []
             finished = self._paint_first(self._painter, index, pixels, shot, on_step)
         else:
@@ -303,13 +350,14 @@ class FilmPainting:
         self._waiting = []
         return pictures
 
+    def _new_painter(self) -> ShotPainter:
+        return ShotPainter(self._job, self._options.settings.temporal, self._cache, self._progress)
+
     def _resumed_painter(self) -> ShotPainter:
         """Return the painter of this shot; after a resume it continues from the state."""
         if self._painter is None:
             assert self._state is not None
-            self._painter = ShotPainter(
-                self._job, self._options.settings.temporal, self._cache, self._progress
-            )
+            self._painter = self._new_painter()
             last = self._parts.load(self._state.done)
             self._painter.restore(self._state.look, self._state.earlier, last)
         return self._painter
@@ -422,6 +470,26 @@ class FilmPainting:
                 **recipe_module.versions().model_dump(mode="json"),
             },
         }
+
+    def expected_s(self) -> float:
+        """Estimate the seconds that the frames to come take, from a measurement of a step."""
+        every = self._options.settings.every
+        shots = [shot for shot in self.shots if shot.stop > self.done]
+        job = (
+            replace(self._job, content_image=self._resized(shots[0].samples[0])) if shots else None
+        )
+        if job is None:
+            return 0.0
+        width_px, height_px = self.size_px
+        settings = job.settings.model_copy(update={"size": (width_px, height_px)})
+        expected = estimate(replace(job, settings=settings))
+        left = sum(
+            math.ceil((shot.stop - max(shot.first + 1, self.done)) / every) for shot in shots
+        )
+        firsts = sum(shot.first >= self.done for shot in shots)
+        steps = min(_USUAL_STEPS, sum(scale.scale.iterations for scale in expected.scales))
+        finest = expected.scales[-1]
+        return firsts * expected.time_s + left * (finest.targets_s + steps * finest.step_s)
 
     def _check_disk(self) -> None:
         """Check that the frames fit on the disk.

@@ -23,8 +23,9 @@ from impasto.errors import ImageError, MissingPackageError, OutputError, Setting
 from impasto.images.limits import check_pixels
 
 # The encoder of each container, and its options. One pass, and as many threads on every machine:
-# the file depends on the frames alone. Without B-frames, the order of decoding is that of showing,
-# and the container knows how long the last frame lasts.
+# the file depends on the frames alone. There are no B-frames: with them x264 wrote other bytes in
+# one of six runs. Without them frames are decoded in the order in which they are shown, so that the
+# container knows how long the last one lasts.
 _X264 = ("libx264", {"crf": "17", "preset": "medium", "threads": "2", "bf": "0"})
 _VP9 = ("libvpx-vp9", {"crf": "24", "b": "0", "threads": "2", "row-mt": "0"})
 CONTAINERS: Mapping[str, tuple[str, dict[str, str]]] = {

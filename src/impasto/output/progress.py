@@ -88,7 +88,13 @@ class FinishedFilm(Protocol):
 
 
 class Display:
-    """Shows nothing; its subclasses show some of the events."""
+    """Shows nothing; its subclasses show some of the events.
+
+    Attributes:
+        shows_messages: whether :meth:`message` shows anything.
+    """
+
+    shows_messages = False
 
     def __enter__(self) -> Display:
         return self
@@ -117,6 +123,8 @@ class Display:
 
 class Json(Display):
     """Prints one JSON object a line: steps, messages, and the result."""
+
+    shows_messages = True
 
     def step(self, step: Step) -> None:
         """Print the step."""
@@ -186,6 +194,8 @@ class Json(Display):
 
 class Bars(Display):
     """Draws a progress bar for each size on standard error, with the loss and the time left."""
+
+    shows_messages = True
 
     def __init__(self) -> None:
         from rich.console import Console

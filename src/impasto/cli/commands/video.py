@@ -18,6 +18,7 @@ from impasto.config.settings import Runtime, Settings
 from impasto.config.validation import Options, check
 from impasto.errors import SettingsError
 from impasto.output.options import quiet_field
+from impasto.output.progress import clock
 
 if TYPE_CHECKING:
     from impasto.film.painting import FilmPainting
@@ -39,6 +40,13 @@ class FilmOutput(Options):
     keep_frames: bool = Field(
         default=False,
         description="Leave the painted frames in OUTPUT.parts when the film is finished.",
+    )
+    preview: int | None = Field(
+        default=None,
+        ge=1,
+        le=100,
+        description="Paint only so many frames, spread over the film, as pictures beside OUTPUT, "
+        "to see the look beforehand.",
     )
     no_sound: bool = Field(default=False, description="Do not copy the film's sound.")
     no_recipe: bool = Field(default=False, description="Do not save in the file how it was made.")
@@ -111,6 +119,11 @@ def paint_video(
             ),
             progress=display.progress,
         )
+        if output.preview is not None:
+            for path in painting.preview(output.preview, display.film_step):
+                display.message(f"preview: {str(path)!r}")
+            return
+        painting.open()
         _announce(painting, display)
         try:
             painting.paint(display.film_step)
@@ -122,11 +135,17 @@ def paint_video(
 
 
 def _announce(painting: FilmPainting, display: Display) -> None:
+    if not display.shows_messages:
+        return  # The time need not be measured.
     width_px, height_px = painting.size_px
     shots = "1 shot" if len(painting.shots) == 1 else f"{len(painting.shots)} shots"
     display.message(
         f"{painting.frames} frames of {width_px} x {height_px} pixels in {shots}; the painted "
         f"frames wait in {str(painting.parts_folder)!r}"
+    )
+    display.message(
+        f"time: about {clock(painting.expected_s())}; disk: about "
+        f"{painting.needed_bytes / 2**20:.0f} MiB until the film is finished"
     )
     if painting.done:
         display.message(f"{painting.done} frames are painted already")

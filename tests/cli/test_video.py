@@ -254,3 +254,31 @@ def test_the_plan_says_time_and_disk_beforehand(impasto, frames_folder, pan, fas
     assert texts[0].startswith("2 frames of 64 x 48 pixels in 1 shot")
     assert texts[1].startswith("time: about ")
     assert "disk: about 64 MiB" in texts[1]
+
+
+def test_a_mask_for_each_frame(impasto, frames_folder, pan, fast, folder):  # noqa: F811
+    frames_folder(pan(3))
+    (folder / "masks").mkdir()
+    for number in range(1, 4):
+        mask = Image.new("L", (64, 48), 0)
+        mask.paste(255, (16 * number, 0, 16 * number + 16, 48))
+        mask.save(folder / "masks" / f"{number}.png")
+    grain = np.random.default_rng(0).integers(60, 250, (64, 64), dtype=np.uint8)
+    none = np.zeros_like(grain)
+    Image.fromarray(np.stack([grain, none, none], -1)).save(folder / "red.png")
+    Image.fromarray(np.stack([none, none, grain], -1)).save(folder / "blue.png")
+    words = ["video", "frames", "blue.png", *fast, "-q", "--region=masks/%d.png:red.png"]
+    done = impasto(*words, "-o", "moving.mp4", "--keep-frames")
+    assert done.code == 0, done.err
+    apart = []
+    for number in range(1, 4):
+        painted = np.float32(Image.open(folder / "moving.mp4.parts" / f"{number - 1:06d}.png"))
+        red = (painted[..., 0] - painted[..., 2]).mean(0)
+        is_inside = np.arange(64) // 16 == number
+        apart.append(red[is_inside].mean() - red[~is_inside].mean())
+    assert min(apart) > 20, apart
+    (folder / "masks" / "3.png").unlink()
+    few = impasto(*words, "-o", "few.mp4")
+    assert few.code == 2
+    assert "expected a mask for each frame, got 2 in 'masks'" in few.err
+    assert impasto(*words, "-o", "few.mp4", "--range=..0.08s").code == 0

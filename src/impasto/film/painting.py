@@ -23,7 +23,7 @@ from impasto.config.film_settings import FilmSettings
 from impasto.engine.cache import Cache
 from impasto.engine.estimate import estimate
 from impasto.errors import ImageError, OutputError, SettingsError
-from impasto.film import sources
+from impasto.film import moving_masks, sources
 from impasto.film.coherence import PaintedFrame, interpolate
 from impasto.film.destination import Destination
 from impasto.film.flow import LEAST_SIDE_PX, import_opencv
@@ -32,7 +32,7 @@ from impasto.film.shot import FinishedFrame, ShotPainter
 from impasto.film.shots import Shot, find_shots
 from impasto.images.picture import load
 from impasto.job import recipe as recipe_module
-from impasto.job.job import Job
+from impasto.job.job import Job, Region
 from impasto.job.result import Step
 from impasto.output.collisions import check_apart, input_files
 from impasto.output.film_file import FilmFrame
@@ -151,14 +151,18 @@ class FilmPainting:
     ) -> None:
         import_opencv()
         self._options, self._cache, self._progress = options, cache or Cache(), progress
+        job_inputs = input_files(job)
+        job, self._moving = moving_masks.separate(job)
         self._job = replace(job, style_images=tuple(load(one) for one in job.style_images))
         self._source = sources.open_source(source, options.settings.fps)
         output = options.output
-        check_apart([output], [*self._source.files, *input_files(job)])
+        check_apart([output], [*self._source.files, *job_inputs])
         self.size_px = self._painted_px(output)
         self._destination = Destination(output, self._source, self.size_px, sound=options.sound)
         self._times: list[tuple[int, int | None]] = []
+        self._skipped = 0
         self.shots = self._find_shots()
+        moving_masks.at(self._moving, self._skipped + len(self._times) - 1)
         check_apart(self._destination.files(len(self._times)), self._source.files)
         identity = self._identity()
         folder = files.beside(output, suffix=".parts")
@@ -300,7 +304,7 @@ class FilmPainting:
         else:
             painter = self._resumed_painter()
             before = painter.earlier[0], painter.last_pixels
-            finished = painter.next(index, pixels)
+            finished = painter.next(index, pixels, self._regions(index))
             between = self._between(before, finished, pixels)
         with signals.deferred():
             for picture in between:
@@ -318,7 +322,7 @@ class FilmPainting:
         shot: int,
         on_step: Callable[[FilmStep], object],
     ) -> FinishedFrame:
-        steps = painter.first(index, pixels, self.shots[shot].samples)
+        steps = painter.first(index, pixels, self.shots[shot].samples, self._regions(index))
         while True:
             try:
                 step = next(steps)
@@ -326,6 +330,10 @@ class FilmPainting:
                 finished: FinishedFrame = end.value
                 return finished
             on_step(self._step(shot, step.step, step.losses, step, None))
+
+    def _regions(self, index: int) -> tuple[Region, ...]:
+        """Return the regions of a frame whose masks move."""
+        return moving_masks.at(self._moving, self._skipped + index)
 
     def _is_painted(self, index: int, shot: int) -> bool:
         """Return whether a frame is painted; those between are interpolated."""
@@ -412,7 +420,9 @@ class FilmPainting:
             time_s = frame.time * base
             if end_s is not None and time_s >= end_s:
                 return
-            if time_s >= start_s:
+            if time_s < start_s:
+                self._skipped = frame.index + 1
+            else:
                 yield replace(frame, index=index)
                 index += 1
 
@@ -457,7 +467,8 @@ class FilmPainting:
         """Return all that the painted frames depend on, as JSON."""
         job, settings = self._job, self._options.settings
         return {
-            "film": sources.digest(self._source),
+            "film": sources.digest(self._source.files),
+            "regions": moving_masks.identity(job, self._moving),
             "styles": [load(one).sha256 for one in job.style_images],
             "weights": weights.sha256(job.settings.network, file=job.runtime.weights),
             "settings": job.settings.model_dump(mode="json"),

@@ -28,7 +28,7 @@ from impasto.engine.snapshot import Snapshot
 from impasto.film.coherence import KEPT, KEPT_EVERY, PaintedFrame, guide
 from impasto.images.palette import ColourMap
 from impasto.images.picture import load
-from impasto.job.job import Job
+from impasto.job.job import Job, Region
 from impasto.job.recipe import Decisions, Recipe
 from impasto.job.result import Step
 from impasto.losses.objective import Objective
@@ -130,7 +130,11 @@ class ShotPainter:
         self._snapshot = Snapshot(inputs, resolved, plan, look.decisions, last, point)
 
     def first(
-        self, index: int, pixels: Tensor, samples: Sequence[Tensor] = ()
+        self,
+        index: int,
+        pixels: Tensor,
+        samples: Sequence[Tensor] = (),
+        regions: Sequence[Region] = (),
     ) -> Generator[Step, None, FinishedFrame]:
         """Paint the first frame of a shot: yield a Step after each iteration, return the frame.
 
@@ -139,11 +143,11 @@ class ShotPainter:
             pixels: the frame at the size of the painting, (1, 3, H, W) in [0, 1].
             samples: frames of the shot, of any size, for which strength is measured; by default
                 the first frame alone.
+            regions: parts of this frame with a style of their own, beside those of the job.
         """
-        decisions = self._decide(pixels, samples)
-        painting = iterate(
-            self._frame_job(pixels, decisions), progress=self._progress, cache=self._cache
-        )
+        job = self._frame_job(pixels, regions=regions)
+        job = replace(job, decisions=self._decide(job, samples))
+        painting = iterate(job, progress=self._progress, cache=self._cache)
         result = yield from painting
         snapshot = painting.snapshot
         assert snapshot is not None
@@ -161,12 +165,13 @@ class ShotPainter:
         losses = dict(result.history[-1]) if len(result.history) else {}
         return FinishedFrame(index, finished, len(result.history), losses)
 
-    def next(self, index: int, pixels: Tensor) -> FinishedFrame:
+    def next(self, index: int, pixels: Tensor, regions: Sequence[Region] = ()) -> FinishedFrame:
         """Paint a later frame of the shot.
 
         Args:
             index: of the frame in the film; those before it have been painted.
             pixels: as for :meth:`first`.
+            regions: as for :meth:`first`; as many as there.
 
         Raises:
             Diverged: the first loss is not finite.
@@ -176,11 +181,17 @@ class ShotPainter:
         assert self._snapshot is not None
         assert self.last_pixels is not None
         latest = self.earlier[0]
-        if torch.equal(pixels, latest.pixels):
+        if torch.equal(pixels, latest.pixels) and not regions:
             self._remember(replace(latest, index=index, pixels=pixels), self.last_pixels)
             return FinishedFrame(index, self.last_pixels, 0, {})
         with isolated(self._threads):
-            return self._next(index, pixels, self._snapshot, self.look)
+            before = self._snapshot
+            if regions:
+                # Their masks move.
+                own = read_inputs(self._frame_job(pixels, self.look.decisions, regions))
+                inputs = replace(before.inputs, areas=own.areas, palettes=own.palettes)
+                before = replace(before, inputs=inputs)
+            return self._next(index, pixels, before, self.look)
 
     def _next(self, index: int, pixels: Tensor, before: Snapshot, look: Look) -> FinishedFrame:
         scale = before.inputs.scales[-1]
@@ -234,14 +245,24 @@ class ShotPainter:
         asked = settings.iterations
         return _MOST_STEPS if asked is None else min(asked, _MOST_STEPS)
 
-    def _frame_job(self, pixels: Tensor, decisions: Decisions | None = None) -> Job:
+    def _frame_job(
+        self,
+        pixels: Tensor,
+        decisions: Decisions | None = None,
+        regions: Sequence[Region] = (),
+    ) -> Job:
         height_px, width_px = pixels.shape[-2:]
         settings = self._job.settings.model_copy(update={"size": (width_px, height_px)})
-        return replace(self._job, content_image=pixels, settings=settings, decisions=decisions)
+        return replace(
+            self._job,
+            content_image=pixels,
+            settings=settings,
+            decisions=decisions,
+            regions=(*self._job.regions, *regions),
+        )
 
-    def _decide(self, pixels: Tensor, samples: Sequence[Tensor]) -> Decisions:
+    def _decide(self, job: Job, samples: Sequence[Tensor]) -> Decisions:
         """Decide alpha and beta for the shot: the mean of what strength comes to in its frames."""
-        job = self._frame_job(pixels)
         with isolated(self._threads):
             plan = make_plan(job.runtime)
             inputs = read_inputs(job)

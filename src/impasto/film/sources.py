@@ -139,7 +139,23 @@ def open_source(words: str | os.PathLike[str], rate: float | None = None) -> Sou
         MissingPackageError: PyAV is not installed.
     """
     path = files.path_of(words)
-    pictures: list[Path] | None = None
+    pictures = pictures_of(path)
+    if pictures is not None:
+        return _Pictures(pictures, _rate(rate))
+    if rate is not None:
+        raise SettingsError(
+            f"fps: expected none for {str(path)!r}, which has its own times, got {rate:g}; leave "
+            "it out"
+        )
+    return _Animation(path) if path.suffix.lower() in ANIMATIONS else _File(path)
+
+
+def pictures_of(path: Path) -> list[Path] | None:
+    """List the pictures of a folder or a pattern, in order; None if ``path`` is neither.
+
+    Raises:
+        ImageError: there are none.
+    """
     if path.is_dir():
         pictures = [one for one in path.iterdir() if one.suffix.lower() in _PICTURES]
         if not pictures:
@@ -149,24 +165,19 @@ def open_source(words: str | os.PathLike[str], rate: float | None = None) -> Sou
             )
     elif NUMBER.search(path.name) and not path.exists():
         pictures = _matching(path)
-    if pictures is not None:
-        return _Pictures(sorted(pictures, key=_natural), _rate(rate))
-    if rate is not None:
-        raise SettingsError(
-            f"fps: expected none for {str(path)!r}, which has its own times, got {rate:g}; leave "
-            "it out"
-        )
-    return _Animation(path) if path.suffix.lower() in ANIMATIONS else _File(path)
+    else:
+        return None
+    return sorted(pictures, key=_natural)
 
 
-def digest(source: Source) -> str:
-    """Return the SHA-256 of all files of a film, in hexadecimal.
+def digest(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of some files together, in hexadecimal.
 
     Raises:
         ImageError: one cannot be read.
     """
     total = hashlib.sha256()
-    for path in source.files:
+    for path in paths:
         own = hashlib.sha256()
         try:
             with files.open_regular(path) as file:

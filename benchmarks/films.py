@@ -187,7 +187,7 @@ def main() -> None:
                 size=(width, height),
                 threads=words.threads,
             )
-            alone.append(api.paint(one, cache=cache).pixels)
+            alone.append(api.paint(one).pixels)
         print(
             json.dumps(
                 {

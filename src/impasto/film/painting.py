@@ -468,6 +468,7 @@ class FilmPainting:
         job, settings = self._job, self._options.settings
         return {
             "film": sources.digest(self._source.files),
+            "terms": sorted(job.terms),
             "regions": moving_masks.identity(job, self._moving),
             "styles": [load(one).sha256 for one in job.style_images],
             "weights": weights.sha256(job.settings.network, file=job.runtime.weights),

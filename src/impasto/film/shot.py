@@ -151,6 +151,7 @@ class ShotPainter:
         result = yield from painting
         snapshot = painting.snapshot
         assert snapshot is not None
+        assert result is not None
         assert result.recipe is not None
         self._snapshot = snapshot
         maps: dict[int, ColourMap] = {}
@@ -312,6 +313,7 @@ class ShotPainter:
             tile_px=scale_plan.tile_px,
             tiles_kept=scale_plan.tiles_kept,
             memory_bytes=snapshot.plan.memory_bytes,
+            own=self._job.terms,
         )
         image = snapshot.point.image
         generator = torch.Generator().manual_seed(_SEED)

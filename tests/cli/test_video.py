@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.film.conftest import film_file, frames_folder, pan, read_frames, texture  # noqa: F401
+from tests.films import read_frames
 
 from impasto import images
 
@@ -37,7 +37,7 @@ def frames_of(path):
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def test_a_film_is_painted(impasto, film_file, pan, fast):  # noqa: F811
+def test_a_film_is_painted(impasto, film_file, pan, fast):
     film_file(pan(4), sound="aac")
     done = impasto("video", "film.mp4", "painting.png", "-o", "out.mp4", *fast, "--json")
     assert done.code == 0, done.err
@@ -53,7 +53,7 @@ def test_a_film_is_painted(impasto, film_file, pan, fast):  # noqa: F811
     assert np.abs(np.float32(frames_of("out.mp4")[3]) - frames_of("film.mp4")[3]).mean() > 5
 
 
-def test_its_frames_are_removed_unless_they_are_kept(impasto, frames_folder, pan, fast, folder):  # noqa: F811
+def test_its_frames_are_removed_unless_they_are_kept(impasto, frames_folder, pan, fast, folder):
     frames_folder(pan(3))
     words = ["video", "frames", "painting.png", *fast, "-q"]
     assert impasto(*words, "-o", "one.mp4").code == 0
@@ -64,7 +64,7 @@ def test_its_frames_are_removed_unless_they_are_kept(impasto, frames_folder, pan
     assert (folder / "one.mp4").read_bytes() == (folder / "two.mp4").read_bytes()
 
 
-def test_animations_and_pictures_come_in_and_go_out(impasto, frames_folder, pan, fast, folder):  # noqa: F811
+def test_animations_and_pictures_come_in_and_go_out(impasto, frames_folder, pan, fast, folder):
     frames_folder(pan(3))
     (folder / "painted").mkdir()
     words = [*fast, "-q"]
@@ -82,7 +82,7 @@ def test_animations_and_pictures_come_in_and_go_out(impasto, frames_folder, pan,
     assert Image.open("painted/001.png").size == (64, 48)
 
 
-def test_durations_of_an_animation_are_kept(impasto, pan, fast):  # noqa: F811
+def test_durations_of_an_animation_are_kept(impasto, pan, fast):
     first, *rest = [images.to_image(frame) for frame in pan(3)]
     first.save("in.webp", save_all=True, append_images=rest, duration=[80, 200, 40], lossless=True)
     assert impasto("video", "in.webp", "painting.png", "-o", "out.mp4", *fast, "-q").code == 0
@@ -92,7 +92,7 @@ def test_durations_of_an_animation_are_kept(impasto, pan, fast):  # noqa: F811
     assert times == pytest.approx([0, 0.08, 0.28], abs=1e-3)
 
 
-def test_a_part_of_a_film(impasto, film_file, pan, fast):  # noqa: F811
+def test_a_part_of_a_film(impasto, film_file, pan, fast):
     film_file(pan(25))
     words = ["video", "film.mp4", "painting.png", "-o", "out.mp4", *fast, "-q"]
     assert impasto(*words, "--range=0.4s..0.52s").code == 0
@@ -103,7 +103,7 @@ def test_a_part_of_a_film(impasto, film_file, pan, fast):  # noqa: F811
     assert impasto(*words, "--range=6s..5s").code == 2
 
 
-def test_frames_between_are_interpolated(impasto, frames_folder, pan, fast):  # noqa: F811
+def test_frames_between_are_interpolated(impasto, frames_folder, pan, fast):
     frames_folder(pan(6))
     done = impasto("video", "frames", "painting.png", "-o", "out.mp4", *fast, "--every=2", "--json")
     frames = [json.loads(line) for line in done.out.splitlines() if '"frame"' in line[:20]]
@@ -111,7 +111,7 @@ def test_frames_between_are_interpolated(impasto, frames_folder, pan, fast):  # 
     assert len(frames_of("out.mp4")) == 6
 
 
-def test_cuts_begin_anew(impasto, frames_folder, pan, fast, texture):  # noqa: F811
+def test_cuts_begin_anew(impasto, frames_folder, pan, fast, texture):
     other = [texture.flip(-1).flip(1)[..., 60:108, 30 + n : 94 + n] for n in range(2)]
     frames_folder([*pan(2), *other])
     done = impasto("video", "frames", "painting.png", "-o", "out.mp4", *fast, "--json")
@@ -141,8 +141,8 @@ def test_a_killed_film_goes_on_to_the_same_bytes(
     impasto,
     start_process,
     run_process,
-    frames_folder,  # noqa: F811
-    pan,  # noqa: F811
+    frames_folder,
+    pan,
     fast,
     folder,
     every_s,
@@ -164,7 +164,7 @@ def test_a_killed_film_goes_on_to_the_same_bytes(
     assert not parts.exists()
 
 
-def test_ctrl_c_encodes_what_there_is(start_process, run_process, frames_folder, pan, fast, folder):  # noqa: F811
+def test_ctrl_c_encodes_what_there_is(start_process, run_process, frames_folder, pan, fast, folder):
     frames_folder(pan(12))
     words = ["video", "frames", "painting.png", "-o", "film.mp4", *fast]
     process = start_process(*words)
@@ -181,7 +181,7 @@ def test_ctrl_c_encodes_what_there_is(start_process, run_process, frames_folder,
     assert len(frames_of(folder / "film.mp4")) == 12
 
 
-def test_frames_of_an_earlier_film_are_not_overwritten(impasto, frames_folder, pan, fast, folder):  # noqa: F811
+def test_frames_of_an_earlier_film_are_not_overwritten(impasto, frames_folder, pan, fast, folder):
     frames_folder(pan(2))
     words = ["video", "frames", "painting.png", "-o", "film.mp4", *fast, "-q"]
     assert impasto(*words, "--keep-frames").code == 0
@@ -214,7 +214,7 @@ def test_frames_of_an_earlier_film_are_not_overwritten(impasto, frames_folder, p
         (["frames", "painting.png", "-o", "frames/%d.png"], "is not an input"),
     ],
 )
-def test_bad_input_is_refused_in_one_line(impasto, frames_folder, pan, folder, words, message):  # noqa: F811
+def test_bad_input_is_refused_in_one_line(impasto, frames_folder, pan, folder, words, message):
     frames_folder(pan(2))
     (folder / "empty").mkdir()
     before = sorted(folder.rglob("*"))
@@ -225,14 +225,14 @@ def test_bad_input_is_refused_in_one_line(impasto, frames_folder, pan, folder, w
     assert sorted(folder.rglob("*")) == before
 
 
-def test_frames_of_two_sizes_are_refused(impasto, frames_folder, pan, fast):  # noqa: F811
+def test_frames_of_two_sizes_are_refused(impasto, frames_folder, pan, fast):
     frames_folder([pan(1)[0], torch.zeros(1, 3, 40, 64)])
     done = impasto("video", "frames", "painting.png", "-o", "o.mp4", *fast)
     assert done.code == 2
     assert "expected 64 x 48, as the first frame" in done.err
 
 
-def test_a_preview_paints_some_frames_and_no_film(impasto, frames_folder, pan, fast, folder):  # noqa: F811
+def test_a_preview_paints_some_frames_and_no_film(impasto, frames_folder, pan, fast, folder):
     frames_folder(pan(9))
     words = ["video", "frames", "painting.png", "-o", "film.mp4", *fast]
     done = impasto(*words, "--preview=3")
@@ -246,7 +246,7 @@ def test_a_preview_paints_some_frames_and_no_film(impasto, frames_folder, pan, f
     assert np.array_equal(np.asarray(Image.open(folder / "film_preview_000001.png")), first)
 
 
-def test_the_plan_says_time_and_disk_beforehand(impasto, frames_folder, pan, fast):  # noqa: F811
+def test_the_plan_says_time_and_disk_beforehand(impasto, frames_folder, pan, fast):
     frames_folder(pan(2))
     done = impasto("video", "frames", "painting.png", "-o", "film.mp4", *fast, "--json")
     assert done.code == 0, done.err
@@ -256,7 +256,7 @@ def test_the_plan_says_time_and_disk_beforehand(impasto, frames_folder, pan, fas
     assert "disk: about 64 MiB" in texts[1]
 
 
-def test_a_mask_for_each_frame(impasto, frames_folder, pan, fast, folder):  # noqa: F811
+def test_a_mask_for_each_frame(impasto, frames_folder, pan, fast, folder):
     frames_folder(pan(3))
     (folder / "masks").mkdir()
     for number in range(1, 4):

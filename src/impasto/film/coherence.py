@@ -26,8 +26,6 @@ KEPT_EVERY, KEPT = 8, 3
 # What is new is painted over several frames: each makes it firmer by this much, until it is held
 # like all else.
 _FIRMER = 0.25
-# What is larger than this share of the longest side is shape, and not stroke.
-_STROKE = 1 / 64
 # The border of what is known is softened over this many pixels in the start.
 _SOFT_PX = 4
 
@@ -77,14 +75,10 @@ class Guide:
     def start(self, fresh: Tensor) -> Tensor:
         """Return the canvas to start from.
 
-        What is new has the broad shapes of ``fresh`` and the strokes of the earlier paintings near
-        it: from the photograph alone, strokes would take many frames to form.
-
         Args:
             fresh: the canvas for what is new, (1, 3, H, W).
         """
         known = _softened(self.certainty)
-        fresh = (_blurred(fresh) + self.image - _blurred(self.image)).clamp(0, 1)
         return torch.where(known == 1, self.image, fresh.lerp(self.image, known.to(fresh)))
 
     def keep_still(self, painted: Tensor) -> Tensor:
@@ -178,14 +172,6 @@ def _areas(same: Tensor) -> Tensor:
     area = F.max_pool2d(area, 2 * _SOFT_PX + 1, 1, _SOFT_PX) * same
     around = F.avg_pool2d(area, 2 * _SOFT_PX + 1, 1, _SOFT_PX, count_include_pad=False)
     return torch.maximum(area, around * (around < 1))
-
-
-def _blurred(canvas: Tensor) -> Tensor:
-    """Return a canvas without its strokes."""
-    size_px = 2 * max(1, round(max(canvas.shape[-2:]) * _STROKE)) + 1
-    for _ in range(2):
-        canvas = F.avg_pool2d(canvas, size_px, 1, size_px // 2, count_include_pad=False)
-    return canvas
 
 
 def _softened(certainty: Tensor) -> Tensor:

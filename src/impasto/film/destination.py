@@ -15,7 +15,7 @@ from impasto.images.encode import to_palette
 from impasto.images.save import write
 from impasto.output.film_file import (
     CONTAINERS,
-    Colours,
+    ColourEncoding,
     FilmFormat,
     FilmFrame,
     FilmWriter,
@@ -62,7 +62,7 @@ class Destination:
         if suffix not in CONTAINERS or suffix in _SHALLOW:
             colours = replace(colours, bits=8)
         if suffix not in CONTAINERS:
-            colours = Colours()
+            colours = ColourEncoding()
         self.film: FilmFormat = replace(
             source.format, width_px=width_px, height_px=height_px, colours=colours
         )

@@ -114,14 +114,15 @@ def warp(image: Tensor, vectors: Tensor) -> Tensor:
         vectors: (1, 2, H, W), where each pixel of the result is found in ``image``.
 
     Returns:
-        The shape of ``image``, within its range of values. Beyond its border it is mirrored.
+        The shape of ``image``, within its range of values. Beyond its border, the border's pixels
+        are repeated.
     """
     height, width = image.shape[-2:]
     columns = torch.arange(width, dtype=torch.float32).view(1, 1, width) + vectors[:, 0].cpu()
     rows = torch.arange(height, dtype=torch.float32).view(1, height, 1) + vectors[:, 1].cpu()
     grid = torch.stack([columns * (2 / max(1, width - 1)), rows * (2 / max(1, height - 1))], -1) - 1
     moved = F.grid_sample(
-        image, grid.to(image), mode="bicubic", padding_mode="reflection", align_corners=True
+        image, grid.to(image), mode="bicubic", padding_mode="border", align_corners=True
     )
     moved = moved.clamp(*(float(bound) for bound in image.aminmax()))
     is_still = (vectors == 0).all(1, keepdim=True).to(image.device)

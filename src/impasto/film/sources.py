@@ -103,7 +103,7 @@ class _Animation:
             ) from None
 
 
-class _Pictures:
+class _PictureFiles:
     """Pictures in files, shown at a constant rate."""
 
     sound = None
@@ -141,7 +141,7 @@ def open_source(words: str | os.PathLike[str], rate: float | None = None) -> Sou
     path = files.path_of(words)
     pictures = pictures_of(path)
     if pictures is not None:
-        return _Pictures(pictures, _rate(rate))
+        return _PictureFiles(pictures, _rate(rate))
     if rate is not None:
         raise SettingsError(
             f"fps: expected none for {str(path)!r}, which has its own times, got {rate:g}; leave "

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ _FALLBACK_RATE = Fraction(25)
 
 
 @dataclass(frozen=True)
-class Colours:
+class ColourEncoding:
     """How a film encodes colours, by the codes of H.273.
 
     Attributes:
@@ -80,7 +80,7 @@ class FilmFormat:
     height_px: int
     time_base: Fraction
     frame_s: Fraction
-    colours: Colours = Colours()
+    colours: ColourEncoding = ColourEncoding()
     has_sound: bool = False
 
 
@@ -470,11 +470,11 @@ def _timed(packet: Any, durations: Mapping[int, int]) -> Any:
     return packet
 
 
-def _pixel_format(colours: Colours) -> str:
+def _pixel_format(colours: ColourEncoding) -> str:
     return "yuv420p10le" if colours.bits > 8 else "yuv420p"
 
 
-def _colours(frame: Any) -> Colours:
+def _colours(frame: Any) -> ColourEncoding:
     """Return how a decoded frame encodes colours; what it does not say is assumed as usual."""
     is_high = min(frame.height, frame.width) >= _HIGH_DEFINITION_PX
     usual = 1 if is_high else 6
@@ -482,12 +482,12 @@ def _colours(frame: Any) -> Colours:
     is_full = frame.color_range == _FULL or name.startswith("yuvj") or frame.format.is_rgb
     matrix = int(frame.colorspace)
     if frame.format.is_rgb:
-        return Colours(_bits(frame), 1, False, 1, 1)
+        return ColourEncoding(_bits(frame), 1, False, 1, 1)
 
     def known(code: int) -> int:
         return usual if code == _UNSPECIFIED else code
 
-    return Colours(
+    return ColourEncoding(
         bits=_bits(frame),
         matrix=matrix if matrix in _MATRICES else usual,
         is_full_range=is_full,
@@ -502,8 +502,3 @@ def _bits(frame: Any) -> int:
 
 def _reason(error: Any) -> str:
     return one_line(error.strerror or error)
-
-
-def with_size(film: FilmFormat, width_px: int, height_px: int, colours: Colours) -> FilmFormat:
-    """Return the same format for frames of another size and other colours."""
-    return replace(film, width_px=width_px, height_px=height_px, colours=colours)

@@ -26,6 +26,8 @@ from impasto.images import palette
 from impasto.planning import plan
 from impasto.weights import formats
 
+pytest_plugins = ["tests.films"]
+
 MEAN = torch.tensor([0.485, 0.456, 0.406], dtype=torch.float64).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225], dtype=torch.float64).view(1, 3, 1, 1)
 CHANNELS_PER_BLOCK = (4, 5, 6, 7, 8)

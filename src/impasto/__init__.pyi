@@ -9,6 +9,7 @@ from .api import iterate as iterate
 from .api import measure as measure
 from .api import style as style
 from .api import style_transfer as style_transfer
+from .config.film_settings import FilmSettings as FilmSettings
 from .config.settings import Runtime as Runtime
 from .config.settings import Settings as Settings
 from .engine.checkpoint import Checkpoint as Checkpoint
@@ -24,6 +25,9 @@ from .errors import OutputError as OutputError
 from .errors import SettingsError as SettingsError
 from .errors import ShapeError as ShapeError
 from .errors import WeightsError as WeightsError
+from .film.api import video as video
+from .film.painting import FilmResult as FilmResult
+from .film.painting import FilmStep as FilmStep
 from .job.factory import make_job as make_job
 from .job.history import LossHistory as LossHistory
 from .job.job import ImageSource as ImageSource

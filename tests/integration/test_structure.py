@@ -21,6 +21,9 @@ PUBLIC = [
     "Checkpoint",
     "CheckpointError",
     "Diverged",
+    "FilmResult",
+    "FilmSettings",
+    "FilmStep",
     "ImageError",
     "ImageSource",
     "ImpastoError",
@@ -55,6 +58,7 @@ PUBLIC = [
     "register_statistic",
     "style",
     "style_transfer",
+    "video",
 ]
 # Triton comes with torch for CUDA, and not with the one that these tests need.
 UNLOADABLE = {"impasto.__main__"} | (
@@ -66,7 +70,7 @@ MODULES = sorted(
     if module.name not in UNLOADABLE
 )
 PACKAGES = ["images", "losses", "models", "weights"]
-HEAVY = ("torch", "numpy", "PIL", "pyvips", "matplotlib", "yaml", "ray")
+HEAVY = ("torch", "numpy", "PIL", "pyvips", "matplotlib", "yaml", "ray", "av", "cv2")
 
 
 def loaded_by(code):

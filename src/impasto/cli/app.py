@@ -24,6 +24,7 @@ from impasto.cli.commands import (
     replay,
     sheet,
     studio,
+    video,
     weights,
 )
 from impasto.cli.interrupts import Stopped
@@ -37,7 +38,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (paint, sheet, batch, studio, plan, replay, measure, presets, weights):
+for command in (paint, video, sheet, batch, studio, plan, replay, measure, presets, weights):
     command.register(app)
 
 # Typer has its own copy of click, or uses click itself, depending on its release.

@@ -25,6 +25,7 @@ from impasto.images.picture import Picture
 from impasto.job.job import ImageSource, Job, Region
 from impasto.job.loss_term import LossTerm
 from impasto.losses.style import is_additive
+from impasto.losses.targets import Held
 from impasto.losses.terms import layers_of
 
 
@@ -44,6 +45,7 @@ class Inputs:
         smallest_px: the shortest side that leaves every layer in use a feature.
         notes: messages for the user before painting begins.
         terms: losses of the user's own, by name.
+        held: for a frame of a film, the canvas that it is held to at the finest size.
     """
 
     settings: Settings
@@ -57,6 +59,7 @@ class Inputs:
     smallest_px: int
     notes: tuple[str, ...]
     terms: Mapping[str, LossTerm] = field(default_factory=dict)
+    held: Held | None = None
 
     def steered(self, mode: Mode, settings: Settings) -> Inputs:
         """Return the inputs of a painting whose settings were changed on the way.

@@ -114,6 +114,11 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result | None]):
         """End the painting before its next step; ``result`` is then as the painting stood."""
         self._cancelled = True
 
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The state after the latest step, with the canvas; None before the first step."""
+        return None if self._scale_loop is None else self._scale_loop.snapshot
+
     def check_change(self, change: Mapping[str, Any]) -> Settings:
         """Return what the settings would be after ``change``, fields of Settings by name.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, MutableMapping, Sequence
 
 import torch
 from torch import Tensor
@@ -13,10 +13,12 @@ from impasto.engine import canvas, regions
 from impasto.engine.defaults import matched_share
 from impasto.engine.pyramid import Scale, shown_px, style_scales
 from impasto.engine.regions import LoadedRegion
-from impasto.images.palette import ColourHistogram, Palette, find_map, histogram
+from impasto.images.palette import ColourHistogram, ColourMap, Palette, find_map, histogram
 from impasto.images.picture import Picture
 from impasto.losses.targets import style_shares
 
+# The part outside of all regions; a region's part is its index.
+_REST = -1
 # Palettes in the cache, for sizes, regions and changes of settings: 0.6 MB each.
 _MOST_PALETTES = 32
 
@@ -60,7 +62,13 @@ class Palettes:
         self._styles, self._areas, self._smallest_px = styles, areas, smallest_px
         self._cache: dict[Hashable, Palette] = {}
 
-    def recolour(self, image: Tensor, scale: Scale, settings: Settings) -> Tensor:
+    def recolour(
+        self,
+        image: Tensor,
+        scale: Scale,
+        settings: Settings,
+        maps: MutableMapping[int, ColourMap] | None = None,
+    ) -> Tensor:
         """Move the colours of a painting to those of its style pictures.
 
         Args:
@@ -68,6 +76,8 @@ class Palettes:
                 counted, but it is recoloured too.
             scale: the size of the canvas.
             settings: complete.
+            maps: the colour map of each part; a part without one gets that of this image. The
+                frames of a film share them. By default every image has its own.
 
         Returns:
             The same shape, on the same device; ``image`` itself if no colour moves.
@@ -77,14 +87,20 @@ class Palettes:
             return image
         pixels = image.to("cpu", torch.float32)
         alpha = self._alpha_at(scale)
+        maps = {} if maps is None else maps
         parts = list(self._parts(scale, settings))
         if len(parts) == 1:
-            return _recoloured(pixels, scale, alpha, parts[0][1], share).to(image)
+            ((index, _, palette),) = parts
+            if index not in maps:
+                maps[index] = _map(pixels, scale, alpha, palette)
+            return maps[index].apply(pixels, share).to(image)
         mixed, total = torch.zeros_like(pixels), torch.zeros_like(pixels[:, :1])
-        for mask, palette in parts:
-            weights = mask if alpha is None else mask * alpha
+        for index, mask, palette in parts:
+            if index not in maps:
+                weights = mask if alpha is None else mask * alpha
+                maps[index] = _map(pixels, scale, weights, palette)
             extended = canvas.extend(mask, scale)
-            mixed += extended * _recoloured(pixels, scale, weights, palette, share)
+            mixed += extended * maps[index].apply(pixels, share)
             total += extended
         return (mixed / total.clamp_min(1e-6)).clamp(0, 1).to(image)
 
@@ -99,15 +115,15 @@ class Palettes:
         }
         return [name for name, palette in palettes.items() if palette.is_plain]
 
-    def _parts(self, scale: Scale, settings: Settings) -> Iterator[tuple[Tensor, Palette]]:
-        """Yield each part of the picture, as a mask without margin, and its palette."""
+    def _parts(self, scale: Scale, settings: Settings) -> Iterator[tuple[int, Tensor, Palette]]:
+        """Yield each part of the picture: its index, its mask without margin, and its palette."""
         size_px = scale.height_px, scale.width_px
         masks = [regions.grey(area.mask, *size_px) for area in self._areas]
-        for mask, area in zip(masks, self._areas, strict=True):
-            yield mask, self._region_palette(area, scale)
+        for index, (mask, area) in enumerate(zip(masks, self._areas, strict=True)):
+            yield index, mask, self._region_palette(area, scale)
         rest = regions.rest(masks) if masks else torch.ones(1, 1, *size_px)
         if bool(rest.any()):
-            yield rest, self._common_palette(scale, settings)
+            yield _REST, rest, self._common_palette(scale, settings)
 
     def _common_palette(self, scale: Scale, settings: Settings) -> Palette:
         """Return the palette outside of all regions."""
@@ -142,12 +158,9 @@ class Palettes:
         return images.resize(self._alpha, scale.height_px, scale.width_px)
 
 
-def _recoloured(
-    pixels: Tensor, scale: Scale, weights: Tensor | None, palette: Palette, share: float
-) -> Tensor:
-    """Recolour a canvas by the map for its counted pixels."""
-    counted = histogram(canvas.cropped(pixels, scale), weights)
-    return find_map(counted, palette).apply(pixels, share)
+def _map(pixels: Tensor, scale: Scale, weights: Tensor | None, palette: Palette) -> ColourMap:
+    """Find the map for the counted pixels of a canvas."""
+    return find_map(histogram(canvas.cropped(pixels, scale), weights), palette)
 
 
 def _histogram_at(

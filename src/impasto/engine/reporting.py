@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import MutableMapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,6 +18,7 @@ from impasto.engine import canvas
 from impasto.engine.pyramid import Scale
 from impasto.engine.snapshot import Snapshot
 from impasto.images import colour
+from impasto.images.palette import ColourMap
 from impasto.job.history import LossHistory
 from impasto.job.recipe import Recipe
 from impasto.job.result import Result, Step
@@ -100,7 +102,7 @@ class Reporter:
         finest, painted = snapshot.inputs.scales[-1], snapshot.point.image
         if snapshot.scale is not finest:
             painted = canvas.resize_canvas(painted, finest)
-        pixels = _coloured(snapshot, painted, finest)
+        pixels = finished_pixels(snapshot, painted, finest)
         stopped_after = snapshot.done if stopped else None
         decisions = snapshot.decisions.model_copy(update={"stopped_after": stopped_after})
         return Result(
@@ -127,14 +129,29 @@ def _image(snapshot: Snapshot) -> Image.Image:
 
 def _pixels(snapshot: Snapshot) -> Tensor:
     with isolated():
-        return _coloured(snapshot, snapshot.point.image, snapshot.scale)
+        return finished_pixels(snapshot, snapshot.point.image, snapshot.scale)
 
 
-def _coloured(snapshot: Snapshot, painted: Tensor, scale: Scale) -> Tensor:
-    """Copy the picture from the canvas to CPU memory, and apply the options for its colours."""
+def finished_pixels(
+    snapshot: Snapshot,
+    painted: Tensor,
+    scale: Scale,
+    maps: MutableMapping[int, ColourMap] | None = None,
+) -> Tensor:
+    """Copy the picture from a canvas to CPU memory, and apply the options for its colours.
+
+    Args:
+        snapshot: inputs and settings.
+        painted: the canvas, (1, 3, H, W).
+        scale: its size.
+        maps: colour maps that the frames of a film share, as for ``Palettes.recolour``.
+
+    Returns:
+        (1, 3, H, W) in [0, 1], without the margin.
+    """
     pixels = canvas.cropped(painted, scale).clamp(0, 1).to("cpu", torch.float32)
     pixels = snapshot.inputs.palettes.recolour(
-        pixels, replace(scale, margin_px=0), snapshot.inputs.settings
+        pixels, replace(scale, margin_px=0), snapshot.inputs.settings, maps
     )
     content, opacity = snapshot.inputs.content, snapshot.opacity
     keeps_colours = snapshot.resolved.colour == "keep"

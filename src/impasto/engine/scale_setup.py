@@ -137,7 +137,8 @@ class ScaleSetup:
                     self._style_network, pictures, settings, masks=opacities, tile_px=tile_px
                 ),
             )
-        return Targets(content, style, content_image=pixels, regions=areas, rest=rest)
+        held = inputs.held if scale == inputs.scales[-1] else None
+        return Targets(content, style, content_image=pixels, regions=areas, rest=rest, held=held)
 
     def _masks(self, scale: Scale) -> list[Tensor]:
         return [

@@ -30,6 +30,21 @@ class RegionTarget:
 
 
 @dataclass(frozen=True)
+class Held:
+    """The picture that a frame of a film is held to.
+
+    Attributes:
+        image: the frames before it, moved along the optical flow, (1, 3, H, W).
+        certainty: how far each pixel is known to be the same, (1, 1, H, W) in [0, 1].
+        weight: of the mean squared difference.
+    """
+
+    image: Tensor
+    certainty: Tensor
+    weight: float
+
+
+@dataclass(frozen=True)
 class Targets:
     """The targets that a painting is compared with.
 
@@ -40,6 +55,7 @@ class Targets:
             again for each tile, which takes time instead of memory; its type may be narrow.
         regions: parts of the image with a style of their own.
         rest: the weights, (1, 1, H, W), of the part with ``style``; None for all of the image.
+        held: what a frame of a film is held to; None for a picture of its own.
     """
 
     content: dict[str, Tensor]
@@ -47,6 +63,7 @@ class Targets:
     content_image: Tensor | None = None
     regions: tuple[RegionTarget, ...] = ()
     rest: Tensor | None = None
+    held: Held | None = None
 
 
 @dataclass(frozen=True)

@@ -354,7 +354,38 @@ class OwnTerm(Stateless):
         return {name: sums[name] * (self._term.weight / pixels)}
 
 
-TERMS: list[type[Term]] = [Content, Style, Smoothness]
+class Temporal(Stateless):
+    """Holds a frame of a film to the frames before it, moved along the optical flow.
+
+    The mean over pixels and channels of ``certainty * (x - image)**2``, times the weight (Ruder,
+    Dosovitskiy and Brox, "Artistic style transfer for videos", 2016, equation 7).
+    """
+
+    layers: tuple[str, ...] = ()
+
+    def __init__(self, network: FeatureNetwork, targets: Targets, settings: Settings) -> None:
+        self._held = targets.held
+
+    def sums(self, view: View) -> dict[str, Tensor]:
+        """Compare pixel by pixel."""
+        if self._held is None:
+            return {}
+        tile = view.tile
+        wanted, certainty = (
+            tile.core_of_image(whole, 1) for whole in (self._held.image, self._held.certainty)
+        )
+        difference = tile.core(view.pixels, 1) - wanted
+        return {"temporal": (certainty * difference.square()).sum()}
+
+    def values(self, sums: dict[str, Tensor], size_px: tuple[int, int]) -> dict[str, Tensor]:
+        """Weight the mean."""
+        if self._held is None:
+            return {}
+        height_px, width_px = size_px
+        return {"temporal": sums["temporal"] * (self._held.weight / (3 * height_px * width_px))}
+
+
+TERMS: list[type[Term]] = [Content, Style, Smoothness, Temporal]
 
 
 def make_terms(

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import typer
 
@@ -23,8 +23,78 @@ _STRONGEST_STARTED = 0.75
 _LARGEST_DOUBLED_PX = 1024
 
 
+class FilmProgress(Protocol):
+    """How far a film is, as :class:`impasto.film.painting.FilmStep` says."""
+
+    @property
+    def frame(self) -> int:
+        """How many frames are painted."""
+
+    @property
+    def frames(self) -> int:
+        """How many frames there are in all."""
+
+    @property
+    def shot(self) -> int:
+        """Index of the shot being painted."""
+
+    @property
+    def shots(self) -> int:
+        """How many shots there are."""
+
+    @property
+    def steps(self) -> int:
+        """Iterations of the latest frame."""
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The latest frame's losses."""
+
+    @property
+    def time_s(self) -> float:
+        """Seconds so far."""
+
+    @property
+    def time_left_s(self) -> float | None:
+        """Seconds still to go, if that is known."""
+
+    @property
+    def step(self) -> Step | None:
+        """The Step of a shot's first frame."""
+
+
+class FinishedFilm(Protocol):
+    """A film, as :class:`impasto.film.painting.FilmResult` describes it."""
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+
+    @property
+    def frames(self) -> int:
+        """How many frames it has."""
+
+    @property
+    def size_px(self) -> tuple[int, int]:
+        """Width and height."""
+
+    @property
+    def shots(self) -> int:
+        """How many shots it has."""
+
+    @property
+    def time_s(self) -> float:
+        """Seconds that painting took."""
+
+
 class Display:
-    """Shows nothing; its subclasses show some of the events."""
+    """Shows nothing; its subclasses show some of the events.
+
+    Attributes:
+        shows_messages: whether :meth:`message` shows anything.
+    """
+
+    shows_messages = False
 
     def __enter__(self) -> Display:
         return self
@@ -41,12 +111,20 @@ class Display:
     def saved(self, result: Result, path: Path | None) -> None:
         """Show nothing."""
 
+    def film_step(self, step: FilmProgress) -> None:
+        """Show nothing."""
+
+    def saved_film(self, film: FinishedFilm) -> None:
+        """Show nothing."""
+
     def message(self, text: str) -> None:
         """Show nothing."""
 
 
 class Json(Display):
     """Prints one JSON object a line: steps, messages, and the result."""
+
+    shows_messages = True
 
     def step(self, step: Step) -> None:
         """Print the step."""
@@ -78,6 +156,37 @@ class Json(Display):
             time_s=round(result.time_s, 3),
         )
 
+    def film_step(self, step: FilmProgress) -> None:
+        """Print the step of a shot's first frame, or the frame."""
+        if step.step is not None:
+            self.step(step.step)
+            return
+        left_s = step.time_left_s
+        print_json(
+            "frame",
+            frame=step.frame,
+            frames=step.frames,
+            shot=step.shot,
+            shots=step.shots,
+            steps=step.steps,
+            losses=step.losses,
+            time_s=round(step.time_s, 3),
+            time_left_s=None if left_s is None else round(left_s, 1),
+        )
+
+    def saved_film(self, film: FinishedFilm) -> None:
+        """Print the film's path, size and time."""
+        width_px, height_px = film.size_px
+        print_json(
+            "film",
+            path=str(film.path),
+            width_px=width_px,
+            height_px=height_px,
+            frames=film.frames,
+            shots=film.shots,
+            time_s=round(film.time_s, 3),
+        )
+
     def message(self, text: str) -> None:
         """Print the message."""
         print_json("message", text=text)
@@ -85,6 +194,8 @@ class Json(Display):
 
 class Bars(Display):
     """Draws a progress bar for each size on standard error, with the loss and the time left."""
+
+    shows_messages = True
 
     def __init__(self) -> None:
         from rich.console import Console
@@ -106,6 +217,8 @@ class Bars(Display):
         self._scale: Any = None
         self._scale_index = -1
         self._download: Any = None
+        self._film: Any = None
+        self._first: Any = None
 
     def __exit__(self, *raised: object) -> None:
         """Stop the bars where they are."""
@@ -146,6 +259,33 @@ class Bars(Display):
         # A script, or a log, would only have to leave them out.
         if self._console.is_terminal and (next_steps := suggest(result)):
             self.message(f"next: {' or '.join(next_steps)}")
+
+    def film_step(self, step: FilmProgress) -> None:
+        """Advance the bar of all frames, and that of a shot's first frame while it is painted."""
+        self._bars.start()
+        if self._film is None:
+            self._film = self._bars.add_task("frames", total=step.frames, text="")
+        if step.step is not None:
+            for note in step.step.notes:
+                self.message(note)
+            if self._first is None:
+                self._first = self._bars.add_task(f"shot {step.shot + 1}", total=1.0, text="")
+            self._bars.update(self._first, completed=step.step.progress)
+            return
+        if self._first is not None:
+            self._bars.remove_task(self._first)
+            self._first = None
+        left_s = step.time_left_s
+        left = "" if left_s is None else f"{clock(left_s)} left  "
+        text = f"{left}frame {step.frame} of {step.frames}, {step.steps} iterations"
+        self._bars.update(self._film, completed=step.frame, text=text)
+
+    def saved_film(self, film: FinishedFilm) -> None:
+        """Print the film's size, time and path."""
+        width_px, height_px = film.size_px
+        size = f"{film.frames} frames of {width_px} x {height_px} pixels"
+        self._console.print(f"{size} in {clock(film.time_s)}:", highlight=False)
+        typer.echo(os.fsencode(film.path))
 
     def message(self, text: str) -> None:
         """Print the message above the bars."""

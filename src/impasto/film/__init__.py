@@ -1,0 +1,1 @@
+"""Films: frames painted so that strokes move with things and do not flicker."""

@@ -1,0 +1,284 @@
+"""``impasto video``: films in, films out, and nothing lost."""
+
+import json
+import signal
+import time
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.films import read_frames
+
+from impasto import images
+
+av = pytest.importorskip("av")
+pytestmark = pytest.mark.heavy
+
+
+@pytest.fixture
+def fast(weights_file):
+    """Options of a film whose frames take a moment."""
+    return [
+        f"--weights={weights_file}",
+        "--size=64",
+        "--coarsest=64",
+        "--iterations=4",
+        "--alpha=1",
+        "--beta=1e4",
+        "--style-layers=relu1_1,relu2_1",
+        "--content-layers=relu2_2",
+        "--threads=1",
+    ]
+
+
+def frames_of(path):
+    with av.open(str(path)) as container:
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_a_film_is_painted(impasto, film_file, pan, fast):
+    film_file(pan(4), sound="aac")
+    done = impasto("video", "film.mp4", "painting.png", "-o", "out.mp4", *fast, "--json")
+    assert done.code == 0, done.err
+    events = [json.loads(line) for line in done.out.splitlines()]
+    frames = [event for event in events if event["event"] == "frame"]
+    assert [event["frame"] for event in frames] == [1, 2, 3, 4]
+    assert events[-1]["event"] == "film"
+    assert (events[-1]["frames"], events[-1]["width_px"], events[-1]["height_px"]) == (4, 64, 48)
+    with av.open("out.mp4") as container:
+        assert len(container.streams.audio) == 1
+        recipe = json.loads(container.metadata["Recipe"])
+    assert recipe["settings"]["iterations"] == 4
+    assert np.abs(np.float32(frames_of("out.mp4")[3]) - frames_of("film.mp4")[3]).mean() > 5
+
+
+def test_its_frames_are_removed_unless_they_are_kept(impasto, frames_folder, pan, fast, folder):
+    frames_folder(pan(3))
+    words = ["video", "frames", "painting.png", *fast, "-q"]
+    assert impasto(*words, "-o", "one.mp4").code == 0
+    assert not (folder / "one.mp4.parts").exists()
+    assert impasto(*words, "-o", "two.mp4", "--keep-frames").code == 0
+    kept = sorted(path.name for path in (folder / "two.mp4.parts").glob("*.png"))
+    assert kept == ["000000.png", "000001.png", "000002.png"]
+    assert (folder / "one.mp4").read_bytes() == (folder / "two.mp4").read_bytes()
+
+
+def test_animations_and_pictures_come_in_and_go_out(impasto, frames_folder, pan, fast, folder):
+    frames_folder(pan(3))
+    (folder / "painted").mkdir()
+    words = [*fast, "-q"]
+    assert impasto("video", "frames/%d.png", "painting.png", "-o", "a.gif", *words).code == 0
+    assert len(read_frames("a.gif")) == 3
+    assert impasto("video", "a.gif", "painting.png", "-o", "b.webp", *words).code == 0
+    assert len(read_frames("b.webp")) == 3
+    done = impasto("video", "b.webp", "painting.png", "-o", "painted/%03d.png", *words)
+    assert done.code == 0, done.err
+    assert sorted(path.name for path in (folder / "painted").glob("0*.png")) == [
+        "001.png",
+        "002.png",
+        "003.png",
+    ]
+    assert Image.open("painted/001.png").size == (64, 48)
+
+
+def test_durations_of_an_animation_are_kept(impasto, pan, fast):
+    first, *rest = [images.to_image(frame) for frame in pan(3)]
+    first.save("in.webp", save_all=True, append_images=rest, duration=[80, 200, 40], lossless=True)
+    assert impasto("video", "in.webp", "painting.png", "-o", "out.mp4", *fast, "-q").code == 0
+    with av.open("out.mp4") as container:
+        times = [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
+        assert container.duration / 1e6 == pytest.approx(0.32, abs=2e-3)
+    assert times == pytest.approx([0, 0.08, 0.28], abs=1e-3)
+
+
+def test_a_part_of_a_film(impasto, film_file, pan, fast):
+    film_file(pan(25))
+    words = ["video", "film.mp4", "painting.png", "-o", "out.mp4", *fast, "-q"]
+    assert impasto(*words, "--range=0.4s..0.52s").code == 0
+    assert len(frames_of("out.mp4")) == 3
+    done = impasto(*words, "--range=5s..6s")
+    assert done.code == 2
+    assert "has no frame in 5s..6s" in done.err
+    assert impasto(*words, "--range=6s..5s").code == 2
+
+
+def test_frames_between_are_interpolated(impasto, frames_folder, pan, fast):
+    frames_folder(pan(6))
+    done = impasto("video", "frames", "painting.png", "-o", "out.mp4", *fast, "--every=2", "--json")
+    frames = [json.loads(line) for line in done.out.splitlines() if '"frame"' in line[:20]]
+    assert [event["frame"] for event in frames] == [1, 3, 5, 6]
+    assert len(frames_of("out.mp4")) == 6
+
+
+def test_cuts_begin_anew(impasto, frames_folder, pan, fast, texture):
+    other = [texture.flip(-1).flip(1)[..., 60:108, 30 + n : 94 + n] for n in range(2)]
+    frames_folder([*pan(2), *other])
+    done = impasto("video", "frames", "painting.png", "-o", "out.mp4", *fast, "--json")
+    frames = [json.loads(line) for line in done.out.splitlines() if '"frame"' in line[:20]]
+    assert [event["shot"] for event in frames] == [0, 0, 1, 1]
+
+
+# The state is written after every frame, or never.
+STATES = ("0.0", "1e9")
+
+
+def killed(start_process, words, parts, frames, every_s):
+    """Kill the command when there are so many frames."""
+    first = f"import impasto.film.resume as resume; resume._STATE_EVERY_S = {every_s}"
+    process = start_process(*words, first=first)
+    deadline = time.monotonic() + 100
+    while not (parts / f"{frames - 1:06d}.png").exists():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+@pytest.mark.parametrize("every_s", STATES)
+def test_a_killed_film_goes_on_to_the_same_bytes(
+    impasto,
+    start_process,
+    run_process,
+    frames_folder,
+    pan,
+    fast,
+    folder,
+    every_s,
+):
+    frames_folder(pan(9))
+    words = ["video", "frames", "painting.png", *fast]
+    assert impasto(*words, "-o", "whole.mp4", "-q").code == 0
+    words += ["-o", "film.mp4", "--resume"]
+    parts = folder / "film.mp4.parts"
+    killed(start_process, words, parts, 2, every_s)
+    killed(start_process, words, parts, 5, every_s)
+    done = run_process(*words)
+    assert done.code == 0, done.err
+    with av.open(str(folder / "film.mp4")) as one, av.open(str(folder / "whole.mp4")) as other:
+        assert dict(one.metadata) == dict(other.metadata)
+    for one, other in zip(frames_of("film.mp4"), frames_of("whole.mp4"), strict=True):
+        assert np.array_equal(one, other)
+    assert (folder / "film.mp4").read_bytes() == (folder / "whole.mp4").read_bytes()
+    assert not parts.exists()
+
+
+def test_ctrl_c_encodes_what_there_is(start_process, run_process, frames_folder, pan, fast, folder):
+    frames_folder(pan(12))
+    words = ["video", "frames", "painting.png", "-o", "film.mp4", *fast]
+    process = start_process(*words)
+    while not (folder / "film.mp4.parts" / "000002.png").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=100)
+    assert process.returncode == 130
+    assert "stopped early: the film has the first" in err
+    assert 3 <= len(frames_of(folder / "film.mp4")) < 12
+    done = run_process(*words, "--resume", "-q")
+    assert done.code == 0, done.err
+    assert len(frames_of(folder / "film.mp4")) == 12
+
+
+def test_frames_of_an_earlier_film_are_not_overwritten(impasto, frames_folder, pan, fast, folder):
+    frames_folder(pan(2))
+    words = ["video", "frames", "painting.png", "-o", "film.mp4", *fast, "-q"]
+    assert impasto(*words, "--keep-frames").code == 0
+    done = impasto(*words)
+    assert done.code == 2
+    assert "has frames of an earlier film" in done.err
+    assert "--resume" in done.err
+    other = impasto(*words, "--resume", "--temporal=0.7")
+    assert other.code == 2
+    assert "temporal: expected 0.5, got 0.7" in other.err
+    (folder / "film.mp4.parts" / "000001.png").write_bytes(b"")
+    damaged = impasto(*words, "--resume")
+    assert damaged.code == 2
+    assert "000001.png has changed" in damaged.err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["absent.mp4", "painting.png", "-o", "o.mp4"], "no file 'absent.mp4'"),
+        (["painting.png", "painting.png", "-o", "o.avi"], "expected a film that ends in .mp4"),
+        (["frames", "painting.png", "-o", "frames/0.png"], "is not an input"),
+        (["frames", "painting.png", "-o", "o.mp4", "--temporal=2"], "temporal: expected"),
+        (["frames", "painting.png", "-o", "o.mp4", "--range=soon"], "such as 2s..5s"),
+        (["empty", "painting.png", "-o", "o.mp4"], "has no pictures"),
+        (["%03d.jpg", "painting.png", "-o", "o.mp4"], "no file matches"),
+        (["frames", "painting.png", "-o", "absent/o.mp4"], "no folder"),
+        (["frames", "painting.png", "-o", "-"], "a film needs a file's name"),
+        (["frames", "absent.png", "-o", "o.mp4"], "no file 'absent.png'"),
+        (["frames", "painting.png", "-o", "frames/%d.png"], "is not an input"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line(impasto, frames_folder, pan, folder, words, message):
+    frames_folder(pan(2))
+    (folder / "empty").mkdir()
+    before = sorted(folder.rglob("*"))
+    done = impasto("video", *words, "--size=64")
+    assert done.code == 2, done.err
+    assert message in done.err
+    assert len(done.err.splitlines()) == 1
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_frames_of_two_sizes_are_refused(impasto, frames_folder, pan, fast):
+    frames_folder([pan(1)[0], torch.zeros(1, 3, 40, 64)])
+    done = impasto("video", "frames", "painting.png", "-o", "o.mp4", *fast)
+    assert done.code == 2
+    assert "expected 64 x 48, as the first frame" in done.err
+
+
+def test_a_preview_paints_some_frames_and_no_film(impasto, frames_folder, pan, fast, folder):
+    frames_folder(pan(9))
+    words = ["video", "frames", "painting.png", "-o", "film.mp4", *fast]
+    done = impasto(*words, "--preview=3")
+    assert done.code == 0, done.err
+    names = sorted(path.name for path in folder.glob("film*"))
+    assert names == [f"film_preview_{number:06d}.png" for number in (2, 5, 8)]
+    assert impasto(*words, "--keep-frames", "-q").code == 0
+    # The first frame of a shot is painted like a preview of it.
+    assert impasto(*words[:-1], words[-1], "--range=..0.04s", "--preview=1").code == 0
+    first = np.asarray(Image.open(folder / "film.mp4.parts" / "000000.png"))
+    assert np.array_equal(np.asarray(Image.open(folder / "film_preview_000001.png")), first)
+
+
+def test_the_plan_says_time_and_disk_beforehand(impasto, frames_folder, pan, fast):
+    frames_folder(pan(2))
+    done = impasto("video", "frames", "painting.png", "-o", "film.mp4", *fast, "--json")
+    assert done.code == 0, done.err
+    texts = [json.loads(line).get("text", "") for line in done.out.splitlines()[:3]]
+    assert texts[0].startswith("2 frames of 64 x 48 pixels in 1 shot")
+    assert texts[1].startswith("time: about ")
+    assert "disk: about 64 MiB" in texts[1]
+
+
+def test_a_mask_for_each_frame(impasto, frames_folder, pan, fast, folder):
+    frames_folder(pan(3))
+    (folder / "masks").mkdir()
+    for number in range(1, 4):
+        mask = Image.new("L", (64, 48), 0)
+        mask.paste(255, (16 * number, 0, 16 * number + 16, 48))
+        mask.save(folder / "masks" / f"{number}.png")
+    grain = np.random.default_rng(0).integers(60, 250, (64, 64), dtype=np.uint8)
+    none = np.zeros_like(grain)
+    Image.fromarray(np.stack([grain, none, none], -1)).save(folder / "red.png")
+    Image.fromarray(np.stack([none, none, grain], -1)).save(folder / "blue.png")
+    words = ["video", "frames", "blue.png", *fast, "-q", "--region=masks/%d.png:red.png"]
+    done = impasto(*words, "-o", "moving.mp4", "--keep-frames")
+    assert done.code == 0, done.err
+    apart = []
+    for number in range(1, 4):
+        painted = np.float32(Image.open(folder / "moving.mp4.parts" / f"{number - 1:06d}.png"))
+        red = (painted[..., 0] - painted[..., 2]).mean(0)
+        is_inside = np.arange(64) // 16 == number
+        apart.append(red[is_inside].mean() - red[~is_inside].mean())
+    assert min(apart) > 20, apart
+    (folder / "masks" / "3.png").unlink()
+    few = impasto(*words, "-o", "few.mp4")
+    assert few.code == 2
+    assert "expected a mask for each frame, got 2 in 'masks'" in few.err
+    assert impasto(*words, "-o", "few.mp4", "--range=..0.08s").code == 0

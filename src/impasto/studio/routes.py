@@ -9,15 +9,26 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import fastapi_offline
-from fastapi import APIRouter, Cookie, FastAPI, Query, Request, Response, UploadFile
+from fastapi import APIRouter, Body, Cookie, FastAPI, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
+from starlette.background import BackgroundTask
 
 from impasto import __version__
 from impasto.studio.form_schema import Form, make_form
 from impasto.studio.http_errors import HANDLERS, documented
-from impasto.studio.schemas import Order, PictureId, Plan, StudioPicture, Work, WorkId
+from impasto.studio.schemas import (
+    LookId,
+    LookStatus,
+    Order,
+    PictureId,
+    Plan,
+    Purpose,
+    StudioPicture,
+    Work,
+    WorkId,
+)
 from impasto.studio.security import MOST_UPLOAD_BYTES, Guard, Rules
 from impasto.studio.service import StudioService
 from impasto.studio.storage import clean_name
@@ -118,14 +129,18 @@ def _api() -> APIRouter:
     async def events(
         request: Request,
         work: Annotated[WorkId | None, Query(description="Events of this work only.")] = None,
+        client: Client = None,
     ) -> Response:
         """Stream events, as server-sent events.
 
         ``work``: the new state of a work. ``preview``: the address of its current picture.
-        ``removed``: a work was deleted. ``painters``: the states of the painters.
+        ``look``: a first look is ready or failed. ``removed``: a work was deleted. ``painters``:
+        the states of the painters.
         """
         return StreamingResponse(
-            _events(_service(request), work), media_type="text/event-stream", headers=_NO_STORE
+            _events(_service(request), work, _client(request, client)),
+            media_type="text/event-stream",
+            headers=_NO_STORE,
         )
 
     _add_pictures(api)
@@ -145,15 +160,19 @@ def _add_pictures(api: APIRouter) -> None:
         return uploads.uploaded() if uploaded else uploads.bundled()
 
     @api.post("/pictures", status_code=201, responses=documented(400, 413, 415, 422, 507))
-    async def upload(request: Request, file: UploadFile) -> StudioPicture:
-        """Upload a picture; the same file gets the same id."""
+    async def upload(
+        request: Request,
+        file: UploadFile,
+        purpose: Annotated[Purpose, Query(description="What it is for.")] = "picture",
+    ) -> StudioPicture:
+        """Upload a picture; the same file gets the same id, and the new name."""
         uploads = _uploads(request)
         path = uploads.incoming()
         try:
             with path.open("xb") as target:
                 while data := await file.read(2**20):
                     target.write(data)
-            return await uploads.add(path, clean_name(file.filename))
+            return await uploads.add(path, clean_name(file.filename), purpose)
         finally:
             path.unlink(missing_ok=True)
 
@@ -195,6 +214,24 @@ def _add_works(api: APIRouter) -> None:
         """Return the expected sizes, time and memory of an order, without painting."""
         return await _service(request).plan(order)
 
+    @api.post("/looks", responses=documented(413, 415, 422))
+    async def want_looks(
+        request: Request, wanted: Annotated[list[Order], Body(max_length=64)], client: Client = None
+    ) -> list[LookStatus]:
+        """Ask for first looks at orders, in place of those asked for before.
+
+        They are painted in this order while no work waits, until the client's stream of events
+        ends. An event ``look`` says when one is
+        ready. An order with a look goes on from it.
+        """
+        return _service(request).want_looks(wanted, _client(request, client))
+
+    @api.get("/looks/{look_id}", responses=_file("jpeg"), response_class=FileResponse)
+    async def look(request: Request, look_id: LookId) -> Response:
+        """Return a look, at most 480 pixels a side."""
+        path = _service(request).look(look_id)
+        return FileResponse(path, media_type="image/jpeg", headers=_CACHE_FOREVER)
+
     @api.post("/works", status_code=201, responses=documented(413, 415, 422, 428, 429, 503))
     async def order_work(request: Request, order: Order, client: Client = None) -> Work:
         """Order a painting; it waits in the queue until a painter is free.
@@ -210,9 +247,30 @@ def _add_works(api: APIRouter) -> None:
         before_s: Annotated[
             float, Query(description="Only works with a smaller created_s.")
         ] = 1e12,
+        in_bin: Annotated[
+            bool, Query(alias="bin", description="List those in the bin instead.")
+        ] = False,
+        search: Annotated[
+            str, Query(max_length=200, description="Only works with these words in the title.")
+        ] = "",
     ) -> list[Work]:
         """List works, the latest first."""
-        return _service(request).works(limit, before_s)
+        return _service(request).works(limit, before_s, in_bin=in_bin, search=search)
+
+    @api.get("/works.zip", response_class=FileResponse, responses=_file("application/zip"))
+    async def archive(
+        request: Request,
+        work_ids: Annotated[list[WorkId], Query(alias="id", min_length=1, max_length=200)],
+    ) -> Response:
+        """Download the pictures of several works as PNG files in a ZIP archive."""
+        path = await _service(request).archive(work_ids)
+        return FileResponse(
+            path,
+            media_type="application/zip",
+            filename="impasto.zip",
+            headers=_NO_STORE,
+            background=BackgroundTask(path.unlink, missing_ok=True),
+        )
 
     @api.get("/works/{work_id}", responses=documented(404, 422))
     async def work(request: Request, work_id: WorkId) -> Work:
@@ -221,8 +279,21 @@ def _add_works(api: APIRouter) -> None:
 
     @api.delete("/works/{work_id}", status_code=204, responses=documented(404, 422))
     async def remove(request: Request, work_id: WorkId) -> None:
-        """Cancel a work, and delete it with its pictures."""
+        """Cancel a work, and put it into the bin; a work in the bin is deleted for good.
+
+        The bin keeps works for 30 days.
+        """
         _service(request).remove(work_id)
+
+    @api.post("/works/{work_id}/restore", responses=documented(404, 422))
+    async def restore(request: Request, work_id: WorkId) -> Work:
+        """Take a work out of the bin."""
+        return _service(request).restore(work_id)
+
+    @api.post("/works/{work_id}/star", responses=documented(404, 422))
+    async def star(request: Request, work_id: WorkId, starred: bool = True) -> Work:
+        """Mark a work, or take the mark away."""
+        return _service(request).star(work_id, starred=starred)
 
     @api.get("/works/{work_id}/losses", responses=documented(404, 422))
     async def losses(request: Request, work_id: WorkId) -> list[tuple[int, float]]:
@@ -287,6 +358,11 @@ def _add_acts(api: APIRouter) -> None:
         """Return an order that starts from this work's current picture, to be changed and sent."""
         return await _service(request).branch(work_id)
 
+    @api.post("/works/{work_id}/upload", responses=documented(404, 409, 422, 507))
+    async def upload_work(request: Request, work_id: WorkId) -> StudioPicture:
+        """Add a finished picture to the uploads, as a photograph or painting for other orders."""
+        return await _service(request).upload(work_id)
+
     @api.post(
         "/works/{work_id}/detail",
         status_code=201,
@@ -322,13 +398,15 @@ def _serve_page(app: FastAPI) -> None:
         return FileResponse(_WEB / "docs.html", headers=_NO_STORE)
 
 
-async def _events(service: StudioService, work_id: str | None) -> AsyncIterator[bytes]:
+async def _events(service: StudioService, work_id: str | None, client: str) -> AsyncIterator[bytes]:
     listener = service.events.join(work_id)
     try:
         async for event in listener.stream():
             yield event
     finally:
         service.events.leave(listener)
+        # Who does not listen does not look, either.
+        service.want_looks([], client)
 
 
 def _service(request: Request) -> StudioService:

@@ -126,4 +126,6 @@ def test_a_work_interrupts_a_look(studio):
     asked = studio.post("/api/looks", json=[order]).json()
     assert asked[0]["state"] == "waiting"
     studio.painted()
+    # Without an interruption the look would have been finished before the work.
+    assert studio.post("/api/looks", json=[order]).json()[0]["state"] == "waiting"
     assert studio.post("/api/looks", json=[]).json() == []

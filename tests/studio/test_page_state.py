@@ -187,6 +187,30 @@ def test_to_start_afresh_is_to_have_the_form_from_before_the_branch(studio, open
     assert (sent[-1]["start"], sent[-1]["parent"]) == (None, None)
 
 
+def test_tiles_and_the_window_show_what_a_painting_does_to_the_photograph(studio, open_page):
+    studio.wait_until_ready()
+    page = open_page(studio)
+    fill(page, {"size": "64", "coarsest": "32", "iterations": "12", "seed": "17"})
+    tile(page, "coffee").click()
+    expect(page.locator("#styles .inset")).to_have_count(5)
+    look = page.locator("#sheet img.after[src^='api/looks/']")
+    expect(look).to_be_visible()
+    first = look.get_attribute("src")
+    assert tile(page, "nocturne").locator("img").first.get_attribute("src") != first
+    check_access(page)
+    tile(page, "nocturne").click()
+    page.wait_for_function(
+        "first => { const image = document.querySelector('#sheet img.after');"
+        " const src = image?.getAttribute('src') ?? '';"
+        " return src.startsWith('api/looks/') && src !== first; }",
+        arg=first,
+    )
+    page.get_by_role("button", name="At strength 0.8").click()
+    assert page.locator("#option-strength").input_value() == "0.8"
+    start(page)
+    wait_until(page, "Finished")
+
+
 def test_a_double_click_orders_once(studio, open_page):
     page = open_page(studio)
     sent = order_count(page)

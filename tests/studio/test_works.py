@@ -48,6 +48,9 @@ def test_a_painting_is_ordered_watched_and_fetched(studio, picture_bytes, tmp_pa
     first, last = (np.asarray(Image.open(io.BytesIO(data)), float) for data in (first, last))
     assert first.shape == last.shape == (48, 64, 3)
     assert np.abs(first - last).mean() > 1
+    text = studio.get(f"{path}/recipe")
+    assert text.headers["content-disposition"].endswith('.json"')
+    assert recipe.parse(text.text, "it").settings.iterations == 30
     for ending, kind in (("png", "PNG"), ("jpg", "JPEG"), ("tiff", "TIFF")):
         answer = studio.get(f"{path}/picture.{ending}")
         assert answer.headers["content-disposition"].endswith(f'{ending}"')
@@ -207,6 +210,12 @@ def test_a_work_that_is_removed_while_it_is_painted_ends(studio):
     studio.wait(work_id, until=begun)
     studio.ask("DELETE", f"/api/works/{work_id}")
     assert studio.wait(work_id, "cancelled")["removed_s"] is not None
+
+
+def test_a_stream_of_a_work_begins_with_its_state(studio):
+    work_id = studio.painted()["id"]
+    kind, data = next(studio.events(f"?work={work_id}"))
+    assert (kind, data["id"], data["state"]) == ("work", work_id, "finished")
 
 
 def test_works_are_searched_marked_and_fetched_as_an_archive(studio):

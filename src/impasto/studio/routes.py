@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import fastapi_offline
+import segno
 from fastapi import APIRouter, Body, Cookie, FastAPI, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
@@ -17,7 +19,7 @@ from starlette.background import BackgroundTask
 
 from impasto import __version__
 from impasto.studio.form_schema import Form, make_form
-from impasto.studio.http_errors import HANDLERS, documented
+from impasto.studio.http_errors import HANDLERS, HttpError, documented
 from impasto.studio.schemas import (
     LookId,
     LookStatus,
@@ -62,6 +64,7 @@ class Status(BaseModel):
     uploaded_bytes: int = Field(description="Size of all uploaded pictures.")
     upload_quota_bytes: int = Field(description="Maximum size of all uploaded pictures.")
     most_upload_pixels: int = MOST_PIXELS
+    is_for_others: bool = Field(description="Whether a phone can open /api/phone's address.")
 
 
 class Steering(BaseModel):
@@ -95,14 +98,14 @@ def make_app(make_service: Callable[[], StudioService], rules: Rules) -> FastAPI
         servers=[{"url": str(rules.public)}] if rules.public else None,
     )
     app.add_middleware(Guard, rules=rules)
-    app.include_router(_api())
+    app.include_router(_api(rules))
     _serve_page(app)
     for kind, answer in HANDLERS.items():
         app.add_exception_handler(kind, answer)
     return app
 
 
-def _api() -> APIRouter:
+def _api(rules: Rules) -> APIRouter:
     """Return the routes under /api."""
     api = APIRouter(prefix="/api")
 
@@ -113,12 +116,24 @@ def _api() -> APIRouter:
         return Status(
             version=__version__,
             waiting=service.waiting,
+            is_for_others=rules.is_for_others,
             uploaded_bytes=service.uploads.used_bytes,
             upload_quota_bytes=service.uploads.quota_bytes,
             painters=[
                 PainterStatus(state=one.state, message=one.message) for one in service.painters
             ],
         )
+
+    @api.get("/phone", response_class=Response, responses=_file("svg+xml"))
+    async def phone() -> Response:
+        """Return a QR code of the address that opens the studio on another machine, as SVG."""
+        if not rules.is_for_others:
+            raise HttpError(
+                404, "expected a studio that others can open; start it with --host 0.0.0.0"
+            )
+        drawn = BytesIO()
+        segno.make(rules.opened, micro=False).save(drawn, kind="svg", scale=8, light="white")
+        return Response(drawn.getvalue(), media_type="image/svg+xml", headers=_NO_STORE)
 
     @api.get("/form", responses=documented())
     async def form() -> Form:
@@ -313,6 +328,19 @@ def _add_works(api: APIRouter) -> None:
         return FileResponse(path, media_type="image/jpeg", headers=_NO_STORE)
 
     @api.get(
+        "/works/{work_id}/recipe", response_class=Response, responses=_file("application/json")
+    )
+    async def work_recipe(request: Request, work_id: WorkId) -> Response:
+        """Download the recipe of a picture, which it also contains."""
+        service = _service(request)
+        name = f"{service.work(work_id).file_stem}.json"
+        return Response(
+            await service.recipe(work_id),
+            media_type="application/json",
+            headers=_NO_STORE | {"content-disposition": f'attachment; filename="{name}"'},
+        )
+
+    @api.get(
         "/works/{work_id}/picture.{ending}",
         responses=_file("png", "jpeg", "tiff"),
         response_class=FileResponse,
@@ -401,6 +429,11 @@ def _serve_page(app: FastAPI) -> None:
 async def _events(service: StudioService, work_id: str | None, client: str) -> AsyncIterator[bytes]:
     listener = service.events.join(work_id)
     try:
+        # The work may have ended before this stream began.
+        with suppress(HttpError):
+            if work_id is not None:
+                state = service.work(work_id).public().model_dump(mode="json")
+                listener.put("work", work_id, state)
         async for event in listener.stream():
             yield event
     finally:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from impasto.errors import SettingsError
+from impasto.images import decode
 from impasto.job.job import JobSpec
 from impasto.studio import looks, orders
 from impasto.studio.events import EventStream
@@ -215,6 +216,17 @@ class StudioService:
             return await self.uploads.add(path, f"{self.work(work_id).file_stem}.png")
         finally:
             path.unlink(missing_ok=True)
+
+    async def recipe(self, work_id: str) -> str:
+        """Return the recipe of a work's picture, as JSON.
+
+        Raises:
+            HttpError: it has no picture.
+        """
+        path = self.file(work_id, "picture.png")
+        data = await asyncio.to_thread(path.read_bytes)
+        texts = await asyncio.to_thread(decode.decode_texts, data, "the picture")
+        return texts["Recipe"]
 
     async def archive(self, work_ids: list[str]) -> Path:
         """Write the pictures of works into a ZIP archive; the caller deletes it.

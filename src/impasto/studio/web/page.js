@@ -17,6 +17,11 @@ export function Page({ state }) {
       <h1>impasto</h1>
       <${Status} state=${state} />
       <${PanelButton} state=${state} name="works">${say.works(underWay(state).length)}<//>
+      ${state.isForOthers &&
+      html`<details class="menu phone">
+        <summary>${say.onPhone}</summary>
+        <div><img src="api/phone" alt=${say.code} loading="lazy" /><p>${say.scan}</p></div>
+      </details>`}
       <a href="docs">${say.interface}</a>
     </header>
     <main class=${state.panel === "works" ? "with-works" : ""}>
@@ -31,7 +36,7 @@ export function Page({ state }) {
 function skip(event) {
   // The address after # belongs to the works.
   event.preventDefault();
-  document.querySelector("#viewport").focus();
+  /** @type {HTMLElement} */ (document.querySelector("#viewport")).focus();
 }
 
 function Status({ state }) {

@@ -148,6 +148,7 @@ class Acts extends Component {
         <summary>${say.more}</summary>
         <div>
           ${ENDINGS.slice(1).map(([kind, ending]) => html`<a key=${ending} href=${`api/works/${id}/picture.${ending}`} download>${say.download(kind)}</a>`)}
+          <a href=${`api/works/${id}/recipe`} download>${say.downloadRecipe}</a>
           ${button(say.useAsPhotograph, () => act.useResult(work, "content"))}
           ${button(say.useAsPainting, () => act.useResult(work, "style"))}
           ${button(say.anotherSeed, () => act.anotherSeed(work))}

@@ -1,6 +1,7 @@
 // The page's state, and what follows from it.
 
 import { parse } from "./options.js";
+import { createStore } from "./store.js";
 import { say } from "./words.js";
 import { clock, stem } from "./format.js";
 
@@ -17,7 +18,7 @@ export const EMPTY_FORM = {
   regions: [],
 };
 
-export const INITIAL = {
+const INITIAL = {
   options: [],
   groups: [],
   presets: [],
@@ -45,6 +46,7 @@ export const INITIAL = {
   part: 0,
   connection: "open",
   painters: [],
+  isForOthers: false,
   refusal: null,
   message: null,
   plan: null,
@@ -52,6 +54,8 @@ export const INITIAL = {
   uploading: { content: 0, style: 0 },
   notify: false,
 };
+
+export const store = createStore(INITIAL);
 
 export function isUnderWay(work) {
   return ["waiting", "painting", "paused"].includes(work.state);
@@ -109,12 +113,12 @@ export function looksOf(state) {
     ...STRENGTHS.map((strength) => [`strength:${strength}`, { ...order, settings: { ...settings, strength } }]),
     ...presetsOf(state).map(({ name }) => [`preset:${name}`, { ...order, preset: name, settings: sizeOnly(settings) }]),
   ];
-  looks.sort(([one], [other]) => (other === state.hovered) - (one === state.hovered));
+  looks.sort(([one], [other]) => Number(other === state.hovered) - Number(one === state.hovered));
   return looks.slice(0, MOST_LOOKS);
 }
 
-function sizeOnly({ size }) {
-  return size === undefined ? {} : { size };
+function sizeOnly(settings) {
+  return "size" in settings ? { size: settings.size } : {};
 }
 
 // What is missing for an order, in words; null if nothing is.

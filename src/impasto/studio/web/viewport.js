@@ -30,10 +30,13 @@ export class Viewport extends Component {
 
   componentDidUpdate(before) {
     const { id, url, before: other, startsCut } = this.props;
-    if (before.id !== id) this.setState({ zoom: null, x: 0, y: 0, cut: startsCut, peek: null, current: null, coming: url });
-    else if (before.before !== other) this.setState({ cut: startsCut });
+    if (before.id !== id) {
+      this.setState({ zoom: null, x: 0, y: 0, cut: startsCut, peek: null, current: null, coming: url });
+      return;
+    }
+    if (before.before !== other) this.setState({ cut: startsCut });
     // While one picture is loading, only the latest of the others waits.
-    else if (url !== before.url && !this.state.coming) this.setState({ coming: url });
+    if (url !== before.url && !this.state.coming) this.setState({ coming: url });
   }
 
   // A picture that is coming is shown once it is decoded, so that nothing flickers.
@@ -177,10 +180,10 @@ export class Viewport extends Component {
       </div>
       <div id="zoom" class="row" role="group" aria-label=${say.zoom}>
         ${peeks.map(([label, url]) => html`<${Peek} key=${label} label=${label} show=${(is) => this.setState({ peek: is ? url : null })} />`)}
-        <button type="button" aria-label=${say.zoomOut} onClick=${() => this.zoomTo(scale / 1.5)}>−</button>
+        <button type="button" class="wide" aria-label=${say.zoomOut} onClick=${() => this.zoomTo(scale / 1.5)}>−</button>
         <button type="button" aria-pressed=${String(zoom === null)} onClick=${() => this.zoomTo(null)}>${say.fit}</button>
         <button type="button" onClick=${() => this.zoomTo(1)}>${say.full}</button>
-        <button type="button" aria-label=${say.zoomIn} onClick=${() => this.zoomTo(scale * 1.5)}>+</button>
+        <button type="button" class="wide" aria-label=${say.zoomIn} onClick=${() => this.zoomTo(scale * 1.5)}>+</button>
         ${document.fullscreenEnabled && html`<button type="button" aria-label=${say.fullScreen} onClick=${toggleFullScreen}><svg viewBox="0 0 16 16" aria-hidden="true"><path d="M1 5V1h4M11 1h4v4M15 11v4h-4M5 15H1v-4" /></svg></button>`}
       </div>`;
   }

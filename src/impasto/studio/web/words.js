@@ -7,6 +7,9 @@ export const say = {
   interface: "HTTP interface",
   works: (count) => (count ? `Works · ${count} under way` : "Works"),
   close: "Close",
+  onPhone: "On a phone",
+  scan: "Scan this code with a phone in the same network. Whoever has it can use the studio.",
+  code: "QR code of the studio's address",
 
   // the order
   order: "New painting",
@@ -111,6 +114,7 @@ export const say = {
   copied: (text) => `Copied: ${text}`,
   remove: "Remove",
   download: (kind) => `Download ${kind}`,
+  downloadRecipe: "Download the recipe",
   more: "More…",
   star: "Star",
   removedWork: (title) => `${title} is in the bin.`,

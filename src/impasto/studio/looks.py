@@ -89,6 +89,11 @@ class Looks:
     def finish(self, look_id: str, error: str | None = None) -> None:
         """A look has ended, with an error or without."""
         self._begun.discard(look_id)
+        # Otherwise one that is deleted, to stay within the bound, would be painted again at once.
+        self._wanted = {
+            client: [look for look in looks if look.id != look_id]
+            for client, looks in self._wanted.items()
+        }
         if error is not None:
             self._failed[look_id] = error
         self._prune(look_id)

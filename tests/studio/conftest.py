@@ -78,7 +78,8 @@ class Studio:
         end_s = time.monotonic() + PATIENCE_S
         while not self.is_ready and time.monotonic() < end_s:
             (painter,) = self.get("/api/status").json()["painters"]
-            self.is_ready = painter["state"] == "ready"
+            # A broken one never will be.
+            self.is_ready = painter["state"] != "loading"
             time.sleep(0.1)
 
     def order(self, *, pictures=None, settings=(), **fields):
@@ -223,6 +224,8 @@ def open_page(browser):
         page = context.new_page()
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda said: said.type == "error" and troubles.append(said.text))
+        # The page waits less long than a loaded machine needs to start a painter.
+        studio.wait_until_ready()
         page.goto(studio.printed)
         page.wait_for_selector("#styles .tiles button")
         return page

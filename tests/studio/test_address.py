@@ -1,6 +1,7 @@
 """Where the studio is opened: on this machine, from a phone, and behind a reverse proxy."""
 
 import asyncio
+import io
 import os
 import pty
 import shutil
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import requests
+import segno
 
 from impasto.errors import SettingsError
 from impasto.studio.address import http_address, parse_public_url, reachable_host
@@ -241,6 +243,22 @@ def test_an_address_that_other_machines_can_open_is_printed(open_studio):
     assert studio.get("/api/status").status_code == 200
     assert reachable_host("192.0.2.1") == "192.0.2.1"
     assert http_address("::1", 8500) == "http://[::1]:8500"
+
+
+def test_the_page_shows_a_qr_code_for_a_phone_where_one_can_connect(studio, open_studio, open_page):
+    assert studio.get("/api/phone").status_code == 404
+    assert not studio.get("/api/status").json()["is_for_others"]
+    opened = open_studio("--host=0.0.0.0")
+    expected = io.BytesIO()
+    segno.make(opened.printed, micro=False).save(expected, kind="svg", scale=8, light="white")
+    assert opened.get("/api/phone").content == expected.getvalue()
+    # From this machine, because browsers warn about addresses without encryption.
+    opened.printed = opened.printed.replace(reachable_host("0.0.0.0"), "127.0.0.1")
+    page = open_page(opened)
+    page.get_by_text("On a phone").click()
+    code = page.get_by_role("img", name="QR code")
+    code.evaluate("image => image.decode()")
+    assert code.evaluate("image => image.naturalWidth") > 200
 
 
 def test_the_terminal_shows_a_qr_code_for_a_phone(tmp_path):

@@ -3,6 +3,7 @@
 import io
 import signal
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from PIL import Image
@@ -38,6 +39,10 @@ def choose(page, settings):
 
 def tile(page, name):
     return page.locator(".tiles").get_by_role("button", name=name, exact=True)
+
+
+def open_works(page):
+    page.get_by_role("button", name="Works").click()
 
 
 def act(page, name):
@@ -83,14 +88,13 @@ def test_a_visitor_uploads_paints_watches_cancels_and_compares(studio, open_page
     check_access(page)
     act(page, "Cancel").click()
     wait_until(page, "Cancelled")
-    expect(page.locator("#works .cards button")).not_to_have_count(0)
-    page.get_by_label("Share that shows the photograph").fill("50")
-    expect(page.locator("#sheet.compared .before")).to_be_visible()
     page.wait_for_function("() => document.querySelector('#sheet img.after').naturalWidth === 64")
     page.get_by_role("button", name="1 : 1").click()
     assert page.locator("#sheet img.after").evaluate("image => image.clientWidth") == 64
     page.get_by_role("button", name="Fit").click()
     assert page.locator("#sheet img.after").evaluate("image => image.clientWidth") > 64
+    open_works(page)
+    expect(page.locator("#works .cards button")).not_to_have_count(0)
     check_access(page)
 
 
@@ -100,6 +104,8 @@ def test_a_result_is_downloaded_removed_and_its_recipe_loaded(studio, open_page)
     start(page)
     wait_until(page, "Finished")
     with page.expect_download() as download:
+        page.locator(".menu summary").click()
+        check_access(page)
         page.get_by_role("link", name="Download 16-bit TIFF").click()
     assert download.value.suggested_filename.endswith(".tiff")
     with page.expect_download() as download:
@@ -111,10 +117,15 @@ def test_a_result_is_downloaded_removed_and_its_recipe_loaded(studio, open_page)
     expect(page.locator("#option-seed")).to_have_value("11")
     expect(tile(page, "nocturne")).to_have_attribute("aria-pressed", "true")
     check_access(page)
+    open_works(page)
     page.locator("#works .cards button").first.click()
+    wait_until(page, "Finished")
     cards = page.locator("#works .cards button").count()
     act(page, "Remove").click()
     expect(page.locator("#works .cards button")).to_have_count(cards - 1)
+    check_access(page)
+    page.locator("#message").get_by_role("button", name="Undo").click()
+    expect(page.locator("#works .cards button")).to_have_count(cards)
 
 
 def test_a_running_painting_is_branched(studio, open_page):
@@ -137,20 +148,17 @@ def test_a_painting_is_steered_paused_and_resumed(studio, open_page):
     choose(page, ENDLESS)
     start(page)
     is_first_picture_here(page)
-    page.locator("#steer summary").click()
-    check_access(page)
-    page.locator("#steer-strength").fill("0.95")
-    page.get_by_role("button", name="Change it now").click()
+    slider = page.locator("#steer input")
+    assert slider.input_value() == "0.5", "the usual strength, as none was asked for"
+    slider.focus()
+    page.keyboard.press("End")
     expect(page.locator("#message")).to_contain_text("Changed after step")
-    page.locator("#steer-style_layers").fill("relu9_9")
-    page.get_by_role("button", name="Change it now").click()
-    expect(page.locator("#steer [role=alert]")).to_contain_text("relu9_9")
-    page.locator("#steer-style_layers").fill("")
-    page.locator("#steer-motifs").fill("0.8")
-    page.get_by_role("button", name="Change it now").click()
+    check_access(page)
     (work,) = studio.get("/api/works?limit=1").json()
-    steered = {"strength": 0.95, "motifs": 0.8}
-    studio.wait(work["id"], until=lambda work: work["changes"][-1]["settings"] == steered)
+    assert work["changes"][-1]["settings"] == {"strength": 1}
+    expect(page.locator("#steer output")).to_have_text("1.00")
+    page.reload()
+    expect(page.locator("#steer output")).to_have_text("1.00")
     act(page, "Pause").click()
     wait_until(page, "Paused")
     check_access(page)
@@ -200,12 +208,12 @@ def test_everything_is_done_with_the_keyboard_alone(studio, open_page):
 def test_a_region_is_brushed_and_painted_after_another_painting(studio, open_page):
     page = open_page(studio)
     choose(page, TINY)
-    page.locator("#region summary").click()
-    canvas = page.locator("#region canvas")
+    page.get_by_role("button", name="Paint a part").click()
+    canvas = page.locator("canvas.drawing")
     box = canvas.bounding_box()
     page.mouse.move(box["x"] + box["width"] / 4, box["y"] + box["height"] / 2)
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] / 3, box["y"] + box["height"] / 2)
+    page.mouse.move(box["x"] + box["width"] * 3 / 4, box["y"] + box["height"] / 2)
     page.mouse.up()
     canvas.focus()
     for key in ("ArrowRight", "ArrowDown", "Space"):
@@ -221,6 +229,9 @@ def test_a_region_is_brushed_and_painted_after_another_painting(studio, open_pag
     darkest, lightest = mask.convert("L").getextrema()
     assert (darkest, lightest) == (0, 255)
     assert len(mask.convert("L").getcolors()) > 20, "a soft border has many greys"
+    levels = np.asarray(mask.convert("L"))
+    along = levels[levels.shape[0] // 2, levels.shape[1] // 4 : levels.shape[1] * 3 // 4]
+    assert along.min() > 250, "a stroke has no beads"
     assert "--region chelsea_mask.png:woodcut.jpg" in work["replay"]
 
 
@@ -268,6 +279,7 @@ def test_the_gallery_is_there_after_a_restart(open_studio, open_page):
     studio.process.send_signal(signal.SIGKILL)
     studio.process.wait()
     page = open_page(open_studio())
+    open_works(page)
     page.locator("#works .cards button").first.click()
     is_first_picture_here(page)
     wait_until(page, "Finished")
@@ -279,6 +291,7 @@ def test_two_tabs_see_the_same_and_one_may_vanish(studio, open_page):
     choose(one, ENDLESS)
     start(one)
     is_first_picture_here(one)
+    open_works(two)
     two.locator("#queue button").first.click()
     is_first_picture_here(two)
     one.context.close()

@@ -9,6 +9,7 @@ from impasto.studio.events import EventStream
 from impasto.studio.form_schema import make_form
 from impasto.studio.queue import FairQueue
 from impasto.studio.storage import clean_name
+from impasto.studio.worker import without_folders
 
 
 def test_clients_take_turns_and_each_keeps_its_order():
@@ -70,6 +71,31 @@ def test_strength_and_motifs_are_shares_that_are_shown_first_and_can_be_steered(
         assert (option.at_least, option.at_most) == (0, 1)
         assert option.up_front
         assert option.steerable
+
+
+def test_the_form_says_how_each_option_is_shown_and_where_presets_apply():
+    form = make_form()
+    options = {option.name: option for option in form.options}
+    groups = [group.name for group in form.groups]
+    assert all(option.group in groups for option in options.values())
+    assert (options["iterations"].label, options["coarsest"].unit) == ("Steps", "px")
+    assert options["strength"].modes == ["style_transfer"]
+    modes = {preset.name: preset.modes for preset in form.presets}
+    assert modes["default"] == ["style_transfer", "content", "style"]
+    assert modes["gentle"] == ["style_transfer"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("no file '/home/me/my nets/a.pth': check it", "no file 'a.pth': check it"),
+        ("/home/me/a.pth is damaged", "a.pth is damaged"),
+        ("https://example.org/a/b.whl sent it", "https://example.org/a/b.whl sent it"),
+        ("3/4 of it", "3/4 of it"),
+    ],
+)
+def test_a_message_for_visitors_names_files_without_folders(text, shown):
+    assert without_folders(text) == shown
 
 
 @pytest.mark.parametrize(

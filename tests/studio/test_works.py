@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,9 @@ def test_a_painting_is_ordered_watched_and_fetched(studio, picture_bytes, tmp_pa
     first, last = (np.asarray(Image.open(io.BytesIO(data)), float) for data in (first, last))
     assert first.shape == last.shape == (48, 64, 3)
     assert np.abs(first - last).mean() > 1
+    text = studio.get(f"{path}/recipe")
+    assert text.headers["content-disposition"].endswith('.json"')
+    assert recipe.parse(text.text, "it").settings.iterations == 30
     for ending, kind in (("png", "PNG"), ("jpg", "JPEG"), ("tiff", "TIFF")):
         answer = studio.get(f"{path}/picture.{ending}")
         assert answer.headers["content-disposition"].endswith(f'{ending}"')
@@ -183,11 +187,75 @@ def test_a_dropped_result_brings_its_recipe(studio):
     assert picture["recipe"]["inputs"]["content"]["name"] == "dancing.jpg"
 
 
-def test_what_is_removed_is_gone(studio):
+def ids(studio, query=""):
+    return [work["id"] for work in studio.get(f"/api/works{query}").json()]
+
+
+def test_what_is_removed_is_in_the_bin_and_what_is_removed_twice_is_gone(studio):
+    path = f"/api/works/{(work_id := studio.painted()['id'])}"
+    assert studio.ask("DELETE", path).status_code == 204
+    assert work_id not in ids(studio)
+    assert work_id in ids(studio, "?bin=true")
+    assert studio.post(f"{path}/restore").json()["removed_s"] is None
+    assert work_id in ids(studio)
+    assert work_id not in ids(studio, "?bin=true")
+    for _ in range(2):
+        assert studio.ask("DELETE", path).status_code == 204
+    assert studio.get(path).status_code == 404
+    assert work_id not in ids(studio, "?bin=true")
+
+
+def test_a_work_that_is_removed_while_it_is_painted_ends(studio):
+    work_id = studio.order(settings=ENDLESS).json()["id"]
+    studio.wait(work_id, until=begun)
+    studio.ask("DELETE", f"/api/works/{work_id}")
+    assert studio.wait(work_id, "cancelled")["removed_s"] is not None
+
+
+def test_a_stream_of_a_work_begins_with_its_state(studio):
+    work_id = studio.painted()["id"]
+    kind, data = next(studio.events(f"?work={work_id}"))
+    assert (kind, data["id"], data["state"]) == ("work", work_id, "finished")
+
+
+def test_works_are_searched_marked_and_fetched_as_an_archive(studio):
+    first, second = (studio.painted(settings={"seed": seed})["id"] for seed in (21, 22))
+    assert studio.post(f"/api/works/{first}/star").json()["starred"]
+    assert not studio.post(f"/api/works/{first}/star?starred=false").json()["starred"]
+    assert second in ids(studio, "?search=PICASSO dancing")
+    assert ids(studio, "?search=picasso nowhere") == []
+    archive = studio.get(f"/api/works.zip?id={first}&id={second}&id={first}")
+    with zipfile.ZipFile(io.BytesIO(archive.content)) as opened:
+        assert opened.testzip() is None
+        for work_id, name in zip((first, second), opened.namelist(), strict=True):
+            expected = studio.get(f"/api/works/{work_id}/picture.png").content
+            assert opened.read(name) == expected
+    assert studio.get("/api/works.zip?id=0123456789abcdef").status_code == 404
+    assert not list((studio.folder / "incoming").iterdir())
+
+
+def test_a_result_is_offered_as_a_picture_for_other_orders(studio):
     work = studio.painted()
-    assert studio.ask("DELETE", f"/api/works/{work['id']}").status_code == 204
-    assert studio.get(f"/api/works/{work['id']}").status_code == 404
-    assert work["id"] not in [other["id"] for other in studio.get("/api/works").json()]
+    picture = studio.post(f"/api/works/{work['id']}/upload").json()
+    assert picture["recipe"]["inputs"]["content"]["name"] == "dancing.jpg"
+    uploaded = [one["id"] for one in studio.get("/api/pictures?uploaded=true").json()]
+    assert picture["id"] in uploaded
+
+
+def test_masks_and_starts_are_not_offered_again_and_the_last_name_counts(studio, picture_bytes):
+    mask = picture_bytes(seed=51)
+    form = {"file": ("mask.png", mask)}
+    made = studio.post("/api/pictures?purpose=mask", files=form).json()
+
+    def offered():
+        return {one["id"]: one["name"] for one in studio.get("/api/pictures?uploaded=true").json()}
+
+    assert made["id"] not in offered()
+    studio.post("/api/pictures?purpose=style", files={"file": ("painting.png", mask)})
+    assert offered()[made["id"]] == "painting.png"
+    studio.post("/api/pictures?purpose=mask", files=form)
+    assert studio.get(f"/api/pictures/{made['id']}").json()["purpose"] == "style"
+    assert offered()[made["id"]] == "mask.png"
 
 
 @pytest.mark.slow

@@ -8,14 +8,16 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, Field
 from pydantic.fields import FieldInfo
 
+from impasto.config.labels import GROUPS, label_of
 from impasto.config.presets import PRESETS
 from impasto.config.registry import choices_of
-from impasto.config.settings import Settings
+from impasto.config.settings import MODES, Mode, Settings, make_settings
 from impasto.engine.defaults import complete
+from impasto.errors import SettingsError
 from impasto.job.job import Job
 
-# Options that are shown at once; all others are under "more".
-_UP_FRONT = ("strength", "motifs", "size", "colour")
+# Options that are shown at once; all others are in the laboratory.
+_UP_FRONT = ("strength", "motifs", "size")
 # Options that name files; the page uploads pictures instead.
 _NAMES_FILES = ("region",)
 Kind = Literal["integer", "number", "choice", "flag", "text", "weights", "numbers"]
@@ -25,6 +27,10 @@ class Option(BaseModel):
     """One field of the form."""
 
     name: str
+    label: str = Field(description="Its name, for people.")
+    unit: str
+    group: str = Field(description="The name of the group that it belongs to.")
+    modes: list[Mode] = Field(description="The modes in which it has an effect.")
     kind: Kind
     description: str
     default: Any = None
@@ -40,16 +46,25 @@ class Option(BaseModel):
     steerable: bool = Field(default=False, description="Whether it can change while painting.")
 
 
+class FormGroup(BaseModel):
+    """A group of options."""
+
+    name: str
+    title: str
+
+
 class FormPreset(BaseModel):
     """A preset: settings to begin from."""
 
     name: str
     told: str = Field(description="What it is, in a few words.")
+    modes: list[Mode] = Field(description="The modes that it can be used in.")
 
 
 class Form(BaseModel):
     """All presets and options."""
 
+    groups: list[FormGroup]
     presets: list[FormPreset]
     options: list[Option]
 
@@ -67,8 +82,25 @@ def make_form() -> Form:
         if name not in _NAMES_FILES
     ]
     options.sort(key=lambda option: _UP_FRONT.index(option.name) if option.up_front else 99)
-    presets = [FormPreset(name=name, told=preset.summary) for name, preset in PRESETS.items()]
-    return Form(presets=presets, options=options)
+    presets = [
+        FormPreset(name=name, told=preset.summary, modes=_modes_of(name))
+        for name, preset in PRESETS.items()
+    ]
+    groups = [FormGroup(name=name, title=title) for name, title in GROUPS.items()]
+    return Form(groups=groups, presets=presets, options=options)
+
+
+def _modes_of(preset: str) -> list[Mode]:
+    """Return the modes in which a preset's settings are valid."""
+
+    def is_valid(mode: Mode) -> bool:
+        try:
+            complete(Job(mode), make_settings(preset=preset))
+        except SettingsError:
+            return False
+        return True
+
+    return [mode for mode in MODES if is_valid(mode)]
 
 
 def _option(name: str, field: FieldInfo, usual: Any) -> Option:
@@ -96,9 +128,14 @@ def _option(name: str, field: FieldInfo, usual: Any) -> Option:
         for limit, word in _BOUNDS.items()
         if getattr(bound, limit, None) is not None
     }
+    label = label_of(Settings, name)
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     return Option(
         name=name,
+        label=label.text,
+        unit=label.unit,
+        group=label.group,
+        modes=list(label.modes),
         kind=kind,
         description=str(field.description),
         default=field.default,

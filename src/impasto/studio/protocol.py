@@ -13,11 +13,15 @@ from impasto.job.job import JobSpec
 
 @dataclass(frozen=True)
 class Paint:
-    """Start or resume a painting; its files go into ``folder``."""
+    """Start or resume a painting; its files go into ``folder``.
+
+    ``is_look``: paint its coarsest size only.
+    """
 
     work: str
     spec: JobSpec
     folder: Path
+    is_look: bool = False
 
 
 @dataclass(frozen=True)

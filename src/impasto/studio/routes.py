@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import fastapi_offline
-from fastapi import APIRouter, Cookie, FastAPI, Query, Request, Response, UploadFile
+import segno
+from fastapi import APIRouter, Body, Cookie, FastAPI, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
+from starlette.background import BackgroundTask
 
 from impasto import __version__
 from impasto.studio.form_schema import Form, make_form
-from impasto.studio.http_errors import HANDLERS, documented
-from impasto.studio.schemas import Order, PictureId, Plan, StudioPicture, Work, WorkId
+from impasto.studio.http_errors import HANDLERS, HttpError, documented
+from impasto.studio.schemas import (
+    LookId,
+    LookStatus,
+    Order,
+    PictureId,
+    Plan,
+    Purpose,
+    StudioPicture,
+    Work,
+    WorkId,
+)
 from impasto.studio.security import MOST_UPLOAD_BYTES, Guard, Rules
 from impasto.studio.service import StudioService
 from impasto.studio.storage import clean_name
@@ -51,6 +64,7 @@ class Status(BaseModel):
     uploaded_bytes: int = Field(description="Size of all uploaded pictures.")
     upload_quota_bytes: int = Field(description="Maximum size of all uploaded pictures.")
     most_upload_pixels: int = MOST_PIXELS
+    is_for_others: bool = Field(description="Whether a phone can open /api/phone's address.")
 
 
 class Steering(BaseModel):
@@ -84,14 +98,14 @@ def make_app(make_service: Callable[[], StudioService], rules: Rules) -> FastAPI
         servers=[{"url": str(rules.public)}] if rules.public else None,
     )
     app.add_middleware(Guard, rules=rules)
-    app.include_router(_api())
+    app.include_router(_api(rules))
     _serve_page(app)
     for kind, answer in HANDLERS.items():
         app.add_exception_handler(kind, answer)
     return app
 
 
-def _api() -> APIRouter:
+def _api(rules: Rules) -> APIRouter:
     """Return the routes under /api."""
     api = APIRouter(prefix="/api")
 
@@ -102,12 +116,24 @@ def _api() -> APIRouter:
         return Status(
             version=__version__,
             waiting=service.waiting,
+            is_for_others=rules.is_for_others,
             uploaded_bytes=service.uploads.used_bytes,
             upload_quota_bytes=service.uploads.quota_bytes,
             painters=[
                 PainterStatus(state=one.state, message=one.message) for one in service.painters
             ],
         )
+
+    @api.get("/phone", response_class=Response, responses=_file("svg+xml"))
+    async def phone() -> Response:
+        """Return a QR code of the address that opens the studio on another machine, as SVG."""
+        if not rules.is_for_others:
+            raise HttpError(
+                404, "expected a studio that others can open; start it with --host 0.0.0.0"
+            )
+        drawn = BytesIO()
+        segno.make(rules.opened, micro=False).save(drawn, kind="svg", scale=8, light="white")
+        return Response(drawn.getvalue(), media_type="image/svg+xml", headers=_NO_STORE)
 
     @api.get("/form", responses=documented())
     async def form() -> Form:
@@ -118,14 +144,18 @@ def _api() -> APIRouter:
     async def events(
         request: Request,
         work: Annotated[WorkId | None, Query(description="Events of this work only.")] = None,
+        client: Client = None,
     ) -> Response:
         """Stream events, as server-sent events.
 
         ``work``: the new state of a work. ``preview``: the address of its current picture.
-        ``removed``: a work was deleted. ``painters``: the states of the painters.
+        ``look``: a first look is ready or failed. ``removed``: a work was deleted. ``painters``:
+        the states of the painters.
         """
         return StreamingResponse(
-            _events(_service(request), work), media_type="text/event-stream", headers=_NO_STORE
+            _events(_service(request), work, _client(request, client)),
+            media_type="text/event-stream",
+            headers=_NO_STORE,
         )
 
     _add_pictures(api)
@@ -145,15 +175,19 @@ def _add_pictures(api: APIRouter) -> None:
         return uploads.uploaded() if uploaded else uploads.bundled()
 
     @api.post("/pictures", status_code=201, responses=documented(400, 413, 415, 422, 507))
-    async def upload(request: Request, file: UploadFile) -> StudioPicture:
-        """Upload a picture; the same file gets the same id."""
+    async def upload(
+        request: Request,
+        file: UploadFile,
+        purpose: Annotated[Purpose, Query(description="What it is for.")] = "picture",
+    ) -> StudioPicture:
+        """Upload a picture; the same file gets the same id, and the new name."""
         uploads = _uploads(request)
         path = uploads.incoming()
         try:
             with path.open("xb") as target:
                 while data := await file.read(2**20):
                     target.write(data)
-            return await uploads.add(path, clean_name(file.filename))
+            return await uploads.add(path, clean_name(file.filename), purpose)
         finally:
             path.unlink(missing_ok=True)
 
@@ -195,6 +229,24 @@ def _add_works(api: APIRouter) -> None:
         """Return the expected sizes, time and memory of an order, without painting."""
         return await _service(request).plan(order)
 
+    @api.post("/looks", responses=documented(413, 415, 422))
+    async def want_looks(
+        request: Request, wanted: Annotated[list[Order], Body(max_length=64)], client: Client = None
+    ) -> list[LookStatus]:
+        """Ask for first looks at orders, in place of those asked for before.
+
+        They are painted in this order while no work waits, until the client's stream of events
+        ends. An event ``look`` says when one is
+        ready. An order with a look goes on from it.
+        """
+        return _service(request).want_looks(wanted, _client(request, client))
+
+    @api.get("/looks/{look_id}", responses=_file("jpeg"), response_class=FileResponse)
+    async def look(request: Request, look_id: LookId) -> Response:
+        """Return a look, at most 480 pixels a side."""
+        path = _service(request).look(look_id)
+        return FileResponse(path, media_type="image/jpeg", headers=_CACHE_FOREVER)
+
     @api.post("/works", status_code=201, responses=documented(413, 415, 422, 428, 429, 503))
     async def order_work(request: Request, order: Order, client: Client = None) -> Work:
         """Order a painting; it waits in the queue until a painter is free.
@@ -210,9 +262,30 @@ def _add_works(api: APIRouter) -> None:
         before_s: Annotated[
             float, Query(description="Only works with a smaller created_s.")
         ] = 1e12,
+        in_bin: Annotated[
+            bool, Query(alias="bin", description="List those in the bin instead.")
+        ] = False,
+        search: Annotated[
+            str, Query(max_length=200, description="Only works with these words in the title.")
+        ] = "",
     ) -> list[Work]:
         """List works, the latest first."""
-        return _service(request).works(limit, before_s)
+        return _service(request).works(limit, before_s, in_bin=in_bin, search=search)
+
+    @api.get("/works.zip", response_class=FileResponse, responses=_file("application/zip"))
+    async def archive(
+        request: Request,
+        work_ids: Annotated[list[WorkId], Query(alias="id", min_length=1, max_length=200)],
+    ) -> Response:
+        """Download the pictures of several works as PNG files in a ZIP archive."""
+        path = await _service(request).archive(work_ids)
+        return FileResponse(
+            path,
+            media_type="application/zip",
+            filename="impasto.zip",
+            headers=_NO_STORE,
+            background=BackgroundTask(path.unlink, missing_ok=True),
+        )
 
     @api.get("/works/{work_id}", responses=documented(404, 422))
     async def work(request: Request, work_id: WorkId) -> Work:
@@ -221,8 +294,21 @@ def _add_works(api: APIRouter) -> None:
 
     @api.delete("/works/{work_id}", status_code=204, responses=documented(404, 422))
     async def remove(request: Request, work_id: WorkId) -> None:
-        """Cancel a work, and delete it with its pictures."""
+        """Cancel a work, and put it into the bin; a work in the bin is deleted for good.
+
+        The bin keeps works for 30 days.
+        """
         _service(request).remove(work_id)
+
+    @api.post("/works/{work_id}/restore", responses=documented(404, 422))
+    async def restore(request: Request, work_id: WorkId) -> Work:
+        """Take a work out of the bin."""
+        return _service(request).restore(work_id)
+
+    @api.post("/works/{work_id}/star", responses=documented(404, 422))
+    async def star(request: Request, work_id: WorkId, starred: bool = True) -> Work:
+        """Mark a work, or take the mark away."""
+        return _service(request).star(work_id, starred=starred)
 
     @api.get("/works/{work_id}/losses", responses=documented(404, 422))
     async def losses(request: Request, work_id: WorkId) -> list[tuple[int, float]]:
@@ -240,6 +326,19 @@ def _add_works(api: APIRouter) -> None:
         """Return a small copy of a finished picture, at most 480 pixels a side."""
         path = _service(request).file(work_id, "small.jpg")
         return FileResponse(path, media_type="image/jpeg", headers=_NO_STORE)
+
+    @api.get(
+        "/works/{work_id}/recipe", response_class=Response, responses=_file("application/json")
+    )
+    async def work_recipe(request: Request, work_id: WorkId) -> Response:
+        """Download the recipe of a picture, which it also contains."""
+        service = _service(request)
+        name = f"{service.work(work_id).file_stem}.json"
+        return Response(
+            await service.recipe(work_id),
+            media_type="application/json",
+            headers=_NO_STORE | {"content-disposition": f'attachment; filename="{name}"'},
+        )
 
     @api.get(
         "/works/{work_id}/picture.{ending}",
@@ -287,6 +386,11 @@ def _add_acts(api: APIRouter) -> None:
         """Return an order that starts from this work's current picture, to be changed and sent."""
         return await _service(request).branch(work_id)
 
+    @api.post("/works/{work_id}/upload", responses=documented(404, 409, 422, 507))
+    async def upload_work(request: Request, work_id: WorkId) -> StudioPicture:
+        """Add a finished picture to the uploads, as a photograph or painting for other orders."""
+        return await _service(request).upload(work_id)
+
     @api.post(
         "/works/{work_id}/detail",
         status_code=201,
@@ -322,13 +426,20 @@ def _serve_page(app: FastAPI) -> None:
         return FileResponse(_WEB / "docs.html", headers=_NO_STORE)
 
 
-async def _events(service: StudioService, work_id: str | None) -> AsyncIterator[bytes]:
+async def _events(service: StudioService, work_id: str | None, client: str) -> AsyncIterator[bytes]:
     listener = service.events.join(work_id)
     try:
+        # The work may have ended before this stream began.
+        with suppress(HttpError):
+            if work_id is not None:
+                state = service.work(work_id).public().model_dump(mode="json")
+                listener.put("work", work_id, state)
         async for event in listener.stream():
             yield event
     finally:
         service.events.leave(listener)
+        # Who does not listen does not look, either.
+        service.want_looks([], client)
 
 
 def _service(request: Request) -> StudioService:

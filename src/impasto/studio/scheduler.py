@@ -6,11 +6,14 @@ Everything here runs in the event loop's thread, so that nothing needs a lock.
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
+from impasto.job.job import JobSpec
 from impasto.studio import orders
 from impasto.studio.events import EventStream
 from impasto.studio.http_errors import HttpError
+from impasto.studio.looks import Looks
 from impasto.studio.protocol import End, Ended, Paint, PaintingProgress, Preview, WorkerState
 from impasto.studio.queue import FairQueue
 from impasto.studio.schemas import Record
@@ -21,6 +24,8 @@ from impasto.studio.worker_handle import WorkerHandle
 _MOST_POINTS = 400
 # A work whose worker ends so often fails.
 _MOST_ATTEMPTS = 2
+_IN_BIN_S = 30 * 86_400.0
+_LOST = "the painter ended unexpectedly, perhaps out of memory; try smaller"
 
 
 class Scheduler:
@@ -34,6 +39,7 @@ class Scheduler:
 
     Attributes:
         records: all works, by id.
+        looks: the first looks, which are painted while no work waits.
     """
 
     def __init__(
@@ -41,11 +47,15 @@ class Scheduler:
     ) -> None:
         self._store, self._uploads, self._events = store, uploads, events
         self._queue = FairQueue()
+        self.looks = Looks(store.looks)
         self._previews: dict[str, Preview] = {}
         self._attempts: dict[str, int] = {}
         self.records = {record.id: record for record in store.works()}
+        self._empty_bin()
         for record in self.records.values():
-            if record.state in ("waiting", "painting"):
+            if record.removed_s is not None and record.is_under_way:
+                record.state = "cancelled"
+            elif record.state in ("waiting", "painting"):
                 record.state = "waiting"
                 self._queue.add(record.client, record.id)
         self._handles = [WorkerHandle(runtime, self._on_message) for runtime in runtimes]
@@ -93,6 +103,14 @@ class Scheduler:
         self._store.remove_work(record.id)
         self._events.publish("removed", record.id, {"id": record.id})
 
+    def _empty_bin(self) -> None:
+        """Delete works that have been in the bin for long."""
+        old_s = time.time() - _IN_BIN_S
+        for record in list(self.records.values()):
+            if record.removed_s is not None and record.removed_s < old_s:
+                del self.records[record.id]
+                self._store.remove_work(record.id)
+
     def preview(self, work_id: str) -> Preview | None:
         """Return the latest preview of a work that is being painted, if there is one."""
         return self._previews.get(work_id)
@@ -116,14 +134,21 @@ class Scheduler:
         self._events.publish("work", record.id, record.public().model_dump(mode="json"))
 
     def _dispatch(self) -> None:
-        """Give a waiting work to every idle worker."""
+        """Give a waiting work to every idle worker, or a look; a work interrupts a look."""
         for handle in self._handles:
             if handle.state.state != "ready" or handle.work is not None:
                 continue
             work_id = self._queue.take()
-            if work_id is None:
-                return
-            self._start(handle, self.records[work_id])
+            if work_id is not None:
+                self._start(handle, self.records[work_id])
+            elif (look := self.looks.take()) is not None:
+                handle.work = look.id
+                handle.send(Paint(look.id, look.spec, look.folder, is_look=True))
+        for handle in self._handles:
+            if self.looks.is_abandoned(handle.work) or (
+                len(self._queue) and self.looks.is_painted(handle.work)
+            ):
+                handle.send(End(str(handle.work), pause=True))
 
     def _start(self, handle: WorkerHandle, record: Record) -> None:
         try:
@@ -132,6 +157,7 @@ class Scheduler:
             record.state, record.message = "failed", error.error
             self.save(record)
             return
+        self.looks.lend(spec, self._store.folder(record.id))
         handle.work = record.id
         record.state = "painting"
         self.save(record)
@@ -146,6 +172,8 @@ class Scheduler:
             handle.work = None
             if record is not None:
                 self._finish(record, message)
+            elif self.looks.is_painted(message.work):
+                self._finish_look(message)
         elif isinstance(message, PaintingProgress) and record is not None:
             self._progress(record, message)
         elif isinstance(message, Preview) and record is not None:
@@ -196,9 +224,34 @@ class Scheduler:
         self._attempts.pop(record.id, None)
         self.save(record)
 
+    def _finish_look(self, ended: Ended) -> None:
+        if ended.state == "paused":
+            self.looks.put_back(ended.work)
+            return
+        error = (ended.message or "failed") if ended.state == "failed" else None
+        self.looks.finish(ended.work, error)
+        self._publish_look(ended.work)
+
+    def _publish_look(self, look_id: str) -> None:
+        data = {
+            "id": look_id,
+            "state": self.looks.state(look_id),
+            "message": self.looks.error(look_id),
+        }
+        self._events.publish("look", look_id, data)
+
+    def want_looks(self, client: str, specs: list[JobSpec]) -> None:
+        """Let looks be painted while no work waits, in place of those the client wanted before."""
+        self.looks.want(client, specs)
+        self._dispatch()
+
     def _requeue(self, handle: WorkerHandle) -> None:
         """Queue the work of a worker that has ended again, or let it fail after two attempts."""
-        record, handle.work = self.records.get(handle.work or ""), None
+        work_id, handle.work = handle.work or "", None
+        if self.looks.is_painted(work_id):
+            self.looks.finish(work_id, _LOST)
+            self._publish_look(work_id)
+        record = self.records.get(work_id)
         if record is None:
             return
         self._attempts[record.id] = self._attempts.get(record.id, 0) + 1
@@ -207,5 +260,5 @@ class Scheduler:
             self._queue.add(record.client, record.id, first=True)
         else:
             record.state = "failed"
-            record.message = "the painter ended unexpectedly, perhaps out of memory; try smaller"
+            record.message = _LOST
         self.save(record)

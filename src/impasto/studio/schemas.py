@@ -20,6 +20,7 @@ PictureId = Annotated[
     str, Field(pattern=r"^([0-9a-f]{64}|(content|style)\.[a-z0-9_-]{1,64})$", max_length=80)
 ]
 WorkId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+LookId = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 WorkState = Literal["waiting", "painting", "paused", "finished", "cancelled", "failed"]
 UNDER_WAY: tuple[WorkState, ...] = ("waiting", "painting", "paused")
 
@@ -77,6 +78,12 @@ class Order(Options):
         return make_settings(preset=self.preset, **own).model_dump(exclude_unset=True)
 
 
+# A mask and a start belong to an order. Others are offered again: as a photograph (content), as a
+# painting (style), or as both (picture).
+Purpose = Literal["picture", "content", "style", "mask", "start"]
+OFFERED: tuple[Purpose, ...] = ("picture", "content", "style")
+
+
 class StudioPicture(BaseModel):
     """A picture that can be painted from."""
 
@@ -87,11 +94,20 @@ class StudioPicture(BaseModel):
         default="own",
         description="content or style for pictures that come with impasto, own for uploads.",
     )
+    purpose: Purpose = "picture"
     width_px: int
     height_px: int
     recipe: dict[str, Any] | None = Field(
         default=None, description="The recipe, if impasto painted it."
     )
+
+
+class LookStatus(BaseModel):
+    """A first look at what an order would come to."""
+
+    id: str = Field(description="Its address is /api/looks/ID once it is ready.")
+    state: Literal["waiting", "ready", "failed"]
+    message: str | None = None
 
 
 class Size(BaseModel):
@@ -148,6 +164,10 @@ class Work(BaseModel):
     message: str | None = Field(default=None, description="An error or a note.")
     changes: list[SteeringChange] = []
     replay: str | None = Field(default=None, description="The command that paints it again.")
+    starred: bool = Field(default=False, description="Whether a visitor has marked it.")
+    removed_s: float | None = Field(
+        default=None, description="When it was put into the bin, in seconds since 1970."
+    )
 
     @property
     def is_under_way(self) -> bool:

@@ -19,7 +19,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, unquote, urlencode, urlsplit
 
-from impasto.studio.address import PublicUrl, is_address, is_loopback
+from impasto.studio.address import (
+    PublicUrl,
+    http_address,
+    is_address,
+    is_loopback,
+    reachable_host,
+)
 from impasto.studio.http_errors import HttpError
 
 Scope = MutableMapping[str, Any]
@@ -74,6 +80,17 @@ class Rules:
     def cookie(self) -> str:
         """Name of the token's cookie; it has the port, as browsers share cookies between ports."""
         return f"impasto_{self.port}"
+
+    @property
+    def opened(self) -> str:
+        """The address that opens the studio, with the token."""
+        own = http_address(reachable_host(self.host), self.port)
+        return f"{self.public or own}/?token={quote(self.token)}"
+
+    @property
+    def is_for_others(self) -> bool:
+        """Whether other machines can open the studio."""
+        return self.public is not None or not is_loopback(self.host)
 
     def is_own_name(self, name: str) -> bool:
         """Return whether a Host header may name this studio.

@@ -6,16 +6,31 @@ Everything here runs in the event loop's thread, so that nothing needs a lock.
 from __future__ import annotations
 
 import asyncio
+import itertools
+import shutil
+import time
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from impasto.studio import orders
+from impasto.errors import SettingsError
+from impasto.images import decode
+from impasto.job.job import JobSpec
+from impasto.studio import looks, orders
 from impasto.studio.events import EventStream
 from impasto.studio.http_errors import HttpError
 from impasto.studio.protocol import AskPlan, SavePicture, Steer, WorkerState
 from impasto.studio.scheduler import Scheduler
-from impasto.studio.schemas import Order, Plan, Record, SteeringChange, Work
+from impasto.studio.schemas import (
+    LookStatus,
+    Order,
+    Plan,
+    Record,
+    SteeringChange,
+    StudioPicture,
+    Work,
+)
 from impasto.studio.storage import Store
 from impasto.studio.uploads import Uploads
 
@@ -69,10 +84,27 @@ class StudioService:
         """Number of works that wait for a worker."""
         return self._scheduler.waiting
 
-    def works(self, limit: int, before_s: float) -> list[Work]:
-        """Return works that were ordered before a time, the latest first."""
+    def works(
+        self, limit: int, before_s: float, *, in_bin: bool = False, search: str = ""
+    ) -> list[Work]:
+        """Return works that were ordered before a time, the latest first.
+
+        Args:
+            limit: maximum number of works.
+            before_s: the time, in seconds since 1970.
+            in_bin: return those in the bin instead of the others.
+            search: words that the title must contain.
+        """
+        words = search.lower().split()
         latest = sorted(self._scheduler.records.values(), key=lambda record: -record.created_s)
-        return [record.public() for record in latest if record.created_s < before_s][:limit]
+        chosen = (
+            record
+            for record in latest
+            if record.created_s < before_s
+            and (record.removed_s is not None) == in_bin
+            and all(word in record.title.lower() for word in words)
+        )
+        return [record.public() for record in itertools.islice(chosen, limit)]
 
     def work(self, work_id: str) -> Record:
         """Return a work.
@@ -95,6 +127,43 @@ class StudioService:
         plan = Plan.model_validate(await self._scheduler.any_handle().ask(question))
         plan.needs_confirmation = plan.time_s > self._limits.unconfirmed_s
         return plan
+
+    def want_looks(self, wanted: list[Order], client: str) -> list[LookStatus]:
+        """Let first looks at orders be painted, in place of those that the client wanted before.
+
+        An order that cannot be painted has a failed look.
+        """
+        specs = [self._look_spec(order) for order in wanted]
+        self._scheduler.want_looks(client, [one for one in specs if isinstance(one, JobSpec)])
+        return [self._look_status(spec) for spec in specs]
+
+    def _look_spec(self, order: Order) -> JobSpec | str:
+        """Return the job of an order, or why there can be no look at it."""
+        try:
+            spec = orders.job_spec(order, self.uploads)
+            looks.check(spec)
+        except HttpError as error:
+            return error.error
+        except SettingsError as error:
+            return str(error)
+        return spec
+
+    def _look_status(self, spec: JobSpec | str) -> LookStatus:
+        if isinstance(spec, str):
+            return LookStatus(id="", state="failed", message=spec)
+        look_id, kept = looks.look_id(spec), self._scheduler.looks
+        return LookStatus(id=look_id, state=kept.state(look_id), message=kept.error(look_id))
+
+    def look(self, look_id: str) -> Path:
+        """Return the path of a look's picture.
+
+        Raises:
+            HttpError: there is none.
+        """
+        path = self._scheduler.looks.picture(look_id)
+        if not path.exists():
+            raise HttpError(404, f"no look {look_id!r}; it may have been deleted, ask for it again")
+        return path
 
     async def order(self, order: Order, client: str) -> Work:
         """Queue a new work.
@@ -135,6 +204,51 @@ class StudioService:
             client,
         )
 
+    async def upload(self, work_id: str) -> StudioPicture:
+        """Add the picture of a work to the uploads.
+
+        Raises:
+            HttpError: it has no picture, or the quota is used up.
+        """
+        source, path = self.file(work_id, "picture.png"), self.uploads.incoming()
+        try:
+            await asyncio.to_thread(shutil.copyfile, source, path)
+            return await self.uploads.add(path, f"{self.work(work_id).file_stem}.png")
+        finally:
+            path.unlink(missing_ok=True)
+
+    async def recipe(self, work_id: str) -> str:
+        """Return the recipe of a work's picture, as JSON.
+
+        Raises:
+            HttpError: it has no picture.
+        """
+        path = self.file(work_id, "picture.png")
+        data = await asyncio.to_thread(path.read_bytes)
+        texts = await asyncio.to_thread(decode.decode_texts, data, "the picture")
+        return texts["Recipe"]
+
+    async def archive(self, work_ids: list[str]) -> Path:
+        """Write the pictures of works into a ZIP archive; the caller deletes it.
+
+        Raises:
+            HttpError: one of the works does not exist or has no picture.
+        """
+        members = [
+            (f"{self.work(work_id).file_stem}.png", self.file(work_id, "picture.png"))
+            for work_id in dict.fromkeys(work_ids)
+        ]
+        path = self.uploads.incoming()
+
+        def write() -> None:
+            # PNG files are compressed already.
+            with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+                for name, source in members:
+                    archive.write(source, name)
+
+        await asyncio.to_thread(write)
+        return path
+
     async def branch(self, work_id: str) -> Order:
         """Return an order that starts from the current picture of a work, to be changed and sent.
 
@@ -158,7 +272,7 @@ class StudioService:
         else:
             raise HttpError(409, "expected a work with a picture, got one that has none yet")
         try:
-            start = await self.uploads.add(path, name)
+            start = await self.uploads.add(path, name, "start")
         finally:
             path.unlink(missing_ok=True)
         order = record.order.model_copy(update={"start": start.id, "parent": work_id})
@@ -200,8 +314,29 @@ class StudioService:
         return record.public()
 
     def remove(self, work_id: str) -> None:
-        """Cancel a work, and delete it with its pictures."""
-        self._scheduler.remove(self.work(work_id))
+        """Cancel a work and put it into the bin; delete it if it is there already."""
+        record = self.work(work_id)
+        if record.removed_s is not None:
+            self._scheduler.remove(record)
+            return
+        if record.is_under_way:
+            self._scheduler.end(record, pause=False)
+        record.removed_s = time.time()
+        self._scheduler.save(record)
+
+    def restore(self, work_id: str) -> Work:
+        """Take a work out of the bin."""
+        record = self.work(work_id)
+        record.removed_s = None
+        self._scheduler.save(record)
+        return record.public()
+
+    def star(self, work_id: str, *, starred: bool) -> Work:
+        """Mark a work, or take the mark away."""
+        record = self.work(work_id)
+        record.starred = starred
+        self._scheduler.save(record)
+        return record.public()
 
     def remove_picture(self, picture_id: str) -> None:
         """Delete an uploaded picture.

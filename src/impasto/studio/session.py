@@ -16,6 +16,7 @@ from impasto.engine.painting import Painting
 from impasto.errors import SettingsError
 from impasto.images.encode import flatten
 from impasto.job.result import Result, Step
+from impasto.studio.looks import CHECKPOINT, PICTURE
 from impasto.studio.protocol import End, Ended, Paint, PaintingProgress, Preview
 
 # Progress is sent at most this often, and previews take at most this share of the time.
@@ -25,6 +26,8 @@ _SHARE_FOR_PREVIEWS = 0.08
 _CHECKPOINT_EVERY_S = 10.0
 _PREVIEW_PX, _SMALL_PX = 2048, 480
 _PREVIEW_QUALITY = 88
+# A look has at most so many steps, even if the coarsest size has more.
+_LOOK_STEPS = 400
 # 8 bits to look at and to share, 16 bits to edit further.
 _RESULTS = (("picture.png", 8), ("picture.jpg", 8), ("picture.tiff", 16))
 
@@ -42,7 +45,7 @@ class PaintingSession:
         self.order = order
         self.end: End | None = None
         self.result: Result | None = None
-        self._keeper = Keeper(order.folder / "checkpoint", _CHECKPOINT_EVERY_S)
+        self._keeper = Keeper(order.folder / CHECKPOINT, _CHECKPOINT_EVERY_S)
         self._painting: Painting | None = None
         self._send = send
         self._last: Step | None = None
@@ -151,6 +154,39 @@ class PaintingSession:
             self._keeper.save(self._painting.checkpoint)
         ended = self.finish(self._last.result())
         return Ended(self.order.work, state, size_px=ended.size_px, time_s=ended.time_s)
+
+
+class LookSession(PaintingSession):
+    """A first look: the coarsest size of a painting, and the checkpoint to go on from."""
+
+    _is_done = False
+
+    def advance(self, change: dict[str, Any] | None = None) -> None:
+        """Make one step; after the last one of the coarsest size, the look is done."""
+        super().advance(change)
+        last = self._last
+        if last is not None and (last.scale > 0 or last.step >= min(last.scale_steps, _LOOK_STEPS)):
+            self._is_done = True
+            self.end = End(self.order.work, pause=True)
+
+    def finish(self, result: Result, error: str | None = None) -> Ended:
+        """Write the picture of a painting that has ended within its coarsest size."""
+        if error is None:
+            files.replace(self.order.folder / PICTURE, _jpeg(result.image, _SMALL_PX))
+        return Ended(self.order.work, "finished" if error is None else "failed", error)
+
+    def stop(self) -> Ended:
+        """Write the checkpoint, and the picture if the look is done."""
+        if self._painting is None or self._last is None:
+            return Ended(self.order.work, "paused")
+        self._keeper.save(self._painting.checkpoint)
+        if not self._is_done:
+            return Ended(self.order.work, "paused")
+        files.replace(self.order.folder / PICTURE, _jpeg(self._last.image(), _SMALL_PX))
+        return Ended(self.order.work, "finished")
+
+    def _show(self, step: Step) -> None:
+        self._last = step
 
 
 def _jpeg(image: Image.Image, longest_px: int = _PREVIEW_PX) -> bytes:

@@ -2,6 +2,7 @@
 
     pictures/SHA256/    picture, small.jpg, about.json
     works/ID/           work.json; after painting also picture.png, .jpg, .tiff and small.jpg
+    looks/SHA256/       look.jpg and checkpoint of a first look
 
 Names of uploads are stored in JSON and never become part of a path.
 """
@@ -42,11 +43,11 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self._pictures, self._works = folder / "pictures", folder / "works"
-        self.incoming = folder / "incoming"
+        self.incoming, self.looks = folder / "incoming", folder / "looks"
         is_own = not folder.exists() or self._works.is_dir()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            for part in (self._pictures, self._works):
+            for part in (self._pictures, self._works, self.looks):
                 part.mkdir(mode=0o700, exist_ok=True)
             # An earlier version or another program may have made them readable for all.
             for part in (*([folder] if is_own else []), self._pictures, self._works):
@@ -115,8 +116,13 @@ class Store:
         folder.mkdir(exist_ok=True)
         file.replace(folder / "picture")
         small.replace(folder / "small.jpg")
-        files.replace(folder / "about.json", picture.model_dump_json().encode())
+        self.save_about(picture)
         return picture
+
+    def save_about(self, picture: StudioPicture) -> None:
+        """Write the record of an uploaded picture."""
+        path = self._pictures / picture.id / "about.json"
+        files.replace(path, picture.model_dump_json().encode())
 
     def uploaded(self) -> list[StudioPicture]:
         """Return the uploaded pictures, sorted by name; unreadable ones are skipped."""

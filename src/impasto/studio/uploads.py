@@ -12,7 +12,7 @@ from typing import Any
 
 from impasto.job.job import PictureReference
 from impasto.studio.http_errors import HttpError
-from impasto.studio.schemas import StudioPicture
+from impasto.studio.schemas import OFFERED, Purpose, StudioPicture
 from impasto.studio.storage import Store
 
 MOST_PIXELS = 100_000_000
@@ -37,8 +37,8 @@ class Uploads:
         return self._store.bundled()
 
     def uploaded(self) -> list[StudioPicture]:
-        """List the pictures that were uploaded."""
-        return self._store.uploaded()
+        """List the pictures that were uploaded, without the masks and starts of orders."""
+        return [one for one in self._store.uploaded() if one.purpose in OFFERED]
 
     @property
     def used_bytes(self) -> int:
@@ -91,8 +91,10 @@ class Uploads:
         """Return a reference to a picture's own file."""
         return self._store.picture_file(self.picture(picture_id))
 
-    async def add(self, file: Path, name: str) -> StudioPicture:
+    async def add(self, file: Path, name: str, purpose: Purpose = "picture") -> StudioPicture:
         """Inspect an uploaded file, and add it if it is a picture.
+
+        A file that is here already gets the new name.
 
         Raises:
             HttpError: it is no picture, too large or damaged, or the quota is used up.
@@ -100,7 +102,12 @@ class Uploads:
         sha256 = await asyncio.to_thread(_sha256, file)
         known = self._store.picture(sha256)
         if known is not None:
-            return known.model_copy(update={"name": name})
+            if known.kind != "own":
+                return known
+            both = _both(known.purpose, purpose)
+            known = known.model_copy(update={"name": name, "purpose": both})
+            self._store.save_about(known)
+            return known
         self.check_room(file.stat().st_size)
         small = file.with_suffix(".jpg")
         async with self._inspections:
@@ -116,11 +123,20 @@ class Uploads:
         except HttpError:
             small.unlink(missing_ok=True)
             raise
-        return self._store.save_picture(sha256, file, small, {"name": name, **facts})
+        return self._store.save_picture(
+            sha256, file, small, {"name": name, "purpose": purpose, **facts}
+        )
 
     def incoming(self) -> Path:
         """Return a path for a new file."""
         return self._store.incoming / secrets.token_hex(8)
+
+
+def _both(one: Purpose, other: Purpose) -> Purpose:
+    """Return the purpose of a picture that has two; one that is offered stays so."""
+    if one == other or other not in OFFERED:
+        return one
+    return other if one not in OFFERED else "picture"
 
 
 def _sha256(file: Path) -> str:

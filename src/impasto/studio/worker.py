@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import sys
 import traceback
@@ -27,6 +28,7 @@ from impasto.errors import (
     OutOfMemoryError,
     SettingsError,
     ShapeError,
+    WeightsError,
 )
 from impasto.studio.protocol import (
     Answer,
@@ -83,8 +85,7 @@ class _StudioWorker:
         try:
             device = self._warm_up()
         except ImpastoError as error:
-            _log(str(error))
-            self._send(WorkerState("broken", _PRIVATE_ERROR))
+            self._send(WorkerState("broken", _public_message(error)))
         else:
             self._send(WorkerState("ready", device=device))
         while True:
@@ -120,9 +121,9 @@ class _StudioWorker:
         self._send(WorkerState("loading", f"fetching the network's weights{share}"))
 
     def _paint(self, order: Paint) -> None:
-        from impasto.studio.session import PaintingSession
+        from impasto.studio.session import LookSession, PaintingSession
 
-        session = PaintingSession(order, self._send)
+        session = (LookSession if order.is_look else PaintingSession)(order, self._send)
         try:
             try:
                 ended = self._run(session)
@@ -224,11 +225,23 @@ class _StudioWorker:
 
 
 def _public_message(error: Exception) -> str:
-    """Return the message of an error; one that may name files of the server is only logged."""
+    """Return the message of an error; one that may name files of the server is only logged.
+
+    An error of the weights is both logged and returned, with the names of files but no folders.
+    """
     if isinstance(error, _PUBLIC_ERRORS):
         return str(error)
+    if isinstance(error, WeightsError):
+        _log(str(error))
+        return without_folders(str(error))
     _log(str(error) if isinstance(error, ImpastoError) else traceback.format_exc())
     return _PRIVATE_ERROR
+
+
+def without_folders(text: str) -> str:
+    """Return the text with only the last part of each absolute path; addresses stay."""
+    text = re.sub(r"(['\"])/[^'\"]*/([^'\"/]*)\1", r"\1\2\1", text)
+    return re.sub(r"(?<![\w:/.'\"])/(?:[^\s/'\"]+/)+", "", text)
 
 
 def _log(text: str) -> None:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import typer
 from pydantic import Field, field_validator
@@ -136,9 +135,8 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
     token = os.environ.get(_TOKEN_VARIABLE) or secrets.token_urlsafe(24)
     # Other users of this machine must not read the files; worker processes inherit this.
     os.umask(0o077)
-    app = make_app(
-        security.Rules(serving.host, port, token, public, serving.proxies if public else ())
-    )
+    rules = security.Rules(serving.host, port, token, public, serving.proxies if public else ())
+    app = make_app(rules)
     connections.PatientProtocol.most_connections = connections.raise_file_limit()
 
     class Server(uvicorn.Server):
@@ -156,14 +154,12 @@ def serve(serving: Serving, runtime: dict[str, Any]) -> None:
         lifespan="on",
     )
     interrupts.raise_stops()
-    own = address.http_address(address.reachable_host(serving.host), port)
-    opened = f"{public or own}/?token={quote(token)}"
-    typer.echo(opened)
+    typer.echo(rules.opened)
     if not serving.quiet:
         typer.echo("The studio is open at this address; Ctrl-C closes it.", err=True)
     sys.stdout.flush()
-    if not serving.quiet and (public is not None or not address.is_loopback(serving.host)):
-        address.draw_qr_code(opened)
+    if not serving.quiet and rules.is_for_others:
+        address.draw_qr_code(rules.opened)
     Server(config).run(sockets=[listening])
 
 

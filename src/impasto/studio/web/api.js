@@ -1,5 +1,7 @@
 // The HTTP interface as functions; an error answer becomes an Error with the server's message.
 
+import { say } from "./words.js";
+
 export async function ask(method, path, body) {
   const options = { method, headers: {} };
   if (body instanceof FormData) {
@@ -12,7 +14,7 @@ export async function ask(method, path, body) {
   try {
     answer = await fetch(path, options);
   } catch {
-    throw new Error("The studio does not answer. Is it still running?");
+    throw Object.assign(new Error(say.away), { away: true });
   }
   // If the studio does not answer, a proxy does, and not in JSON.
   const content = answer.status === 204 ? null : await answer.json().catch(() => ({ error: answer.statusText }));
@@ -20,14 +22,15 @@ export async function ask(method, path, body) {
   return content;
 }
 
-export function upload(file) {
+export function upload(file, purpose = "picture") {
   const form = new FormData();
   form.append("file", file, file.name || "pasted.png");
-  return ask("POST", "api/pictures", form);
+  return ask("POST", `api/pictures?purpose=${purpose}`, form);
 }
 
-// Calls handlers[kind](data). A hidden tab closes its connection, because browsers allow only few.
-export function listen(handlers, opened) {
+// Calls handlers[kind](data), and `changed("open" or "lost")`. A hidden tab closes its connection,
+// because browsers allow only few.
+export function listen(handlers, changed) {
   let source = null;
   const update = () => {
     if (document.hidden) {
@@ -35,8 +38,9 @@ export function listen(handlers, opened) {
       source = null;
     } else if (source === null) {
       source = new EventSource("api/events");
-      source.addEventListener("open", opened);
+      source.addEventListener("open", () => changed("open"));
       source.addEventListener("error", () => {
+        changed("lost");
         // After some errors a browser does not reconnect by itself.
         if (source?.readyState === EventSource.CLOSED) {
           source = null;

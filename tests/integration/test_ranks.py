@@ -62,6 +62,8 @@ def pixels_of(path):
         (("--iterations=6", "--palette=0"), 1),
         # The slope of the map of colours doubles what the processes round differently.
         (("--iterations=6", "--palette=1"), 0.98),
+        # The ranges are measured in a pass whose codes are each tile's own.
+        (("--iterations=6", "--palette=0", "--precision=int8"), 0.98),
         (("--iterations=11", "--coarsest=96", "--statistic=neighbours", "--palette=0"), 1),
     ],
 )
@@ -83,7 +85,8 @@ def test_torchrun_s_processes_paint_the_picture_of_one(more, share, impasto, fol
         [json.loads(line)["losses"]["total"] for line in printed.splitlines() if '"step"' in line]
         for printed in (shared.stdout, alone.out)
     ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    rel = 5e-3 if "--precision=int8" in more else 1e-4
+    assert losses[0] == pytest.approx(losses[1], rel=rel)
     levels = np.abs(pixels_of("shared.png") - pixels_of("alone.png"))
     assert np.quantile(levels, share) <= 1
     assert recipe.read(folder / "shared.png").decisions.ranks == 2

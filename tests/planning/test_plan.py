@@ -61,6 +61,30 @@ def test_a_precision_asked_for_is_taken(precision, dtype, native, monkeypatch):
     assert make_plan(make_runtime(device="cpu", precision=precision)).dtype == dtype
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "possible"),
+    [
+        ({"avx512_vnni": True, "avx512_bf16": True}, True),
+        ({"amx_int8": True, "amx_bf16": True}, True),
+        # Their sums would be cut off at 16 bits, or were not measured.
+        ({"avx512_f": True, "avx512_bf16": True}, False),
+        ({"avx_vnni": True}, False),
+        ({"neon": True, "architecture": "arm64"}, False),
+    ],
+    ids=["avx512-vnni", "amx", "avx512 alone", "avx-vnni", "arm"],
+)
+def test_eight_bits_are_taken_where_the_processor_has_them(capabilities, possible, monkeypatch):
+    pretend(monkeypatch, **capabilities)
+    monkeypatch.setattr("impasto.planning.plan.has_operator", lambda: True)
+    plan = make_plan(make_runtime(device="cpu", precision="int8"))
+    auto = make_plan(make_runtime(device="cpu"))
+    assert not auto.int8
+    assert plan.int8 is possible
+    assert bool(plan.notes) is not possible
+    assert plan.precision == ("int8" if possible else auto.precision)
+    assert plan.dtype == (torch.bfloat16 if possible else auto.dtype)
+
+
 def test_auto_takes_the_fastest_kind_of_device(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)

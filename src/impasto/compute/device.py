@@ -25,6 +25,18 @@ def choose_device(name: str) -> torch.device:
     return torch.device(available[0] if name == "auto" else name)
 
 
+def has_native_int8(device: torch.device) -> bool:
+    """Return whether ``device`` multiplies eight-bit integers in hardware.
+
+    x86 needs AVX512-VNNI or AMX-INT8; without, sums of products would be cut off at 16 bits. GPUs
+    and other processors were not measured, and have another operator.
+    """
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_vnni") or capabilities.get("amx_int8"))
+
+
 def has_native_bfloat16(device: torch.device) -> bool:
     """Return whether ``device`` has bfloat16 in hardware; without, it is slower than float32.
 

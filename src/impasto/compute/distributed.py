@@ -72,6 +72,13 @@ class Ranks:
                 dist.broadcast(values, src=0)
         return values
 
+    def most(self, values: Tensor) -> Tensor:
+        """Replace contiguous ``values`` by the largest of all ranks, in place, and return them."""
+        if self.count > 1:
+            with _lost_rank_error():
+                dist.all_reduce(values, dist.ReduceOp.MAX)
+        return values
+
     def least(self, number: int) -> int:
         """Return the smallest of all ranks' numbers."""
         if self.count == 1:

@@ -45,10 +45,12 @@ class Estimate:
     Attributes:
         scales: each size, from coarse to fine.
         measurement: the speed of this machine, from which the times are derived.
+        notes: messages for the user about the choice of the machine.
     """
 
     scales: list[ScaleEstimate]
     measurement: Measurement
+    notes: tuple[str, ...] = ()
 
     @property
     def time_s(self) -> float:
@@ -85,7 +87,7 @@ def estimate(job: Job, *, measure_again: bool = False) -> Estimate:
 
 
 def _estimate(job: Job, measure_again: bool) -> Estimate:
-    plan = make_plan(job.runtime)
+    plan = make_plan(job.runtime, job.settings)
     inputs = read_inputs(job)
     history = inputs.settings.history
     workloads = setup.workloads(inputs, plan)
@@ -110,4 +112,4 @@ def _estimate(job: Job, measure_again: bool) -> Estimate:
                 shortage(workload, scale_plan, history, plan.memory_bytes),
             )
         )
-    return Estimate(scales, measurement)
+    return Estimate(scales, measurement, plan.notes)

@@ -206,7 +206,7 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result | None]):
         if self._cancelled:
             return None
         runtime = setup.with_decisions(job.runtime, job.decisions)
-        plan = make_plan(runtime)
+        plan = make_plan(runtime, job.settings)
         inputs = read_inputs(job)
         if job.decisions is not None:
             steering.with_changes(job, inputs.settings, job.decisions)
@@ -227,7 +227,7 @@ class Painting(Generator[Step, Mapping[str, Any] | None, Result | None]):
         network = setup.load_network(job, plan, self._progress, cache)
         resolved = setup.resolve_weights(job, inputs, plan, cache, job.decisions)
         recipe = setup.write_recipe(job, inputs, resolved, plan, cache)
-        notes = [*network.notes, *inputs.notes, *setup.shortage(inputs, plan)]
+        notes = [*plan.notes, *network.notes, *inputs.notes, *setup.shortage(inputs, plan)]
         self._reporter = Reporter(recipe, notes=notes)
         if self._resume is not None:
             return self._resumed(inputs, plan, network, self._resume)

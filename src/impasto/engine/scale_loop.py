@@ -267,6 +267,7 @@ class ScaleLoop:
             ranks=scale_plan.ranks,
             memory_bytes=snapshot.plan.memory_bytes,
             own=self._job.terms,
+            int8=snapshot.plan.int8,
         )
         if self._term_state:
             device = snapshot.plan.device

@@ -16,7 +16,7 @@ from impasto.engine.inputs import Inputs, style_tile_px
 from impasto.engine.pyramid import Scale
 from impasto.job import recipe
 from impasto.job.job import Job, JobSpec, PictureReference, RegionReference
-from impasto.job.recipe import Change, Decisions, Precision, Recipe
+from impasto.job.recipe import Change, Decisions, Recipe
 from impasto.losses import terms
 from impasto.models.base import FeatureNetwork
 from impasto.models.module import ModuleFeatures, ModuleSpec
@@ -24,12 +24,6 @@ from impasto.planning import plan as plan_module
 from impasto.planning.memory_model import ScaleWorkload
 from impasto.planning.plan import ComputePlan, ScalePlan
 from impasto.weights.download import Progress
-
-_PRECISIONS: dict[torch.dtype, Precision] = {
-    torch.float32: "fp32",
-    torch.bfloat16: "bf16",
-    torch.float16: "fp16",
-}
 
 
 def load_network(
@@ -122,6 +116,7 @@ def _workload(inputs: Inputs, plan: ComputePlan, scale: Scale) -> ScaleWorkload:
         content_layers=tuple(content),
         network=settings.network,
         dtype=plan.dtype,
+        int8=plan.int8,
         optimiser=settings.optimiser,
         steps=scale.iterations,
         style_layers=tuple(style),
@@ -161,7 +156,7 @@ def write_recipe(
         ),
         versions=recipe.versions(),
         decisions=Decisions(
-            precision=_PRECISIONS[plan.dtype],
+            precision=plan.precision,
             device=plan.device.type,
             threads=torch.get_num_threads(),
             memory=binding_budget(inputs, plan),

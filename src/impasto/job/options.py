@@ -62,7 +62,7 @@ class JobOptions(TypedDict, total=False):
     size_ratio: float
 
     device: str
-    precision: Literal["auto", "fp32", "bf16", "fp16"]
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8"]
     threads: int | None
     memory: int | str | None
     weights: str | os.PathLike[str] | None

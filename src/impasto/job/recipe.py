@@ -26,7 +26,7 @@ from impasto.job.loss_term import LossTerm
 FORMAT: Literal[1] = 1
 MOST_CHARACTERS = 2**18
 
-Precision = Literal["fp32", "bf16", "fp16"]
+Precision = Literal["fp32", "bf16", "fp16", "int8"]
 
 
 class Versions(StrictOptions):

@@ -23,10 +23,15 @@ from impasto.compute.distributed import ALONE, Ranks
 from impasto.config.settings import Settings
 from impasto.errors import SettingsError
 from impasto.job.loss_term import LossTerm
+from impasto.losses.ranges import CHECKED_EVERY, MeasuredRanges
 from impasto.losses.targets import Targets, add, check_whole, core_features, split
 from impasto.losses.terms import Style, View, make_terms
 from impasto.losses.tiling import Tile
 from impasto.models.base import FeatureNetwork
+from impasto.models.int8 import Int8Pass
+
+# Prefix of the state of the ranges of eight bits.
+_RANGES = "int8."
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ class Objective:
         ranks: the processes that share the tiles; there are at least as many tiles.
         memory_bytes: the memory budget of the process; None if it is not known.
         own: losses of the user's own, by name.
+        int8: whether the image goes through the network in eight bits; targets do not.
 
     Raises:
         SettingsError: no term is left to minimise, or a term that is not additive would be
@@ -77,6 +83,7 @@ class Objective:
         ranks: Ranks = ALONE,
         memory_bytes: int | None = None,
         own: Mapping[str, LossTerm] | None = None,
+        int8: bool = False,
     ) -> None:
         self.network = network
         self.targets = targets
@@ -96,6 +103,10 @@ class Objective:
             is_style = isinstance(part, Style)
             label = f"statistic {settings.statistic!r}" if is_style else type(part).__name__
             check_whole(part.additive, label, tile_px, ranks)
+        convolutions = [
+            layer.name for layer in network.spec.upto(self.layers) if layer.kind == "conv"
+        ]
+        self._ranges = MeasuredRanges(convolutions) if int8 else None
         self._names: tuple[str, ...] = ()
         self._recording = CudaGraph()
 
@@ -115,6 +126,8 @@ class Objective:
     def renewed_every(self) -> int | None:
         """How many steps there are from one renewal to the next; None where none has a state."""
         periods = [part.renewed_every for part in self._parts if part.renewed_every]
+        if self._ranges is not None:
+            periods.append(CHECKED_EVERY)
         return min(periods, default=None)
 
     def refresh(self, image: Tensor, step: int) -> bool:
@@ -127,18 +140,25 @@ class Objective:
         """
         views = _TileViews(self, image)
         changed = [part.refresh(image, step, views) for part in self._parts]
+        if self._ranges is not None:
+            # After the terms: their state decides the gradient.
+            changed.append(self._ranges.refresh(lambda: self._evaluate(image), step, self.ranks))
         if any(changed):
             # The recorded graph reads the old state.
             self._recording = CudaGraph()
         return any(changed)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return the states of the terms; each name begins with the index of its term."""
-        return {
+        """Return the states of the terms, whose names begin with their index, and the ranges."""
+        state = {
             f"{index}.{name}": value
             for index, part in enumerate(self._parts)
             for name, value in part.state_dict().items()
         }
+        if self._ranges is not None:
+            own = self._ranges.state_dict()
+            state |= {f"{_RANGES}{name}": value for name, value in own.items()}
+        return state
 
     def load_state_dict(self, state: Mapping[str, Tensor], size_px: tuple[int, int]) -> None:
         """Restore a state that :meth:`state_dict` returned, for an image of this height and width.
@@ -151,6 +171,10 @@ class Objective:
             prefix = f"{index}."
             own = {name for name in state if name.startswith(prefix)}
             part.load_state_dict({name.removeprefix(prefix): state[name] for name in own}, size_px)
+            unknown -= own
+        if self._ranges is not None:
+            own = {name for name in state if name.startswith(_RANGES)}
+            self._ranges.load_state_dict({name.removeprefix(_RANGES): state[name] for name in own})
             unknown -= own
         if unknown:
             raise ValueError(f"{', '.join(sorted(unknown))}: unknown to the objective's terms")
@@ -187,6 +211,8 @@ class Objective:
             tile.add_window(gradient, self._forward(image, tile).gradient(slopes))
             trim_if_needed(image.device, self.memory_bytes)
         self.ranks.add_in_place(gradient)
+        if self._ranges is not None:
+            self._ranges.advance(self.ranks)
         # A fused rectifier turns NaN into 0; this brings NaN and infinity of the image back.
         return Evaluation(terms, total + 0 * image.sum(), gradient)
 
@@ -197,7 +223,16 @@ class Objective:
 
     def _sums(self, image: Tensor, pixels: Tensor, tile: Tile) -> dict[str, Tensor]:
         """Return the terms' sums over a tile's core, from the pixels of its window."""
-        features = core_features(self.network, pixels, self.layers, tile)
+        int8 = None if self._ranges is None else self._ranges.current
+        if int8 is None:
+            return self._sums_by(None, image, pixels, tile)
+        with int8.packing():
+            return self._sums_by(int8, image, pixels, tile)
+
+    def _sums_by(
+        self, int8: Int8Pass | None, image: Tensor, pixels: Tensor, tile: Tile
+    ) -> dict[str, Tensor]:
+        features = core_features(self.network, pixels, self.layers, tile, int8=int8)
         view = View(_size_px(image), tile, pixels, features)
         return {name: value for part in self._parts for name, value in part.sums(view).items()}
 

@@ -16,6 +16,8 @@ from impasto.errors import SettingsError
 from impasto.losses.style import make_statistic, matching_term
 from impasto.losses.tiling import Tile, geometry
 from impasto.models.base import FeatureNetwork
+from impasto.models.int8 import Int8Pass
+from impasto.models.vgg import VGGFeatures
 
 
 @dataclass(frozen=True)
@@ -244,13 +246,22 @@ def style_shares(count: int, settings: Settings) -> list[float]:
 
 
 def core_features(
-    network: FeatureNetwork, window: Tensor, layers: tuple[str, ...], tile: Tile
+    network: FeatureNetwork,
+    window: Tensor,
+    layers: tuple[str, ...],
+    tile: Tile,
+    *,
+    int8: Int8Pass | None = None,
 ) -> dict[str, Tensor]:
     """Return the features of a tile's core by layer, from the pixels of its window.
 
-    The gradients that reach them are overwritten.
+    The gradients that reach them are overwritten. ``int8`` is as VGGFeatures.features takes it.
     """
-    features_by_layer = network.features(window, layers, keep_gradients=False)
+    if int8 is None:
+        features_by_layer = network.features(window, layers, keep_gradients=False)
+    else:
+        assert isinstance(network, VGGFeatures)  # the plan sees to it
+        features_by_layer = network.features(window, layers, keep_gradients=False, int8=int8)
     return {
         name: tile.core(features, network.spec.layer(name).stride_px)
         for name, features in features_by_layer.items()

@@ -106,6 +106,23 @@ class Convolutions:
         }
         return weights | {name: value.to(self.dtype) for name, value in self.first.items()}
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The convolutions that there are weights of."""
+        return tuple(self._prepared)
+
+    def weight(self, name: str) -> Tensor:
+        """Return the weight of a convolution behind the first, (out, in, 3, 3)."""
+        return self._prepared[name].weight.plain
+
+    def backward_weight(self, name: str) -> Tensor:
+        """Return the weight of the way back, (in, out, 3, 3): flipped and transposed."""
+        return self._prepared[name].backward_weight.plain
+
+    def bias(self, name: str) -> Tensor:
+        """Return the bias of a convolution, (out,)."""
+        return self._prepared[name].bias
+
     def padded(self, padding: str) -> Convolutions:
         """Return the same convolutions with another padding; weights are shared."""
         other = copy.copy(self)

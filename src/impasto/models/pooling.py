@@ -21,7 +21,7 @@ def pool(features: Tensor, kind: str) -> Tensor:
         halved: Tensor = kernels.max_pool(features)
         return halved
     # The built-in keeps indices and is several times slower than four strided slices.
-    first, second, third, fourth = _quarters(_ordered(features))
+    first, second, third, fourth = quarters(_ordered(features))
     most = torch.maximum(torch.maximum(first, second), torch.maximum(third, fourth))
     return most.view(features.dtype)
 
@@ -37,16 +37,16 @@ def pool_backward(gradient: Tensor, features: Tensor, pooled: Tensor, kind: str)
         whole[:, :, -1] = 0
     if width % 2:
         whole[:, :, :, -1] = 0
-    targets = _quarters(whole)
+    targets = quarters(whole)
     if kind == "average":
         for target in targets:
             torch.mul(gradient, 0.25, out=target)
         return whole
     # The first of equal maxima takes the gradient, as in the built-in. A comparison would
     # change the dtype, and cost several times as much as this threshold.
-    sources, pooled = _quarters(_ordered(features))[:3], _ordered(pooled)
+    sources, pooled = quarters(_ordered(features))[:3], _ordered(pooled)
     left, difference = _ordered(gradient).clone(), torch.empty_like(pooled)
-    targets = _quarters(_ordered(whole))
+    targets = quarters(_ordered(whole))
     for target, source in zip(targets[:3], sources, strict=True):
         torch.sub(source, pooled, out=difference)
         torch.ops.aten.threshold_backward.grad_input(
@@ -104,7 +104,8 @@ def _kernels(device: torch.device) -> ModuleType | None:
     return triton_pooling
 
 
-def _quarters(features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def quarters(features: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """View the four positions of each pooling window; an odd last row or column is dropped."""
     height, width = features.shape[-2] // 2 * 2, features.shape[-1] // 2 * 2
     even = features[:, :, :height, :width]
     return (

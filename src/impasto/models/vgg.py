@@ -19,6 +19,7 @@ from impasto import weights as weights_module
 from impasto.config.networks import network_spec
 from impasto.errors import ImpastoError, ShapeError, WeightsError
 from impasto.models.conv import Convolutions
+from impasto.models.int8 import Int8Convolutions, Int8Features, Int8Pass
 from impasto.models.pooling import pool, pool_backward, rectify_backward
 
 
@@ -64,6 +65,7 @@ class VGGFeatures(nn.Module):
         self.pooling = pooling
         self.padding = padding
         self.device = torch.device(device)
+        self._int8_convolutions: Int8Convolutions | None = None
         self.convolutions = Convolutions(
             parameters, name, dtype=dtype, padding=padding, device=self.device
         )
@@ -72,6 +74,7 @@ class VGGFeatures(nn.Module):
         """Return the same network with another padding; weights are shared."""
         other = copy.copy(self)
         other.padding, other.convolutions = padding, self.convolutions.padded(padding)
+        other._int8_convolutions = None
         return other
 
     @overload
@@ -101,6 +104,7 @@ class VGGFeatures(nn.Module):
         return self
 
     def _prepare(self, parameters: dict[str, Tensor]) -> None:
+        self._int8_convolutions = None
         self.convolutions = Convolutions(
             parameters, self.name, dtype=self.dtype, padding=self.padding, device=self.device
         )
@@ -140,12 +144,24 @@ class VGGFeatures(nn.Module):
         if not error_msgs:
             self._prepare(own | parameters)
 
+    @property
+    def int8_convolutions(self) -> Int8Convolutions:
+        """The convolutions in eight bits, prepared on first use."""
+        if self._int8_convolutions is None:
+            self._int8_convolutions = Int8Convolutions(self.convolutions)
+        return self._int8_convolutions
+
     @overload
     def features(self, image: Tensor, layers: str, *, keep_gradients: bool = True) -> Tensor: ...
 
     @overload
     def features(
-        self, image: Tensor, layers: list[str] | tuple[str, ...], *, keep_gradients: bool = True
+        self,
+        image: Tensor,
+        layers: list[str] | tuple[str, ...],
+        *,
+        keep_gradients: bool = True,
+        int8: Int8Pass | None = None,
     ) -> dict[str, Tensor]: ...
 
     def features(
@@ -154,6 +170,7 @@ class VGGFeatures(nn.Module):
         layers: str | list[str] | tuple[str, ...],
         *,
         keep_gradients: bool = True,
+        int8: Int8Pass | None = None,
     ) -> Tensor | dict[str, Tensor]:
         """Return the feature maps of ``image`` at ``layers``.
 
@@ -162,6 +179,7 @@ class VGGFeatures(nn.Module):
             layers: names such as ``relu4_2``; or one name, for its map alone.
             keep_gradients: False if nothing else holds the gradients of the maps: the backward pass
                 then overwrites them, which saves a pass over each.
+            int8: the ranges for a pass in eight bits; None for one in the network's dtype.
 
         Returns:
             Maps (B, C, H', W') by name, in the network's dtype, differentiable once with
@@ -205,7 +223,10 @@ class VGGFeatures(nn.Module):
         if not torch.is_grad_enabled():
             # Inside a Function, requires_grad is set for every image that could have a gradient.
             image = image.detach()
-        maps = _Features.apply(image, self, names, keep_gradients)  # type: ignore[no-untyped-call]
+        if int8 is None:
+            maps = _Features.apply(image, self, names, keep_gradients)  # type: ignore[no-untyped-call]
+        else:
+            maps = Int8Features.apply(image, self, names, keep_gradients, int8)  # type: ignore[no-untyped-call]
         return dict(zip(names, maps, strict=True))
 
     def check_weights(self, names: tuple[str, ...]) -> None:

@@ -22,6 +22,8 @@ _IMAGES = 3
 # Maps of the widest layer alive at once in the backward pass: the gradient before and after a
 # layer, and the copies of a convolution or a product.
 _MAPS_ALIVE = 3
+# The same in eight bits: what the objective sees is widened from codes on the way back.
+_MAPS_ALIVE_INT8 = 4
 # The same in a forward pass without a gradient: before and after a layer.
 _MAPS_FORWARD = 2
 # The ratio of measured to counted memory, without and with tiling: a tile's core is copied out of
@@ -47,6 +49,7 @@ class ScaleWorkload:
         style_tile_px: largest side of a style picture's tile if the canvas is not tiled; None if
             style pictures are not tiled either.
         term_bytes: bytes of the states of the objective's terms, per pixel.
+        int8: whether the features of the image are stored in eight bits.
         indivisible: the part of the objective, by its name in messages, that needs one process and
             no tiling; None if all parts are additive.
     """
@@ -64,6 +67,7 @@ class ScaleWorkload:
     style_tile_px: int | None = None
     term_bytes: float = 0.0
     indivisible: str | None = None
+    int8: bool = False
 
     def peak_bytes(
         self,
@@ -141,7 +145,8 @@ class ScaleWorkload:
         """Predict the network's memory: for stored tiles, and one forward and backward pass."""
         windows = self.windows(tile_px)
         saved, alive = self._values_per_pixel()
-        each = (tiles_kept * saved + alive) * self.dtype.itemsize * max(windows)
+        code_bytes = 1 if self.int8 else self.dtype.itemsize
+        each = (tiles_kept * saved * code_bytes + alive * self.dtype.itemsize) * max(windows)
         return each * (_WHOLE if len(windows) == 1 else _TILED)
 
     def _forward_bytes(self, layers: Sequence[str], pictures: Iterable[tuple[int, ...]]) -> float:
@@ -161,7 +166,7 @@ class ScaleWorkload:
         rectified = sum(layer.values_per_pixel for layer in used if layer.kind != "conv")
         slopes = sum(spec.layer(name).values_per_pixel for name in self.layers)
         widest = max(layer.values_per_pixel for layer in used)
-        return rectified, slopes + _MAPS_ALIVE * widest
+        return rectified, slopes + (_MAPS_ALIVE_INT8 if self.int8 else _MAPS_ALIVE) * widest
 
     def _content_bytes(self, keep: bool) -> float:
         """Count the bytes of the photograph per pixel: its features, or its pixels."""

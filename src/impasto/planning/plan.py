@@ -12,17 +12,27 @@ from functools import lru_cache
 import torch
 
 from impasto.compute.allocator import free_bytes, held_bytes
-from impasto.compute.device import choose_device, has_native_bfloat16
+from impasto.compute.device import choose_device, has_native_bfloat16, has_native_int8
 from impasto.compute.distributed import ALONE, Ranks, current
-from impasto.config.settings import Runtime
+from impasto.config.settings import Runtime, Settings
 from impasto.errors import OutOfMemoryError
+from impasto.job.recipe import Precision
 from impasto.losses.targets import check_whole
 from impasto.losses.tiling import geometry
+from impasto.models.int8 import has_operator
 from impasto.optim.registry import optimiser_class
 from impasto.planning.flops import are_enough, step_flop
 from impasto.planning.memory_model import ScaleWorkload
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_PRECISIONS: dict[torch.dtype, Precision] = {
+    torch.float32: "fp32",
+    torch.bfloat16: "bf16",
+    torch.float16: "fp16",
+}
+_DTYPES: dict[str, torch.dtype] = {name: dtype for dtype, name in _PRECISIONS.items()}
+# The statistics whose paintings in eight bits were compared with those in bfloat16.
+_INT8_STATISTICS = ("gram",)
+_INT8_NETWORKS = ("vgg16", "vgg19")
 # The share of free memory that a painting may use by default.
 _SHARE_OF_FREE = 0.8
 # The numbers of tiles per side to choose from; smaller tiles would be mostly halo.
@@ -41,14 +51,24 @@ class ComputePlan:
     Attributes:
         device: the device of image and network.
         dtype: number type of features; the image itself is float32.
+        int8: whether the image goes through the network in eight bits; the targets and what the
+            objective sees are of ``dtype``.
         memory_bytes: the memory budget of the process; None for no limit.
         ranks: the processes that paint the image together.
+        notes: messages for the user about the choice.
     """
 
     device: torch.device
     dtype: torch.dtype
     memory_bytes: int | None = None
     ranks: Ranks = ALONE
+    int8: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def precision(self) -> Precision:
+        """The name of the number type, as the option has it."""
+        return "int8" if self.int8 else _PRECISIONS[self.dtype]
 
 
 @dataclass(frozen=True)
@@ -79,8 +99,12 @@ class ScalePlan:
         return (self.history, self.history_dtype) == (other.history, other.history_dtype)
 
 
-def make_plan(runtime: Runtime) -> ComputePlan:
+def make_plan(runtime: Runtime, settings: Settings | None = None) -> ComputePlan:
     """Choose the options that ``runtime`` does not set; all ranks make the same choice.
+
+    Args:
+        runtime: device, precision and memory are read.
+        settings: the statistic decides whether eight bits are possible; None for the default.
 
     Raises:
         SettingsError: there is no such device on this machine.
@@ -90,7 +114,12 @@ def make_plan(runtime: Runtime) -> ComputePlan:
     device = choose_device(runtime.device)
     if ranks.count > 1 and device == torch.device("cuda"):
         device = torch.device("cuda", ranks.local)
-    dtype = _DTYPES.get(runtime.precision)
+    notes: tuple[str, ...] = ()
+    int8 = runtime.precision == "int8"
+    if int8 and (reason := _missing_for_int8(device, settings, ranks)):
+        int8 = False
+        notes = (f"--precision int8 is not possible here: {reason}; --precision auto is used",)
+    dtype = torch.bfloat16 if int8 else _DTYPES.get(runtime.precision)
     if dtype is None:
         native = int(has_native_bfloat16(device))
         dtype = torch.bfloat16 if ranks.least(native) else torch.float32
@@ -99,7 +128,20 @@ def make_plan(runtime: Runtime) -> ComputePlan:
         if device.type == "cpu":
             free //= ranks.local_count
         memory_bytes = ranks.least(round(_SHARE_OF_FREE * (free + held_bytes(device))))
-    return ComputePlan(device, dtype, memory_bytes, ranks)
+    return ComputePlan(device, dtype, memory_bytes, ranks, int8, notes)
+
+
+def _missing_for_int8(device: torch.device, settings: Settings | None, ranks: Ranks) -> str | None:
+    """Return why a picture cannot be painted in eight bits; None if it can."""
+    if settings is not None and settings.statistic not in _INT8_STATISTICS:
+        return f"statistic {settings.statistic!r} was not measured with it"
+    if settings is not None and settings.network not in _INT8_NETWORKS:
+        return f"network {settings.network!r} has no convolutions of eight bits"
+    if not ranks.least(int(has_native_int8(device))):
+        return "it needs a CPU with AVX512-VNNI or AMX"
+    if not ranks.least(int(has_operator())):
+        return "this version of torch lacks convolutions of eight bits"
+    return None
 
 
 def plan_scale(

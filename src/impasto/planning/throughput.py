@@ -213,7 +213,7 @@ def _times_s(
     )
     style = partial(style_targets, network, [painting], settings)
     targets = Targets(content_targets(network, photograph, settings), style())
-    objective = Objective(network, targets, settings)
+    objective = Objective(network, targets, settings, int8=plan.int8)
     objective.refresh(image, 0)
     step = partial(objective.evaluate, image)
     step_s = fastest_s(lambda: step().values(), plan.device, repeats)
@@ -275,7 +275,7 @@ def _key(plan: ComputePlan, settings: Settings) -> str:
         str(torch.get_num_threads()),
         torch.__version__,
         impasto.__version__,
-        str(plan.dtype),
+        plan.precision,
         json.dumps(values_without_weights(_timed(settings), *_TIMED)),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()

@@ -76,7 +76,7 @@ def _show(mode: Mode, options: dict[str, Any], content: str | None, styles: list
         "measured_s_ago": round(measurement.age_s, 1),
         "measured_while_busy": measurement.is_busy,
     }
-    notes = [plan.shortage] if plan.shortage else []
+    notes = [*plan.notes, *([plan.shortage] if plan.shortage else [])]
     if json_lines:
         for row in rows:
             typer.echo(json.dumps({"event": "size", **row}))

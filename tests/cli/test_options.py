@@ -58,7 +58,7 @@ COMMANDS = (
     ("recipe",), ("replay",), ("batch",),
     ("sheet",), ("presets",), ("measure",),
     ("plan",), ("plan", "transfer"), ("plan", "content"), ("plan", "style"),
-    ("studio",),
+    ("studio",), ("video",),
     ("weights",), ("weights", "list"), ("weights", "fetch"), ("weights", "verify"),
 )  # fmt: skip
 

@@ -337,7 +337,7 @@ def test_a_term_with_a_state_is_renewed_and_resumed_between_two_renewals(
         assert rest.pixels.equal(result.pixels)
     # Without what it was renewed to, the painting would have gone on otherwise.
     kept = resumed_after(job, 5, tmp_path / "kept")
-    assert [*kept.state.term_state] == ["3.picture"]
+    assert [*kept.state.term_state] == ["4.picture"]
     forgotten = replace(kept, state=replace(kept.state, term_state={}))
     assert not paint(job, resume=forgotten)[1].pixels.equal(result.pixels)
     wrong = replace(kept, state=replace(kept.state, term_state={"3.other": torch.zeros(2)}))

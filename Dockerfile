@@ -16,7 +16,7 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu
 WORKDIR /source
 RUN python -m venv /opt/impasto \
-    && /opt/impasto/bin/pip install --constraint constraints.txt ".[notebook,studio]"
+    && /opt/impasto/bin/pip install --constraint constraints.txt ".[notebook,studio,video]"
 
 FROM python:3.12-slim-bookworm
 ARG WEIGHTS=vgg16

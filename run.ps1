@@ -71,7 +71,7 @@ function Install-Package {
     # In the folder itself, because pip would read brackets in a path as extras.
     Push-Location -LiteralPath $root
     try {
-        & $python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[notebook,studio]'
+        & $python -m pip install -qq --disable-pip-version-check --constraint constraints.txt --editable '.[notebook,studio,video]'
         $installed = $LASTEXITCODE -eq 0
     }
     finally {

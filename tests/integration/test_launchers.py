@@ -164,7 +164,7 @@ def test_the_first_start_installs_the_lock_fetches_the_weights_and_runs_the_comm
     )
     calls = copy.calls()
     assert calls[-3].startswith("pip install ")
-    assert calls[-3].endswith(" --constraint constraints.txt --editable .[notebook,studio]")
+    assert calls[-3].endswith(" --constraint constraints.txt --editable .[notebook,studio,video]")
     assert calls[-2:] == ["impasto weights fetch vgg16", "impasto plan"]
 
 
@@ -427,7 +427,7 @@ def test_tests_arguments_go_to_pytest_alone(copy):
 
 
 def test_what_test_installed_serves_run_and_not_the_reverse(copy):
-    for command, extra in (("./run", ".[notebook,studio]"), ("./test", ".[dev]")):
+    for command, extra in (("./run", ".[notebook,studio,video]"), ("./test", ".[dev]")):
         copy.run(command)
         assert copy.calls("pip")[-1].endswith(extra)
     copy.run("./run")

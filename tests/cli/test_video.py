@@ -282,3 +282,98 @@ def test_a_mask_for_each_frame(impasto, frames_folder, pan, fast, folder):
     assert few.code == 2
     assert "expected a mask for each frame, got 2 in 'masks'" in few.err
     assert impasto(*words, "-o", "few.mp4", "--range=..0.08s").code == 0
+
+
+@pytest.fixture
+def again(weights_file):
+    """``again(painted, output)``: the words that paint a film of the folder ``frames`` again."""
+
+    def words(painted, output, *more):
+        return ["replay", painted, "--content=frames", "--style=painting.png", "-o", output,
+                f"--weights={weights_file}", *more]  # fmt: skip
+
+    return words
+
+
+@pytest.mark.parametrize("ending", [".mp4", ".mkv", ".webm", ".webp"])
+def test_a_film_is_painted_again_from_its_recipe(
+    impasto, frames_folder, pan, fast, texture, again, folder, ending
+):
+    other = [texture.flip(-1).flip(1)[..., 60:108, 30 + n : 94 + n] for n in range(2)]
+    frames_folder([*pan(2), *other])
+    # Strength comes to other weights in each shot.
+    fast = [word for word in fast if not word.startswith(("--alpha", "--beta"))]
+    out, same = f"out{ending}", f"same{ending}"
+    words = ["video", "frames", "painting.png", "-o", out, *fast, "--strength=0.6", "-q"]
+    assert impasto(*words, "--temporal=0.7", "--fps=20").code == 0
+    done = impasto("recipe", out)
+    assert done.code == 0, done.err
+    recipe = json.loads(done.out)
+    assert recipe["film"] == {"temporal": 0.7, "range": None, "every": 1, "fps": 20}
+    assert recipe["inputs"]["content"]["name"] == "frames"
+    assert str(folder) not in done.out
+    done = impasto(*again(out, same))
+    assert done.code == 0, done.err
+    assert (folder / out).read_bytes() == (folder / same).read_bytes()
+
+
+def test_a_film_of_pictures_with_moving_masks_is_painted_again(
+    impasto, frames_folder, pan, fast, again, folder
+):
+    frames_folder(pan(3))
+    masks = []
+    for index in range(3):
+        mask = torch.zeros(1, 3, 48, 64)
+        mask[..., 10 + 8 * index :] = 1
+        masks.append(mask)
+    frames_folder(masks, "masks")
+    for name in ("out", "same"):
+        (folder / name).mkdir()
+    region = "--region=masks:other.png"
+    words = ["video", "frames", "painting.png", "-o", "out/%d.png", *fast, region, "-q"]
+    done = impasto(*words)
+    assert done.code == 0, done.err
+    done = impasto(*again("out/2.png", "same/%d.png", region))
+    assert done.code == 0, done.err
+    for name in ("1.png", "2.png", "3.png"):
+        assert (folder / "out" / name).read_bytes() == (folder / "same" / name).read_bytes()
+    images.save_image(images.to_image(masks[0]), folder / "masks" / "2.png")
+    done = impasto(*again("out/2.png", "other/%d.png", region))
+    assert done.code == 2
+    assert "region: 'masks' is another picture than the recipe's 'masks'" in done.err
+
+
+def test_one_thing_of_a_film_can_be_changed(impasto, frames_folder, pan, fast, again):
+    frames_folder(pan(3))
+    assert impasto("video", "frames", "painting.png", "-o", "out.mp4", *fast, "-q").code == 0
+    done = impasto(*again("out.mp4", "new.mp4", "--set=every=2", "--set=iterations=3"))
+    assert done.code == 0, done.err
+    recipe = json.loads(impasto("recipe", "new.mp4").out)
+    assert (recipe["film"]["every"], recipe["settings"]["iterations"]) == (2, 3)
+
+
+def test_a_film_that_cannot_be_painted_again_is_refused(
+    impasto, frames_folder, pan, fast, again, folder
+):
+    frames_folder(pan(2))
+    words = ["video", "frames", "painting.png", *fast, "-q"]
+    assert impasto(*words, "-o", "out.mp4").code == 0
+    assert impasto(*words, "-o", "bare.mp4", "--no-recipe").code == 0
+    before = (folder / "out.mp4").read_bytes()
+    for command, message in (
+        (again("bare.mp4", "new.mp4"), "'bare.mp4' has no recipe"),
+        (again("out.mp4", "out.mp4"), "is not an input"),
+        (again("out.mp4", "new.mp4", "--bits=16"), "bits: expected none, because 'out.mp4' is a"),
+        (again("out.mp4", "new.mp4", "--set=temporal=2"), "temporal: expected"),
+        (again("out.mp4", "new.mp4", "--style=other.png"), "style: expected 1 of these"),
+        (["replay", "out.mp4", "--style=painting.png", "-o", "new.mp4"], "content: expected the"),
+    ):
+        done = impasto(*command)
+        assert (done.code, message in done.err) == (2, True), done.err
+        assert len(done.err.splitlines()) == 1
+    images.save_image(images.to_image(pan(1)[0]), folder / "frames" / "1.png")
+    done = impasto(*again("out.mp4", "new.mp4"))
+    assert "content: 'frames' is another picture than the recipe's 'frames'" in done.err
+    assert not (folder / "new.mp4").exists()
+    assert (folder / "out.mp4").read_bytes() == before
+    assert impasto(*again("out.mp4", "new.mp4", "--other-inputs")).code == 0

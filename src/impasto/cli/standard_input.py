@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, overload
 
+from impasto import files
 from impasto.errors import ImageError
 from impasto.job.job import ImageSource
 
@@ -35,12 +36,21 @@ def picture(word: str | None) -> ImageSource | None:
 def recipe(word: str) -> Recipe:
     """Read the recipe of the picture that ``word`` names, or on standard input if it is ``-``.
 
+    It may be a film too; its recipe is a FilmRecipe.
+
     Raises:
-        ImageError: no picture that can be read, or one without a recipe.
+        ImageError: nothing that can be read, or without a recipe.
+        MissingPackageError: PyAV is not installed, and it is a film.
     """
     from impasto.job import recipe
+    from impasto.output.film_file import CONTAINERS, FilmFile
 
-    return recipe.read(_read(), file_name=_NAME) if word == WORD else recipe.read(word)
+    if word == WORD:
+        return recipe.read(_read(), file_name=_NAME)
+    path = files.path_of(word)
+    if path.suffix.lower() in CONTAINERS:
+        return recipe.read_texts(FilmFile(path).texts(), repr(str(path)))
+    return recipe.read(word)
 
 
 def _read() -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from impasto import images
 from impasto.errors import ImageError
 from impasto.film.sources import NUMBER, Source
-from impasto.images.encode import to_palette
+from impasto.images.encode import exif_texts, to_palette
 from impasto.images.save import write
 from impasto.output.film_file import (
     CONTAINERS,
@@ -137,7 +137,8 @@ class Destination:
         if is_gif:
             first.save(stream, "GIF", **options)
         else:
-            first.save(stream, "WEBP", quality=90, method=4, **options)
+            exif = exif_texts(metadata)
+            first.save(stream, "WEBP", quality=90, method=4, exif=exif, **options)
         return stream.getvalue()
 
 

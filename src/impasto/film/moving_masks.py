@@ -6,12 +6,13 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from impasto import files, images
 from impasto.engine.regions import parse
 from impasto.errors import SettingsError
 from impasto.film.sources import digest, pictures_of
+from impasto.job.hashes import LONGEST_NAME, PictureHash
 from impasto.job.job import Job, Region
 
 
@@ -66,6 +67,17 @@ def at(moving: Sequence[MovingRegion], number: int) -> tuple[Region, ...]:
                 f"{str(one.masks[0].parent)!r} and more frames; add masks, or cut with --range"
             )
     return tuple(replace(one.region, mask=one.masks[number]) for one in moving)
+
+
+def hashes(moving: Sequence[MovingRegion]) -> tuple[PictureHash, ...]:
+    """Return names and hashes of the masks; a hash is that of all pictures of a mask."""
+    return tuple(
+        PictureHash(
+            name=Path(os.fspath(cast("Any", one.region.mask))).name[-LONGEST_NAME:],
+            sha256=digest(one.masks),
+        )
+        for one in moving
+    )
 
 
 def identity(job: Job, moving: Sequence[MovingRegion]) -> list[Any]:

@@ -5,7 +5,6 @@ frames -> shots -> each shot: a first frame, then one frame after another -> par
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -20,6 +19,7 @@ from torch import Tensor
 import impasto
 from impasto import files, images, signals, weights
 from impasto.config.film_settings import FilmSettings
+from impasto.engine import setup
 from impasto.engine.cache import Cache
 from impasto.engine.estimate import estimate
 from impasto.errors import ImageError, OutputError, SettingsError
@@ -32,7 +32,9 @@ from impasto.film.shot import FinishedFrame, ShotPainter
 from impasto.film.shots import Shot, find_shots
 from impasto.images.picture import load
 from impasto.job import recipe as recipe_module
+from impasto.job.hashes import LONGEST_NAME, PictureHash
 from impasto.job.job import Job, Region
+from impasto.job.recipe import FilmRecipe, Recipe
 from impasto.job.result import Step
 from impasto.output.collisions import check_apart, input_files
 from impasto.output.film_file import FilmFrame
@@ -131,7 +133,8 @@ class FilmPainting:
 
     Args:
         source: the film: a file, a folder or a pattern.
-        job: the paintings and the options of a picture, without a content picture.
+        job: the paintings and the options of a picture, without a content picture. Of the
+            ``decisions`` of an earlier film, those of the machine are repeated.
         options: what is asked for.
         cache: of networks and style statistics.
         progress: called while weights are downloaded.
@@ -153,7 +156,11 @@ class FilmPainting:
         self._options, self._cache, self._progress = options, cache or Cache(), progress
         job_inputs = input_files(job)
         job, self._moving = moving_masks.separate(job)
-        self._job = replace(job, style_images=tuple(load(one) for one in job.style_images))
+        # What a shot decides is its own; of earlier decisions, only the machine's are repeated.
+        runtime = setup.with_decisions(job.runtime, job.decisions)
+        styles = tuple(load(one) for one in job.style_images)
+        self._job = replace(job, style_images=styles, runtime=runtime, decisions=None)
+        self._name = files.path_of(source).name
         self._source = sources.open_source(source, options.settings.fps)
         output = options.output
         check_apart([output], [*self._source.files, *job_inputs])
@@ -271,7 +278,7 @@ class FilmPainting:
         if look is None and self._state is not None:
             look = self._state.look
         if self._options.recipe and look is not None:
-            metadata = {"Recipe": look.recipe.text(), "Film": json.dumps(self._identity())}
+            metadata = {"Recipe": self._recipe(look.recipe).text()}
         path = self._destination.write(
             (
                 FilmFrame(index, *self._times[index], self._parts.load(index))
@@ -482,6 +489,28 @@ class FilmPainting:
                 **recipe_module.versions().model_dump(mode="json"),
             },
         }
+
+    def _recipe(self, first: Recipe) -> FilmRecipe:
+        """Return the film's recipe, from that of the first frame of a shot."""
+        fixed = len(self._job.regions)
+        masks = moving_masks.hashes(self._moving)
+        moving = zip(first.inputs.regions[fixed:], masks, strict=True)
+        inputs = first.inputs.model_copy(
+            update={
+                "content": PictureHash(
+                    name=self._name[-LONGEST_NAME:], sha256=sources.digest(self._source.files)
+                ),
+                "regions": (
+                    *first.inputs.regions[:fixed],
+                    *(region.model_copy(update={"mask": mask}) for region, mask in moving),
+                ),
+            }
+        )
+        # Strength is measured again, in each shot.
+        decisions = first.decisions.anew(keep_weights=False)
+        fields = {name: getattr(first, name) for name in Recipe.model_fields}
+        fields |= {"inputs": inputs, "decisions": decisions}
+        return FilmRecipe(**fields, film=self._options.settings)
 
     def expected_s(self) -> float:
         """Estimate the seconds that the frames to come take, from a measurement of a step."""

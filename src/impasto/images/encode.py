@@ -209,12 +209,18 @@ def _without_metadata(image: Image.Image) -> Image.Image:
     return copy
 
 
-def _exif(metadata: Mapping[str, str], file_format: Format, dpi: float | None) -> Image.Exif:
+def exif_texts(metadata: Mapping[str, str]) -> Image.Exif:
+    """Return texts by name as EXIF's description."""
     exif = Image.Exif()
     if metadata:
         exif[ExifTags.Base.ImageDescription] = json.dumps(dict(metadata))
     if "Software" in metadata:
         exif[ExifTags.Base.Software] = metadata["Software"]
+    return exif
+
+
+def _exif(metadata: Mapping[str, str], file_format: Format, dpi: float | None) -> Image.Exif:
+    exif = exif_texts(metadata)
     if dpi is not None and file_format.name != "TIFF":
         # JPEG's own fields are integers, these are not; TIFF has only these.
         exif[ExifTags.Base.XResolution] = exif[ExifTags.Base.YResolution] = dpi

@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, JsonValue, ValidationError, field_validator
 
 import impasto
 from impasto.config.affects import as_before
+from impasto.config.film_settings import FilmSettings
 from impasto.config.initialization import STARTS, parse_start
 from impasto.config.registry import REGISTRIES, package_of, qualified_name
 from impasto.config.settings import Mode, Settings
@@ -176,8 +178,21 @@ class Recipe(StrictOptions):
         return self.model_dump_json(indent=indent, ensure_ascii=True)
 
 
+class FilmRecipe(Recipe):
+    """Everything that decides a film.
+
+    The content is the film that was painted, and its hash is that of all its files together; so is
+    the hash of a mask that moves. The decisions are those of the last shot.
+
+    Attributes:
+        film: the options of a film.
+    """
+
+    film: FilmSettings
+
+
 def parse(text: str, label: str) -> Recipe:
-    """Read a recipe from JSON.
+    """Read a recipe from JSON; that of a film is a FilmRecipe.
 
     Args:
         text: what :meth:`Recipe.text` wrote, or anything.
@@ -190,7 +205,7 @@ def parse(text: str, label: str) -> Recipe:
     if len(text) > MOST_CHARACTERS:
         raise _damaged(label, f"it has {len(text)} characters, at most {MOST_CHARACTERS} are read")
     try:
-        return Recipe.model_validate_json(text)
+        return _validated(text)
     except ValidationError as error:
         fault = error.errors(include_context=False)[0]
     if fault["loc"] == ("format",) and isinstance(fault["input"], int):
@@ -202,6 +217,16 @@ def parse(text: str, label: str) -> Recipe:
         raise ImageError(f"{label} cannot be painted again: {missing}")
     field = ".".join(str(part) for part in fault["loc"])
     raise _damaged(label, f"{field}: {fault['msg']}" if field else str(fault["msg"]))
+
+
+def _validated(text: str) -> Recipe:
+    try:
+        return Recipe.model_validate_json(text)
+    except ValidationError as error:
+        # A picture's recipe has no such field.
+        if all(fault["loc"] != ("film",) for fault in error.errors(include_context=False)):
+            raise
+    return FilmRecipe.model_validate_json(text)
 
 
 def missing_part(fault: Any, text: str) -> str | None:
@@ -248,11 +273,23 @@ def read(source: str | os.PathLike[str] | bytes, *, file_name: str | None = None
 
     is_bytes = isinstance(source, bytes)
     label = label_of_bytes(file_name) if is_bytes else repr(os.fspath(source))
-    texts = read_metadata(source, file_name=file_name)
+    return read_texts(read_metadata(source, file_name=file_name), label)
+
+
+def read_texts(texts: Mapping[str, str], label: str) -> Recipe:
+    """Read the recipe among the texts that a file carries.
+
+    Args:
+        texts: by name.
+        label: the file's name in messages.
+
+    Raises:
+        ImageError: there is none, or it is damaged.
+    """
     if "Recipe" not in texts:
         raise ImageError(
-            f"{label} has no recipe: expected a picture as impasto wrote it; editing or "
-            "sending a picture may strip what is beside its pixels"
+            f"{label} has no recipe: expected one as impasto wrote it; editing or sending may "
+            "strip what is beside the pixels"
         )
     return parse(texts["Recipe"], label)
 

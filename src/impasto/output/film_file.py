@@ -154,6 +154,12 @@ class FilmFile:
     def _label(self) -> str:
         return repr(str(self.path))
 
+    def texts(self) -> dict[str, str]:
+        """Return the texts in the file, by name."""
+        with self._opened() as container:
+            # Matroska writes names in capitals.
+            return {name.capitalize(): text for name, text in container.metadata.items()}
+
     def frames(self) -> Iterator[FilmFrame]:
         """Yield the frames in the order in which they are shown.
 

@@ -1,4 +1,4 @@
-"""``impasto recipe`` prints how a picture was made; ``impasto replay`` paints it again."""
+"""``impasto recipe`` prints how a picture or a film was made; ``replay`` paints it again."""
 
 from __future__ import annotations
 
@@ -12,19 +12,30 @@ import typer
 
 from impasto import files
 from impasto.cli import interrupts, standard_input
+from impasto.cli.commands import video
 from impasto.cli.commands.paint import display_of, paint, pop_delivery
+from impasto.cli.commands.video import FilmOutput
 from impasto.cli.options import Quiet, with_options
 from impasto.config.affects import COMPARISON, affecting
+from impasto.config.film_settings import FilmSettings
 from impasto.config.settings import Runtime, Settings, overlay
 from impasto.config.validation import check
 from impasto.config.words import assignments
 from impasto.errors import SettingsError
-from impasto.job.job import Job, JobSpec, PictureReference, RegionReference
+from impasto.job.job import (
+    ImageSource,
+    Job,
+    JobSpec,
+    PictureReference,
+    Region,
+    RegionReference,
+)
 from impasto.output.options import DeliveryOptions
 
 if TYPE_CHECKING:
     from impasto.images.picture import Picture
-    from impasto.job.recipe import Recipe
+    from impasto.job.recipe import FilmRecipe, Recipe
+    from impasto.output.progress import Display
     from impasto.weights.download import Progress
 
 
@@ -72,13 +83,7 @@ def make_job(
         SettingsError: too few or too many pictures, an invalid change, or other weights.
         ImageError: a picture cannot be read.
     """
-    if recipe.terms:
-        term = recipe.terms[0]
-        raise SettingsError(
-            f"the picture was painted with the loss term {term.name!r} ({term.function} of "
-            f"{term.package} {term.version}), which a command cannot have; repeat it in Python "
-            "with terms={...}"
-        )
+    _check_terms(recipe)
     changed = assignments(changes, Settings)
     settings, decisions = recipe.settings, recipe.decisions
     if changed or other_inputs:
@@ -97,6 +102,81 @@ def make_job(
     if not other_inputs and settings.network == recipe.settings.network:
         _check_weights(recipe, job, progress)
     return job
+
+
+def make_film_job(
+    recipe: FilmRecipe,
+    *,
+    styles: Sequence[str],
+    start: str | None,
+    regions: Sequence[str],
+    changes: dict[str, Any],
+    runtime: dict[str, Any],
+    other_inputs: bool,
+    progress: Progress,
+) -> Job:
+    """Make the job of the pictures that a film was painted with; the film is not part of it.
+
+    Args:
+        recipe: of the old film.
+        styles: as for :func:`make_job`.
+        start: as for :func:`make_job`.
+        regions: as for :func:`make_job`; a mask may be a folder or a pattern.
+        changes: fields of Settings, by name.
+        runtime: as for :func:`make_job`.
+        other_inputs: as for :func:`make_job`.
+        progress: as for :func:`make_job`.
+
+    Raises:
+        ImpastoError: as :func:`make_job` does.
+    """
+    _check_terms(recipe)
+    settings = check(Settings, overlay(recipe.settings.model_dump(), changes))
+    spec = replace(recipe.spec, content=None, settings=settings)
+    if "start" in changes:
+        spec = replace(spec, start=None)
+    spec = _with_files(spec, None, styles, start, regions, other_inputs=other_inputs)
+    parts = tuple(_film_region(spec, region, other_inputs) for region in spec.regions)
+    read = _read_any if other_inputs else partial(_read_same, spec)
+    job = replace(spec, regions=()).load(
+        read,
+        runtime=check(Runtime, runtime),
+        decisions=recipe.decisions.anew(keep_weights=False),
+    )
+    if not other_inputs and settings.network == recipe.settings.network:
+        _check_weights(recipe, job, progress)
+    return replace(job, regions=parts)
+
+
+def _film_region(spec: JobSpec, region: RegionReference, other_inputs: bool) -> Region:
+    """Return a region whose mask may be a picture for each frame, after a check of its files."""
+    from impasto.film.sources import digest, pictures_of
+
+    read = _read_any if other_inputs else partial(_read_same, spec)
+    masks = pictures_of(region.mask.file)
+    if masks is None:
+        mask: ImageSource = read(region.mask)
+    else:
+        mask = region.mask.file
+        if not other_inputs:
+            _check_same("region", region.mask, digest(masks))
+    return Region(
+        mask,
+        read(region.style),
+        None if region.style_mask is None else read(region.style_mask),
+        region.mask_colour,
+        region.style_mask_colour,
+    )
+
+
+def _check_terms(recipe: Recipe) -> None:
+    if recipe.terms:
+        term = recipe.terms[0]
+        raise SettingsError(
+            f"the picture was painted with the loss term {term.name!r} ({term.function} of "
+            f"{term.package} {term.version}), which a command cannot have; repeat it in Python "
+            "with terms={...}"
+        )
 
 
 def _has_same_weights(before: Settings, after: Settings, changed: Collection[str]) -> bool:
@@ -215,13 +295,17 @@ def _read_any(reference: PictureReference) -> Picture:
 def _read_same(spec: JobSpec, reference: PictureReference) -> Picture:
     """Load a picture, and check that it is the recipe's."""
     picture = _read_any(reference)
-    if picture.sha256 != reference.sha256:
-        raise SettingsError(
-            f"{_option(spec, reference)}: {str(reference.path)!r} is another picture than the "
-            f"recipe's {reference.name!r}: expected SHA-256 {reference.sha256}, got "
-            f"{picture.sha256}; find that one, or add --other-inputs"
-        )
+    _check_same(_option(spec, reference), reference, picture.sha256)
     return picture
+
+
+def _check_same(option: str, reference: PictureReference, sha256: str) -> None:
+    if sha256 != reference.sha256:
+        raise SettingsError(
+            f"{option}: {str(reference.path)!r} is another picture than the "
+            f"recipe's {reference.name!r}: expected SHA-256 {reference.sha256}, got "
+            f"{sha256}; find that one, or add --other-inputs"
+        )
 
 
 def _option(spec: JobSpec, reference: PictureReference) -> str:
@@ -247,7 +331,7 @@ def _check_weights(recipe: Recipe, job: Job, progress: Progress | None) -> None:
 
 
 def show_recipe(picture: _Painted, quiet: Quiet = False) -> None:
-    """Print the recipe of PICTURE as JSON."""
+    """Print the recipe of PICTURE, which may be a film, as JSON."""
     typer.echo(standard_input.recipe(picture).text(indent=2))
 
 
@@ -255,7 +339,8 @@ def show_recipe(picture: _Painted, quiet: Quiet = False) -> None:
 def replay_picture(
     picture: _Painted,
     content: Annotated[
-        str | None, typer.Option("--content", metavar="FILE", help="Its content picture.")
+        str | None,
+        typer.Option("--content", metavar="FILE", help="Its content picture, or its film."),
     ] = None,
     styles: Annotated[
         list[str] | None,
@@ -287,11 +372,26 @@ def replay_picture(
     ] = False,
     **options: Any,
 ) -> None:
-    """Paint PICTURE again by its recipe, from the same pictures."""
+    """Paint PICTURE again by its recipe, from the same pictures; or a film, from the same film."""
     from impasto.cli.commands import replay
+    from impasto.job.recipe import FilmRecipe
 
     original = standard_input.recipe(picture)
     delivery = pop_delivery(options)
+    if isinstance(original, FilmRecipe):
+        replay_film(
+            picture,
+            original,
+            content=content,
+            styles=styles or [],
+            start=start,
+            regions=regions or [],
+            changes=changes or [],
+            runtime=options,
+            other_inputs=other_inputs,
+            delivery=delivery,
+        )
+        return
     interrupts.raise_stops()
     with display_of(delivery) as display:
         job = replay.make_job(
@@ -310,3 +410,72 @@ def replay_picture(
     words = [picture, content, start, *(styles or []), *_region_files(regions or [])]
     named = [files.path_of(word) for word in words if word not in (None, standard_input.WORD)]
     paint(job, delivery, named)
+
+
+def replay_film(
+    painted: str,
+    recipe: FilmRecipe,
+    *,
+    content: str | None,
+    styles: Sequence[str],
+    start: str | None,
+    regions: Sequence[str],
+    changes: Sequence[str],
+    runtime: dict[str, Any],
+    other_inputs: bool,
+    delivery: DeliveryOptions,
+) -> None:
+    """Paint a film again by its recipe.
+
+    Args:
+        painted: the old film, or one of its pictures.
+        recipe: its recipe.
+        content: the film that it was painted from.
+        styles: as for :func:`make_job`.
+        start: as for :func:`make_job`.
+        regions: as for :func:`make_film_job`.
+        changes: settings of pictures or films to change, as NAME=VALUE.
+        runtime: as for :func:`make_job`.
+        other_inputs: as for :func:`make_job`.
+        delivery: where the film goes; what only a picture can have is refused.
+
+    Raises:
+        ImpastoError: as :func:`make_job` does.
+    """
+    from impasto.film import sources
+    from impasto.output.collisions import check_apart
+
+    given = delivery.model_dump(exclude_defaults=True)
+    output = FilmOutput(
+        **{name: given.pop(name) for name in FilmOutput.model_fields if name in given}
+    )
+    if given:
+        raise SettingsError(
+            f"{next(iter(given))}: expected none, because {painted!r} is a film; leave it out"
+        )
+    film = _with_file("content", recipe.spec.content, content)
+    assert film is not None
+    changed = assignments(changes, Settings)
+    of_film = {name: changed.pop(name) for name in FilmSettings.model_fields if name in changed}
+    settings = check(FilmSettings, overlay(recipe.film.model_dump(), of_film))
+    check_apart([output.output], [files.path_of(painted)])
+    source = sources.open_source(film.file, settings.fps)
+    if not other_inputs:
+        _check_same("content", film, sources.digest(source.files))
+
+    def make(display: Display) -> Job:
+        job = make_film_job(
+            recipe,
+            styles=styles,
+            start=start,
+            regions=regions,
+            changes=changed,
+            runtime=runtime,
+            other_inputs=other_inputs,
+            progress=display.progress,
+        )
+        if message := differences(recipe):
+            display.message(message)
+        return job
+
+    video.paint(str(film.file), make, settings, output)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +23,7 @@ from impasto.output.progress import clock
 
 if TYPE_CHECKING:
     from impasto.film.painting import FilmPainting
+    from impasto.job.job import Job
     from impasto.output.progress import Display
 
 
@@ -93,13 +95,36 @@ def paint_video(
 ) -> None:
     """Repaint FILM in the manner of the paintings STYLE, so that strokes move with things."""
     from impasto import api
+
+    output = check(FilmOutput, _popped(FilmOutput, options))
+    settings = check(FilmSettings, _popped(FilmSettings, options))
+    paint(
+        film,
+        lambda _: api.make_job("style_transfer", None, styles, preset=preset, **options),
+        settings,
+        output,
+    )
+
+
+def paint(
+    film: str,
+    make_job: Callable[[Display], Job],
+    settings: FilmSettings,
+    output: FilmOutput,
+) -> None:
+    """Paint a film, or a preview of it.
+
+    Args:
+        film: the film to paint.
+        make_job: returns the paintings and the options of a picture.
+        settings: the options of a film.
+        output: where it goes.
+    """
     from impasto.film.painting import FilmOptions, FilmPainting
     from impasto.output.progress import make_display
 
     interrupts.raise_stops()
     host.freeze_modules()
-    output = check(FilmOutput, _popped(FilmOutput, options))
-    settings = check(FilmSettings, _popped(FilmSettings, options))
     if output.output == Path("-"):
         raise SettingsError(
             "output: expected a file, got standard output (-); a film needs a file's name"
@@ -108,7 +133,7 @@ def paint_video(
     with display:
         painting = FilmPainting(
             film,
-            api.make_job("style_transfer", None, styles, preset=preset, **options),
+            make_job(display),
             FilmOptions(
                 settings,
                 output.output,

@@ -377,3 +377,64 @@ def test_a_film_that_cannot_be_painted_again_is_refused(
     assert not (folder / "new.mp4").exists()
     assert (folder / "out.mp4").read_bytes() == before
     assert impasto(*again("out.mp4", "new.mp4", "--other-inputs")).code == 0
+
+
+# The disk is full when the fourth frame is written.
+FULL_AT_A_FRAME = """
+import errno, os
+from impasto import files
+write = files.replace
+def replace(path, data):
+    if path.name == "000003.png":
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    write(path, data)
+files.replace = replace
+"""
+# No file may be longer than this, which a film is.
+FULL_AT_THE_FILM = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+"""
+
+
+def test_what_was_painted_before_the_disk_was_full_is_kept(
+    impasto, run_process, frames_folder, pan, fast, folder
+):
+    frames_folder(pan(6))
+    words = ["video", "frames", "painting.png", *fast, "-q"]
+    assert impasto(*words, "-o", "whole.mp4").code == 0
+    words += ["-o", "film.mp4"]
+    done = run_process(*words, first=FULL_AT_A_FRAME)
+    assert done.code == 1
+    (line,) = done.err.splitlines()
+    assert "No space left on device" in line
+    assert "3 painted frames are kept there: make room, then go on with --resume" in line
+    parts = folder / "film.mp4.parts"
+    assert sorted(path.name for path in parts.glob("*.png")) == [
+        "000000.png",
+        "000001.png",
+        "000002.png",
+    ]
+    assert not (folder / "film.mp4").exists()
+    assert impasto(*words, "--resume").code == 0
+    assert (folder / "film.mp4").read_bytes() == (folder / "whole.mp4").read_bytes()
+
+
+def test_a_film_that_cannot_be_encoded_keeps_its_frames(
+    impasto, run_process, frames_folder, pan, fast, folder
+):
+    frames_folder(pan(6))
+    words = ["video", "frames", "painting.png", "-o", "film.mp4", *fast, "-q"]
+    assert impasto(*words, "--keep-frames").code == 0
+    whole = (folder / "film.mp4").read_bytes()
+    assert len(whole) > 5000
+    before = sorted(folder.rglob("*"))
+    done = run_process(*words, "--resume", first=FULL_AT_THE_FILM)
+    assert done.code == 1, done.err
+    (line,) = done.err.splitlines()
+    assert "'film.mp4' cannot be written (File too large): the painted frames are kept" in line
+    assert sorted(folder.rglob("*")) == before
+    assert (folder / "film.mp4").read_bytes() == whole
+    (folder / "film.mp4").unlink()
+    assert impasto(*words, "--resume").code == 0
+    assert (folder / "film.mp4").read_bytes() == whole

@@ -27,7 +27,7 @@ from torch import Tensor
 from impasto import files, images
 from impasto.errors import CheckpointError, OutputError, SettingsError, one_line
 from impasto.film.coherence import PaintedFrame
-from impasto.film.shot import Look
+from impasto.film.shot import ShotLook
 from impasto.images.palette import ColourMap
 from impasto.job import recipe as recipe_module
 from impasto.job.recipe import Decisions
@@ -47,7 +47,7 @@ class FilmState:
         earlier: the frames that guide the next one, the latest first.
     """
 
-    look: Look
+    look: ShotLook
     earlier: tuple[PaintedFrame, ...]
 
     @property
@@ -202,7 +202,7 @@ class Parts:
             with safe_open(path, "pt") as file:
                 described = json.loads(file.metadata()["film"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            look = Look(
+            look = ShotLook(
                 Decisions.model_validate_json(json.dumps(described["decisions"])),
                 float(described["temporal_weight"]),
                 {

@@ -51,7 +51,7 @@ _MOST_TEMPORAL = 0.98
 
 
 @dataclass(frozen=True)
-class Look:
+class ShotLook:
     """What is decided once for a shot.
 
     Attributes:
@@ -108,10 +108,10 @@ class ShotPainter:
         self._temporal, self._cache, self._progress = temporal, cache, progress
         self._snapshot: Snapshot | None = None
         self.last_pixels: Tensor | None = None
-        self.look: Look | None = None
+        self.look: ShotLook | None = None
         self.earlier: list[PaintedFrame] = []
 
-    def restore(self, look: Look, earlier: Sequence[PaintedFrame], last_pixels: Tensor) -> None:
+    def restore(self, look: ShotLook, earlier: Sequence[PaintedFrame], last_pixels: Tensor) -> None:
         """Continue a shot after its frames ``earlier``.
 
         Args:
@@ -159,7 +159,7 @@ class ShotPainter:
         with isolated(self._threads):
             finished = finished_pixels(snapshot, canvas, snapshot.scale, maps)
             weight = self._temporal_weight(snapshot)
-        self.look = Look(snapshot.decisions, weight, maps, result.recipe)
+        self.look = ShotLook(snapshot.decisions, weight, maps, result.recipe)
         self.earlier = []
         firm = torch.ones_like(canvas[:, :1])
         self._remember(PaintedFrame(index, pixels, canvas, firm), finished)
@@ -194,7 +194,7 @@ class ShotPainter:
                 before = replace(before, inputs=inputs)
             return self._next(index, pixels, before, self.look)
 
-    def _next(self, index: int, pixels: Tensor, before: Snapshot, look: Look) -> FinishedFrame:
+    def _next(self, index: int, pixels: Tensor, before: Snapshot, look: ShotLook) -> FinishedFrame:
         scale = before.inputs.scales[-1]
         found = guide(pixels, self.earlier, scale.margin_px)
         finest = replace(scale, iterations=self._most_steps)

@@ -5,6 +5,7 @@ import re
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
+from tests.studio.conftest import PATIENCE_S
 
 # Streams do not end; an order of the default size would be painted for minutes.
 LEFT_OUT = re.compile(r"^/api/(events|works)$")
@@ -24,12 +25,13 @@ def check_route(operation, bearer):
     )
     def check(case):
         headers = bearer | {"connection": "close"}
-        case.call_and_validate(headers=headers, excluded_checks=UNDESCRIBED)
+        case.call_and_validate(headers=headers, excluded_checks=UNDESCRIBED, timeout=PATIENCE_S)
 
     check()
 
 
 def test_every_route_answers_as_described(studio):
+    studio.wait_until_ready()
     schema = schemathesis.openapi.from_url(
         f"{studio.address}/api/openapi.json", headers=studio.bearer
     )

@@ -36,6 +36,8 @@ GOOD = {"content": "content.dancing", "styles": ["style.picasso"]}
 )
 @pytest.mark.parametrize("path", ["/api/works", "/api/plan"])
 def test_orders_that_cannot_be_painted_are_422(studio, path, order, message):
+    # A painter that is still loading does not answer in time on a loaded machine.
+    studio.wait_until_ready()
     answer = studio.post(path, json=order)
     assert answer.status_code == 422
     assert message in answer.json()["error"]

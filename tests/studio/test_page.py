@@ -105,15 +105,25 @@ def test_a_result_is_downloaded_removed_and_its_recipe_loaded(studio, open_page)
     wait_until(page, "Finished")
     with page.expect_download() as download:
         page.locator(".menu summary").click()
+        page.get_by_label("Format").select_option("16-bit TIFF")
+        page.get_by_label("Print width").fill("4mm")
+        expect(page.locator(".download")).to_contain_text("305 pixels per inch")
         check_access(page)
-        page.get_by_role("link", name="Download 16-bit TIFF").click()
+        page.get_by_role("link", name="Download", exact=True).click()
     assert download.value.suggested_filename.endswith(".tiff")
+    with Image.open(download.value.path()) as tiff:
+        assert round(float(tiff.info["dpi"][0])) == 305
     with page.expect_download() as download:
         page.get_by_role("link", name="Download PNG").click()
     page.reload()
     page.wait_for_selector("#styles .tiles button")
     page.locator("#content input[type=file]").set_input_files(download.value.path())
+    facts = page.locator("#recipe")
+    for words in ("was painted by impasto", "chelsea", "nocturne", "48 px", "11"):
+        expect(facts).to_contain_text(words)
+    check_access(page)
     page.get_by_role("button", name="Load its recipe").click()
+    expect(facts).to_have_count(0)
     expect(page.locator("#option-seed")).to_have_value("11")
     expect(tile(page, "nocturne")).to_have_attribute("aria-pressed", "true")
     check_access(page)
@@ -126,6 +136,35 @@ def test_a_result_is_downloaded_removed_and_its_recipe_loaded(studio, open_page)
     check_access(page)
     page.locator("#message").get_by_role("button", name="Undo").click()
     expect(page.locator("#works .cards button")).to_have_count(cards)
+
+
+def test_a_result_is_sent_on_as_start_and_as_mask(studio, open_page):
+    page = open_page(studio)
+    choose(page, TINY)
+    start(page)
+    wait_until(page, "Finished")
+    (first,) = studio.get("/api/works?limit=1").json()
+    for name in ("Use as start", "Use as mask"):
+        page.goto(f"{studio.address}/#/work/{first['id']}")
+        wait_until(page, "Finished")
+        page.locator(".menu summary").click()
+        act(page, name).click()
+        expect(page.locator("#acts")).to_have_count(0)
+    expect(page.locator("#start-picture")).to_contain_text("Starts from chelsea · nocturne")
+    expect(page.locator("canvas.drawing")).to_be_visible()
+    check_access(page)
+    start(page)
+    wait_until(page, "Finished")
+    (second,) = studio.get("/api/works?limit=1").json()
+    assert second["order"]["parent"] == first["id"]
+    (region,) = second["order"]["regions"]
+    mask = studio.get(f"/api/pictures/{region['mask']}/original").content
+    shown = studio.get(f"/api/works/{first['id']}/picture.jpg").content
+    levels, brightness = (
+        np.asarray(Image.open(io.BytesIO(data)).convert("L").resize((48, 32)), float)
+        for data in (mask, shown)
+    )
+    assert np.abs(levels - brightness).mean() < 12, "the brightness of the result"
 
 
 def test_a_running_painting_is_branched(studio, open_page):

@@ -263,7 +263,7 @@ def test_a_recipe_whose_pictures_are_absent_leaves_the_chosen_ones(
     assert studio.ask("DELETE", f"/api/pictures/{content['id']}").status_code == 204
     page = open_page(studio)
     page.locator("#styles input[type=file]").set_input_files(path)
-    expect(page.locator("#refusal")).to_contain_text("painted by impasto")
+    expect(page.locator("#recipe")).to_contain_text("was painted by impasto")
     tile(page, "coffee").click()
     page.locator("#styles input[type=file]").set_input_files(path)
     page.get_by_role("button", name="Load its recipe").click()

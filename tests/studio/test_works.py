@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image
 
 from impasto.job import recipe
@@ -63,6 +64,48 @@ def test_a_painting_is_ordered_watched_and_fetched(studio, picture_bytes, tmp_pa
     losses = studio.get(f"{path}/losses").json()
     assert losses[0][0] == 1
     assert losses[-1][1] < losses[0][1] / 2
+
+
+def test_a_picture_is_fetched_in_every_format_and_print_size(studio, tmp_path):
+    path = f"/api/works/{studio.painted()['id']}/picture"
+
+    def fetch(ending, **query):
+        answer = studio.get(f"{path}.{ending}", params=query)
+        assert answer.status_code == 200, answer.text
+        assert answer.headers["content-disposition"].endswith(f'{ending}"')
+        file = tmp_path / f"picture.{ending}"
+        file.write_bytes(answer.content)
+        return file
+
+    pixels = np.asarray(Image.open(fetch("png")))
+    for ending in ("webp", "avif"):
+        file = fetch(ending)
+        assert recipe.read(file).settings.iterations == 4
+        with Image.open(file) as image:
+            assert image.format == ending.upper()
+            assert np.abs(np.asarray(image.convert("RGB"), float) - pixels).mean() < 8
+    assert np.array_equal(np.asarray(Image.open(fetch("tiff", bits=8))), pixels)
+    deep = pyvips.Image.new_from_file(str(fetch("png", bits=16))).numpy()
+    kept = pyvips.Image.new_from_file(str(fetch("tiff"))).numpy()
+    assert deep.dtype == np.uint16
+    assert np.array_equal(deep, kept)
+    printed = fetch("png", width="24mm", no_recipe=True)
+    with Image.open(printed) as image:
+        assert image.info["dpi"][0] == pytest.approx(image.width / 24 * 25.4, rel=1e-3)
+        assert "Recipe" not in image.text
+        assert np.array_equal(np.asarray(image), pixels)
+    with Image.open(fetch("jpg", dpi=300)) as image:
+        assert image.info["dpi"] == (300, 300)
+    for ending, query, message in (
+        ("jpg", {"bits": 16}, "choose .png or .tiff"),
+        ("png", {"bits": 12}, "bits"),
+        ("png", {"width": "wide"}, "width"),
+        ("png", {"dpi": 300, "width": "2cm"}, "both"),
+    ):
+        answer = studio.get(f"{path}.{ending}", params=query)
+        assert (answer.status_code, set(answer.json())) == (422, {"error"})
+        assert message in answer.json()["error"]
+    assert not list((studio.folder / "incoming").iterdir())
 
 
 def test_the_replay_command_paints_the_same_picture(studio, weights_file, tmp_path):
@@ -231,11 +274,22 @@ def test_works_are_searched_marked_and_fetched_as_an_archive(studio):
             expected = studio.get(f"/api/works/{work_id}/picture.png").content
             assert opened.read(name) == expected
     assert studio.get("/api/works.zip?id=0123456789abcdef").status_code == 404
+    sheet = studio.get(f"/api/works.jpg?id={first}&id={second}")
+    assert "contact-sheet.jpg" in sheet.headers["content-disposition"]
+    with Image.open(io.BytesIO(sheet.content)) as drawn:
+        assert drawn.width > 1.9 * 384
+        paper = np.asarray(drawn.convert("L"))
+        assert all((half < 150).any() for half in np.array_split(paper, 2, axis=1))
+    assert studio.get("/api/works.jpg?id=0123456789abcdef").status_code == 404
     assert not list((studio.folder / "incoming").iterdir())
 
 
 def test_a_result_is_offered_as_a_picture_for_other_orders(studio):
     work = studio.painted()
+    start = studio.post(f"/api/works/{work['id']}/upload?purpose=start").json()
+    offered = [one["id"] for one in studio.get("/api/pictures?uploaded=true").json()]
+    assert start["purpose"] == "start"
+    assert start["id"] not in offered
     picture = studio.post(f"/api/works/{work['id']}/upload").json()
     assert picture["recipe"]["inputs"]["content"]["name"] == "dancing.jpg"
     uploaded = [one["id"] for one in studio.get("/api/pictures?uploaded=true").json()]

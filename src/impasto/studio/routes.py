@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 
 from impasto import __version__
+from impasto.output.options import OutputOptions
 from impasto.studio.form_schema import Form, make_form
 from impasto.studio.http_errors import HANDLERS, HttpError, documented
 from impasto.studio.schemas import (
@@ -39,7 +40,15 @@ from impasto.studio.uploads import MOST_PIXELS, Uploads
 _WEB = Path(__file__).parent / "web"
 _SWAGGER = Path(fastapi_offline.__file__).parent / "static"
 _CLIENT_COOKIE = "impasto_client"
-_TYPES = {"png": "image/png", "jpg": "image/jpeg", "tiff": "image/tiff"}
+_TYPES = {
+    "png": "image/png",
+    "jpg": "image/jpeg",
+    "tiff": "image/tiff",
+    "webp": "image/webp",
+    "avif": "image/avif",
+}
+# The bits a sample of the files that every work has.
+_KEPT_BITS = {"png": 8, "jpg": 8, "tiff": 16}
 # A picture that is addressed by its hash never changes.
 _CACHE_FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 _NO_STORE = {"cache-control": "no-store"}
@@ -287,6 +296,16 @@ def _add_works(api: APIRouter) -> None:
             background=BackgroundTask(path.unlink, missing_ok=True),
         )
 
+    @api.get("/works.jpg", response_class=Response, responses=_file("jpeg"))
+    async def sheet(
+        request: Request,
+        work_ids: Annotated[list[WorkId], Query(alias="id", min_length=1, max_length=200)],
+    ) -> Response:
+        """Download a contact sheet: the pictures of several works, each above its title."""
+        data = await _service(request).contact_sheet(work_ids)
+        disposition = {"content-disposition": 'attachment; filename="contact-sheet.jpg"'}
+        return Response(data, media_type="image/jpeg", headers=_NO_STORE | disposition)
+
     @api.get("/works/{work_id}", responses=documented(404, 422))
     async def work(request: Request, work_id: WorkId) -> Work:
         """Return the state of a work."""
@@ -342,19 +361,34 @@ def _add_works(api: APIRouter) -> None:
 
     @api.get(
         "/works/{work_id}/picture.{ending}",
-        responses=_file("png", "jpeg", "tiff"),
+        responses=_file("png", "jpeg", "tiff", "webp", "avif"),
         response_class=FileResponse,
     )
     async def picture(
-        request: Request, work_id: WorkId, ending: Literal["png", "jpg", "tiff"]
+        request: Request,
+        work_id: WorkId,
+        ending: Literal["png", "jpg", "tiff", "webp", "avif"],
+        bits: Annotated[
+            int | None, Query(description="8 or 16; by default 16 for TIFF and 8 for the others.")
+        ] = None,
+        dpi: Annotated[float | None, Query(description="As the option of the command.")] = None,
+        width: Annotated[
+            str | None, Query(max_length=20, description="As the option of the command: 60cm.")
+        ] = None,
+        no_recipe: Annotated[bool, Query(description="Leave the recipe out.")] = False,
     ) -> Response:
-        """Download a picture: PNG or JPEG with 8 bits, or TIFF with 16; all contain the recipe."""
-        service = _service(request)
+        """Download a picture in a format and print size; it contains the recipe."""
+        service, kept_bits = _service(request), _KEPT_BITS.get(ending)
+        name = f"{service.work(work_id).file_stem}.{ending}"
+        chosen: dict[str, Any] = {"bits": bits or kept_bits or 8, "dpi": dpi, "width": width}
+        options = OutputOptions(**chosen, no_recipe=no_recipe)
+        if options.bits == kept_bits and dpi is None and width is None and not no_recipe:
+            path, after = service.file(work_id, f"picture.{ending}"), None
+        else:
+            path = await service.converted(work_id, ending, options)
+            after = BackgroundTask(path.unlink, missing_ok=True)
         return FileResponse(
-            service.file(work_id, f"picture.{ending}"),
-            media_type=_TYPES[ending],
-            filename=f"{service.work(work_id).file_stem}.{ending}",
-            headers=_NO_STORE,
+            path, media_type=_TYPES[ending], filename=name, headers=_NO_STORE, background=after
         )
 
 
@@ -387,9 +421,13 @@ def _add_acts(api: APIRouter) -> None:
         return await _service(request).branch(work_id)
 
     @api.post("/works/{work_id}/upload", responses=documented(404, 409, 422, 507))
-    async def upload_work(request: Request, work_id: WorkId) -> StudioPicture:
-        """Add a finished picture to the uploads, as a photograph or painting for other orders."""
-        return await _service(request).upload(work_id)
+    async def upload_work(
+        request: Request,
+        work_id: WorkId,
+        purpose: Annotated[Purpose, Query(description="What it is for.")] = "picture",
+    ) -> StudioPicture:
+        """Add a finished picture to the uploads, for other orders."""
+        return await _service(request).upload(work_id, purpose)
 
     @api.post(
         "/works/{work_id}/detail",

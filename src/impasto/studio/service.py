@@ -8,16 +8,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
+import sys
 import time
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from impasto.errors import SettingsError
 from impasto.images import decode
+from impasto.images.contact_sheet import contact_sheet
+from impasto.images.encode import encode_image
 from impasto.job.job import JobSpec
+from impasto.output.options import OutputOptions
 from impasto.studio import looks, orders
+from impasto.studio.convert_picture import SOURCES
 from impasto.studio.events import EventStream
 from impasto.studio.http_errors import HttpError
 from impasto.studio.protocol import AskPlan, SavePicture, Steer, WorkerState
@@ -26,6 +33,7 @@ from impasto.studio.schemas import (
     LookStatus,
     Order,
     Plan,
+    Purpose,
     Record,
     SteeringChange,
     StudioPicture,
@@ -36,6 +44,10 @@ from impasto.studio.uploads import Uploads
 
 # No painting may be expected to take longer.
 _MOST_TIME_S = 30 * 86_400
+# Each one may hold a large picture in memory.
+_MOST_CONVERSIONS = 2
+# The longest side of a picture on a contact sheet.
+_SHEET_CELL_PX = 384
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,7 @@ class StudioService:
         self._store, self._limits = store, limits
         self.events = EventStream()
         self.uploads = Uploads(store, limits.quota_bytes)
+        self._conversions = asyncio.Semaphore(_MOST_CONVERSIONS)
         self._scheduler = Scheduler(store, self.uploads, runtimes, self.events)
 
     def close(self) -> None:
@@ -204,8 +217,8 @@ class StudioService:
             client,
         )
 
-    async def upload(self, work_id: str) -> StudioPicture:
-        """Add the picture of a work to the uploads.
+    async def upload(self, work_id: str, purpose: Purpose) -> StudioPicture:
+        """Add the picture of a work to the uploads, for a purpose.
 
         Raises:
             HttpError: it has no picture, or the quota is used up.
@@ -213,9 +226,39 @@ class StudioService:
         source, path = self.file(work_id, "picture.png"), self.uploads.incoming()
         try:
             await asyncio.to_thread(shutil.copyfile, source, path)
-            return await self.uploads.add(path, f"{self.work(work_id).file_stem}.png")
+            return await self.uploads.add(path, f"{self.work(work_id).file_stem}.png", purpose)
         finally:
             path.unlink(missing_ok=True)
+
+    async def converted(self, work_id: str, ending: str, options: OutputOptions) -> Path:
+        """Write the picture of a work in another format; the caller deletes the file.
+
+        Args:
+            work_id: the work.
+            ending: of the file, without the dot; it selects the format.
+            options: bits, print size, and whether to leave out the recipe.
+
+        Raises:
+            HttpError: it has no picture, or the format cannot hold the picture.
+        """
+        source = self.file(work_id, SOURCES[options.bits])
+        target = self.uploads.incoming().with_suffix(f".{ending}")
+        async with self._conversions:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "impasto.studio.convert_picture"),
+                *(str(source), str(target), options.model_dump_json()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            try:
+                printed, _ = await process.communicate()
+            except BaseException:
+                process.kill()
+                await process.wait()
+                raise
+        if process.returncode:
+            raise HttpError(422, printed.decode() or "the picture cannot be converted")
+        return target
 
     async def recipe(self, work_id: str) -> str:
         """Return the recipe of a work's picture, as JSON.
@@ -248,6 +291,21 @@ class StudioService:
 
         await asyncio.to_thread(write)
         return path
+
+    async def contact_sheet(self, work_ids: list[str]) -> bytes:
+        """Draw the pictures of works on one sheet, each above its title; return a JPEG.
+
+        Raises:
+            HttpError: one of the works does not exist or has no picture.
+        """
+        chosen = [(self.work(one).title, self.file(one, "small.jpg")) for one in work_ids]
+
+        def draw() -> bytes:
+            labels = [title for title, _ in chosen]
+            pictures = (Image.open(path) for _, path in chosen)
+            return encode_image(contact_sheet(labels, pictures, cell_px=_SHEET_CELL_PX), "jpg")
+
+        return await asyncio.to_thread(draw)
 
     async def branch(self, work_id: str) -> Order:
         """Return an order that starts from the current picture of a work, to be changed and sent.

@@ -4,6 +4,7 @@ import * as act from "./actions.js";
 import { memory, stem } from "./format.js";
 import { isShare, parse, written } from "./options.js";
 import { STRENGTHS, changedOptions, optionsOf, pictureName, presetsOf } from "./state.js";
+import { RecipeCard } from "./recipe_card.js";
 import { Component, html } from "./vendor/preact-htm.js";
 import { say } from "./words.js";
 
@@ -36,6 +37,7 @@ export function Drawer({ state }) {
       </div>
       <${Laboratory} state=${state} />
     </div>
+    ${state.recipe && html`<${RecipeCard} ...${state.recipe} options=${state.options} />`}
     <${Go} state=${state} />
   </form>`;
 }
@@ -257,7 +259,6 @@ function Go({ state }) {
     <p id="plan" role="status" class=${plan?.isLong ? "long" : ""}>${plan?.isLong && html`<strong>${say.long}</strong> `}${plan?.text}</p>
     <p id="refusal" role="alert">
       ${refusal?.text}
-      ${refusal?.recipe && html` <button type="button" onClick=${() => act.loadRecipe(refusal.recipe)}>${say.loadRecipe}</button>`}
       ${refusal?.confirm && html` <button type="button" onClick=${refusal.confirm}>${say.anyway}</button>`}
     </p>
     <button type="submit" class="main" aria-disabled=${String(sending)}>${sending ? say.starting : say.start}</button>

@@ -51,6 +51,13 @@ export function setBlend(blend) {
   changeForm({ blend, styles: blend ? store.get().form.styles : store.get().form.styles.slice(-1) });
 }
 
+// The form stays as it is, and the painting starts from a work's result.
+export function startFrom(picture, work) {
+  const { goingOn, ...before } = store.get().form;
+  const title = say.startsFrom(work.title);
+  changeForm({ goingOn: { start: picture.id, parent: work.id, title, before: goingOn?.before ?? before } });
+}
+
 export function startAfresh() {
   const { goingOn } = store.get().form;
   changeForm(goingOn ? { ...goingOn.before, goingOn: null } : { goingOn: null });
@@ -80,6 +87,7 @@ export async function fill({ mode, content, styles, settings, regions = [] }, go
 }
 
 export function loadRecipe({ mode, settings, inputs }) {
+  store.set({ recipe: null });
   const reference = (input) => ({ id: input.sha256, name: input.name });
   fill({ mode, settings, content: inputs.content ? reference(inputs.content) : null, styles: inputs.styles.map(reference) }, null);
 }
@@ -111,7 +119,7 @@ export async function takeFiles(files, kind) {
       addPicture(picture, kind);
       if (kind === "content") chooseContent(picture.id);
       else chooseStyle(picture.id);
-      store.set({ refusal: picture.recipe ? { text: say.byImpasto, recipe: picture.recipe } : null });
+      store.set({ refusal: null, recipe: picture.recipe && { name: picture.name, recipe: picture.recipe } });
     } catch (error) {
       refuse(error, `${file.name || say.thePicture}: `);
       // The quota is used up for the others, too: one message.

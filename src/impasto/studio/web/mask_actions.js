@@ -13,13 +13,28 @@ export function toggleMasking() {
   if (!form.regions.length) addRegion();
 }
 
-export function addRegion() {
-  const { form, pictures, tiles } = store.get();
+function unusedStyle() {
+  const { form, tiles } = store.get();
   const used = [...form.styles, ...form.regions.map(({ style }) => style)];
-  const style = tiles.style.find((id) => !used.includes(id)) ?? tiles.style[0];
-  const region = { key: masks.create(pictures[form.content]), style, mask: null, version: 0 };
+  return tiles.style.find((id) => !used.includes(id)) ?? tiles.style[0];
+}
+
+export function addRegion() {
+  const { form, pictures } = store.get();
+  const region = { key: masks.create(pictures[form.content]), style: unusedStyle(), mask: null, version: 0 };
   changeForm({ regions: [...form.regions, region] });
   store.set({ part: form.regions.length });
+}
+
+// Adds a part whose mask is the brightness of a work's picture.
+export async function addMask(work) {
+  const { form, pictures } = store.get();
+  const region = { key: masks.create(pictures[form.content]), style: unusedStyle(), mask: null, version: 0 };
+  await masks.drawPicture(region.key, `api/works/${work.id}/picture.jpg`);
+  const regions = [...form.regions.filter(({ mask }) => mask), region];
+  changeForm({ regions });
+  store.set({ part: regions.length - 1, masking: true });
+  drew(region.key);
 }
 
 export function removeRegion(key) {

@@ -61,6 +61,23 @@ export function ordered(regions) {
   for (const { mask } of regions) inOrders.add(mask);
 }
 
+// Makes the brightness of a picture the mask; the picture is stretched over the photograph.
+export async function drawPicture(key, address) {
+  const image = new Image();
+  image.src = address;
+  await image.decode();
+  const { width, height } = canvasOf(key);
+  const context = canvasOf(key).getContext("2d");
+  context.drawImage(image, 0, 0, width, height);
+  const pixels = context.getImageData(0, 0, width, height);
+  const { data } = pixels;
+  for (let at = 0; at < data.length; at += 4) {
+    // The weights of luma in Rec. 709, which sRGB has.
+    data.fill(0.2126 * data[at] + 0.7152 * data[at + 1] + 0.0722 * data[at + 2], at, at + 3);
+  }
+  context.putImageData(pixels, 0, 0);
+}
+
 // Remembers the mask as it is, so that what comes next can be undone.
 export function remember(key) {
   const { canvas, undo } = drawn.get(key);

@@ -1,6 +1,7 @@
 // The picture, which fills the window, and what lies on it: facts, acts, steering, zoom.
 
 import * as act from "./actions.js";
+import { DownloadAs } from "./download.js";
 import { short } from "./format.js";
 import { MaskTools } from "./mask_tools.js";
 import { chosenWork, factsOf, isUnderWay, pictureName, strengthOf } from "./state.js";
@@ -120,13 +121,11 @@ function Empty({ state }) {
 
 // --- acts ---------------------------------------------------------------------------------------
 
-const ENDINGS = [["PNG", "png"], ["JPEG", "jpg"], ["16-bit TIFF", "tiff"]];
-
 // Every button belongs to the work that it was rendered for.
 class Acts extends Component {
   shouldComponentUpdate({ work }) {
     const before = this.props.work;
-    return ["state", "has_picture", "starred", "removed_s"].some((name) => work[name] !== before[name]) || work.step > 0 !== before.step > 0;
+    return ["state", "has_picture", "starred", "removed_s", "width_px"].some((name) => work[name] !== before[name]) || work.step > 0 !== before.step > 0;
   }
 
   render({ work }) {
@@ -147,10 +146,12 @@ class Acts extends Component {
       html`<details class="menu">
         <summary>${say.more}</summary>
         <div>
-          ${ENDINGS.slice(1).map(([kind, ending]) => html`<a key=${ending} href=${`api/works/${id}/picture.${ending}`} download>${say.download(kind)}</a>`)}
+          <${DownloadAs} work=${work} />
           <a href=${`api/works/${id}/recipe`} download>${say.downloadRecipe}</a>
           ${button(say.useAsPhotograph, () => act.useResult(work, "content"))}
           ${button(say.useAsPainting, () => act.useResult(work, "style"))}
+          ${button(say.useAsStart, () => act.useResult(work, "start"))}
+          ${work.order.mode === "style_transfer" && button(say.useAsMask, () => act.useResult(work, "mask"))}
           ${button(say.anotherSeed, () => act.anotherSeed(work))}
           ${button(say.copyReplay, () => act.copy(work.replay))}
         </div>

@@ -48,6 +48,8 @@ const INITIAL = {
   painters: [],
   isForOthers: false,
   refusal: null,
+  // What was found in a dropped picture: its name and the recipe.
+  recipe: null,
   message: null,
   plan: null,
   sending: false,

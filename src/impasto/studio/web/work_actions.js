@@ -1,7 +1,8 @@
 // The works: which is shown, what is done with them, and the gallery.
 
 import { ask } from "./api.js";
-import { addPicture, chooseContent, chooseStyle, fill } from "./form_actions.js";
+import { addPicture, chooseContent, chooseStyle, fill, startFrom } from "./form_actions.js";
+import { addMask } from "./mask_actions.js";
 import { send } from "./order_actions.js";
 import { isUnderWay, store } from "./state.js";
 import { say } from "./words.js";
@@ -126,12 +127,19 @@ export function anotherSeed(work) {
   return send("api/works", { ...order, settings }, (message) => store.set({ message }));
 }
 
+// Sends a result on: as photograph (content), as painting (style), as start or as mask.
 export function useResult(work, kind) {
   return attempt(async () => {
-    addPicture(await post(work.id, "upload"), kind);
-    const id = store.get().tiles[kind][0];
-    if (kind === "content") chooseContent(id);
-    else chooseStyle(id);
+    if (kind === "mask" && !store.get().form.content) throw new Error(say.maskNeedsPhotograph);
+    if (kind === "mask") await addMask(work);
+    else if (kind === "start") startFrom(await post(work.id, "upload?purpose=start"), work);
+    else {
+      const picture = await post(work.id, "upload");
+      addPicture(picture, kind);
+      if (kind === "content") chooseContent(picture.id);
+      else chooseStyle(picture.id);
+    }
+    if (kind !== "style") choose(null);
     store.set({ panel: "order" });
   });
 }

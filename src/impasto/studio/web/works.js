@@ -48,6 +48,7 @@ function Selection({ chosen, inBin }) {
     ${inBin && chosen.length > 0 && html`<button type="button" onClick=${() => act.restore(chosen.map(({ id }) => id))}>${say.restore}</button>`}
     ${chosen.length > 0 && html`<button type="button" onClick=${() => act.remove(chosen)}>${inBin ? say.deleteForGood : say.remove}</button>`}
     ${painted.length > 0 && !inBin && html`<a href=${`api/works.zip?${query}`} download>${say.zip}</a>`}
+    ${painted.length > 1 && !inBin && html`<a href=${`api/works.jpg?${query}`} download>${say.contactSheet}</a>`}
     ${painted.length === 2 && chosen.length === 2 && !inBin && html`<button type="button" onClick=${() => act.choose(painted[0].id, painted[1].id)}>${say.compareTwo}</button>`}
   </div>`;
 }

@@ -1,6 +1,7 @@
 """The page in a real browser: what a visitor does, with and without a mouse."""
 
 import io
+import re
 import signal
 
 import numpy as np
@@ -136,6 +137,26 @@ def test_a_result_is_downloaded_removed_and_its_recipe_loaded(studio, open_page)
     check_access(page)
     page.locator("#message").get_by_role("button", name="Undo").click()
     expect(page.locator("#works .cards button")).to_have_count(cards)
+
+
+def test_a_time_lapse_is_looked_through_and_downloaded(studio, open_page):
+    page = open_page(studio)
+    choose(page, TINY)
+    start(page)
+    wait_until(page, "Finished")
+    page.locator(".menu summary").click()
+    act(page, "Time-lapse").click()
+    picture = page.locator("#sheet img.after")
+    expect(picture).to_have_attribute("src", re.compile("frames/1$"))
+    slider = page.get_by_role("slider", name="Time-lapse")
+    slider.focus()
+    check_access(page)
+    page.keyboard.press("End")
+    expect(picture).to_have_attribute("src", re.compile("picture.jpg$"))
+    with page.expect_download() as download:
+        page.locator("#scrub").get_by_role("link", name="WebP").click()
+    with Image.open(download.value.path()) as animation:
+        assert (animation.format, animation.is_animated) == ("WEBP", True)
 
 
 def test_a_result_is_sent_on_as_start_and_as_mask(studio, open_page):

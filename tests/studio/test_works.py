@@ -108,6 +108,27 @@ def test_a_picture_is_fetched_in_every_format_and_print_size(studio, tmp_path):
     assert not list((studio.folder / "incoming").iterdir())
 
 
+def test_a_time_lapse_has_frames_and_ends_with_the_result(studio, tmp_path):
+    work_id = studio.painted(settings={"iterations": 40})["id"]
+    path = f"/api/works/{work_id}"
+    steps = studio.get(f"{path}/frames").json()
+    assert steps[0] == 1
+    assert steps == sorted(set(steps))
+    frame = Image.open(io.BytesIO(studio.get(f"{path}/frames/1").content))
+    result = Image.open(io.BytesIO(studio.get(f"{path}/picture.png").content)).convert("RGB")
+    assert frame.size == result.size
+    for ending in ("gif", "webp"):
+        answer = studio.get(f"{path}/timelapse.{ending}")
+        assert answer.headers["content-type"] == f"image/{ending}"
+        with Image.open(io.BytesIO(answer.content)) as animation:
+            assert animation.n_frames == len(steps) + 1
+            animation.seek(animation.n_frames - 1)
+            last = np.asarray(animation.convert("RGB"), float)
+        assert np.abs(last - np.asarray(result)).mean() < 8
+    assert studio.get(f"{path}/frames/41").status_code == 404
+    assert not list((studio.folder / "incoming").iterdir())
+
+
 def test_the_replay_command_paints_the_same_picture(studio, weights_file, tmp_path):
     work = studio.painted()
     words = work["replay"].split()

@@ -78,12 +78,13 @@ def check_animation(path: str | os.PathLike[str]) -> Path:
     """Check in advance that an animation can be written to ``path``.
 
     Raises:
-        ImageError: another ending than .gif, or as :func:`check_output` does.
+        ImageError: another ending than .gif or .webp, or as :func:`check_output` does.
     """
     target = _path(path)
-    if target.suffix.lower() != ".gif":
+    if target.suffix.lower() not in (".gif", ".webp"):
         raise ImageError(
-            f"{str(target)!r} is no animation: expected a path that ends in .gif; rename it"
+            f"{str(target)!r} is no animation: expected a path that ends in .gif or .webp; "
+            "rename it"
         )
     return check_output(target)
 
@@ -122,11 +123,11 @@ def write(data: bytes, path: str | os.PathLike[str]) -> Path:
 def save_animation(
     frames: Iterable[Image.Image], path: str | os.PathLike[str], *, frame_ms: int = 100
 ) -> Path:
-    """Write a GIF that repeats ``frames``; the last one is shown for two seconds.
+    """Write a GIF or WebP that repeats ``frames``; the last one is shown for two seconds.
 
     Args:
         frames: sRGB images; all are shown at the size of the last one.
-        path: a path that ends in .gif.
+        path: a path that ends in .gif or .webp.
         frame_ms: duration of each frame, in milliseconds.
 
     Raises:
@@ -138,16 +139,20 @@ def save_animation(
     if not shown:
         raise ImageError(f"no frames for {label}: expected at least one picture; paint first")
     size = shown[-1].size
-    check_fit(FORMATS[".gif"], label, longest_px=max(size))
-    first, *rest = [to_palette(frame.resize(size, Image.Resampling.BICUBIC)) for frame in shown]
+    file_format = FORMATS[target.suffix.lower()]
+    check_fit(file_format, label, longest_px=max(size))
+    first, *rest = [frame.resize(size, Image.Resampling.BICUBIC) for frame in shown]
+    if file_format.name == "GIF":
+        first, *rest = [to_palette(frame) for frame in (first, *rest)]
     stream = BytesIO()
     first.save(
         stream,
-        "GIF",
+        file_format.name,
         save_all=True,
         append_images=rest,
         duration=[frame_ms] * len(rest) + [max(frame_ms, _LAST_FRAME_MS)],
         loop=0,
+        **file_format.options,
     )
     return write(stream.getvalue(), target)
 

@@ -161,8 +161,8 @@ class DeliveryOptions(DestinationOptions, OutputOptions):
     )
     timelapse: Path | None = Field(
         default=None,
-        description="Also write an animation of the painting, a .gif file.",
-        json_schema_extra={"brief": "Also write the painting as it grows, a .gif file."},
+        description="Also write an animation of the painting, a .gif or .webp file.",
+        json_schema_extra={"brief": "Also write the painting as it grows, .gif or .webp."},
     )
     show: bool = Field(
         default=False,

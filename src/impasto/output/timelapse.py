@@ -31,7 +31,7 @@ class Timelapse:
             self._every *= 2
 
     def save(self, path: Path, last: Image) -> Path:
-        """Write the frames, and ``last`` as the final one, as a GIF.
+        """Write the frames, and ``last`` as the final one, as a GIF or WebP.
 
         Raises:
             ImageError: the file cannot be written.

@@ -64,7 +64,8 @@ class Files:
 
     def move(self, output: Path) -> None:
         """Change the output's path; the animation goes beside it."""
-        timelapse = None if self._timelapse is None else output.with_suffix(".gif")
+        former = self._delivery.timelapse
+        timelapse = None if former is None else output.with_suffix(former.suffix)
         self._delivery = self._delivery.model_copy(
             update={"output": output, "timelapse": timelapse}
         )

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import fastapi_offline
 import segno
 from fastapi import APIRouter, Body, Cookie, FastAPI, Query, Request, Response, UploadFile
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
@@ -357,6 +358,39 @@ def _add_works(api: APIRouter) -> None:
             await service.recipe(work_id),
             media_type="application/json",
             headers=_NO_STORE | {"content-disposition": f'attachment; filename="{name}"'},
+        )
+
+    @api.get("/works/{work_id}/frames", responses=documented(404, 422))
+    async def frames(request: Request, work_id: WorkId) -> list[int]:
+        """List the steps that the time-lapse has frames of."""
+        return _service(request).frames(work_id).steps()
+
+    @api.get("/works/{work_id}/frames/{step}", responses=_file("jpeg"), response_class=FileResponse)
+    async def frame(
+        request: Request, work_id: WorkId, step: Annotated[int, PathParameter(ge=1, le=10**7)]
+    ) -> Response:
+        """Return a frame of the time-lapse, at most 512 pixels a side."""
+        path = _service(request).frames(work_id).path(step)
+        if not path.exists():
+            raise HttpError(404, f"no frame of step {step}; list the frames again")
+        return FileResponse(path, media_type="image/jpeg", headers=_NO_STORE)
+
+    @api.get(
+        "/works/{work_id}/timelapse.{ending}",
+        responses=_file("gif", "webp"),
+        response_class=FileResponse,
+    )
+    async def timelapse(
+        request: Request, work_id: WorkId, ending: Literal["gif", "webp"]
+    ) -> Response:
+        """Download the time-lapse as an animation; the result is its last frame."""
+        path = await _service(request).timelapse(work_id, ending)
+        return FileResponse(
+            path,
+            media_type=f"image/{ending}",
+            filename=f"{_service(request).work(work_id).file_stem}.{ending}",
+            headers=_NO_STORE,
+            background=BackgroundTask(path.unlink, missing_ok=True),
         )
 
     @api.get(

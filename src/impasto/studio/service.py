@@ -21,11 +21,13 @@ from impasto.errors import SettingsError
 from impasto.images import decode
 from impasto.images.contact_sheet import contact_sheet
 from impasto.images.encode import encode_image
+from impasto.images.save import save_animation
 from impasto.job.job import JobSpec
 from impasto.output.options import OutputOptions
 from impasto.studio import looks, orders
 from impasto.studio.convert_picture import SOURCES
 from impasto.studio.events import EventStream
+from impasto.studio.frames import LONGEST_PX, Frames
 from impasto.studio.http_errors import HttpError
 from impasto.studio.protocol import AskPlan, SavePicture, Steer, WorkerState
 from impasto.studio.scheduler import Scheduler
@@ -306,6 +308,29 @@ class StudioService:
             return encode_image(contact_sheet(labels, pictures, cell_px=_SHEET_CELL_PX), "jpg")
 
         return await asyncio.to_thread(draw)
+
+    def frames(self, work_id: str) -> Frames:
+        """Return the frames of a work's time-lapse."""
+        return Frames(self._store.folder(self.work(work_id).id))
+
+    async def timelapse(self, work_id: str, ending: str) -> Path:
+        """Write the time-lapse of a work; the caller deletes the file.
+
+        Raises:
+            HttpError: it has no picture.
+        """
+        last, frames = self.file(work_id, "picture.png"), self.frames(work_id)
+        target = self.uploads.incoming().with_suffix(f".{ending}")
+
+        def write() -> None:
+            with Image.open(last) as image:
+                image.thumbnail((LONGEST_PX, LONGEST_PX))
+                shown = [Image.open(frames.path(step)) for step in frames.steps()]
+                save_animation([*shown, image], target)
+
+        async with self._conversions:
+            await asyncio.to_thread(write)
+        return target
 
     async def branch(self, work_id: str) -> Order:
         """Return an order that starts from the current picture of a work, to be changed and sent.

@@ -16,6 +16,7 @@ from impasto.engine.painting import Painting
 from impasto.errors import SettingsError
 from impasto.images.encode import flatten
 from impasto.job.result import Result, Step
+from impasto.studio import frames
 from impasto.studio.looks import CHECKPOINT, PICTURE
 from impasto.studio.protocol import End, Ended, Paint, PaintingProgress, Preview
 
@@ -46,6 +47,7 @@ class PaintingSession:
         self.end: End | None = None
         self.result: Result | None = None
         self._keeper = Keeper(order.folder / CHECKPOINT, _CHECKPOINT_EVERY_S)
+        self._frames = frames.Frames(order.folder)
         self._painting: Painting | None = None
         self._send = send
         self._last: Step | None = None
@@ -118,7 +120,9 @@ class PaintingSession:
             self._notes = ()
         pause_s = max(_REPORT_EVERY_S, self._preview_cost_s / _SHARE_FOR_PREVIEWS)
         if now_s - self._shown_s >= pause_s:
-            self._send(Preview(self.order.work, step.step, step.size_px, _jpeg(step.image())))
+            image = step.image()
+            self._send(Preview(self.order.work, step.step, step.size_px, _jpeg(image)))
+            self._frames.add(step.step, _jpeg(image, frames.LONGEST_PX))
             self._shown_s = time.monotonic()
             self._preview_cost_s = self._shown_s - now_s
 

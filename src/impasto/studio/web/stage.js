@@ -27,6 +27,7 @@ export function Stage({ state }) {
       <div class="row" id="acts-row">
         <${Acts} key=${work.id} work=${work} />
         ${work.state === "painting" && work.step > 0 && html`<${Steer} key=${`steer-${work.id}`} state=${state} work=${work} />`}
+        ${state.scrub?.id === work.id && html`<${Scrubber} ...${state.scrub} />`}
         <${Curve} points=${state.losses[work.id]} />
       </div>
     </div>`}
@@ -46,6 +47,9 @@ function sizeOf(work, state) {
 }
 
 function addressOf(work, state) {
+  const { scrub } = state;
+  const step = scrub?.id === work.id && scrub.steps[scrub.index];
+  if (step) return `api/works/${work.id}/frames/${step}`;
   if (!isUnderWay(work)) return work.has_picture ? `api/works/${work.id}/picture.jpg` : null;
   return state.previews[work.id] ?? null;
 }
@@ -152,6 +156,7 @@ class Acts extends Component {
           ${button(say.useAsPainting, () => act.useResult(work, "style"))}
           ${button(say.useAsStart, () => act.useResult(work, "start"))}
           ${work.order.mode === "style_transfer" && button(say.useAsMask, () => act.useResult(work, "mask"))}
+          ${button(say.timelapse, () => act.toggleTimelapse(id))}
           ${button(say.anotherSeed, () => act.anotherSeed(work))}
           ${button(say.copyReplay, () => act.copy(work.replay))}
         </div>
@@ -176,6 +181,18 @@ class Steer extends Component {
       <output>${value.toFixed(2)}</output>
     </label>`;
   }
+}
+
+// Looks through the time-lapse; after its last frame comes the result.
+function Scrubber({ id, steps, index }) {
+  const words = index < steps.length ? say.frameOf(steps[index]) : say.states.finished;
+  return html`<div id="scrub" class="row" role="group" aria-label=${say.timelapse}>
+    <input type="range" min="0" max=${steps.length} step="1" value=${index} aria-label=${say.timelapse} aria-valuetext=${words}
+      onInput=${(event) => act.scrubTo(Number(event.target.value))} />
+    <output>${words}</output>
+    ${["gif", "webp"].map((ending) => html`<a key=${ending} href=${`api/works/${id}/timelapse.${ending}`} download>${say.animations[ending]}</a>`)}
+    <button type="button" aria-label=${say.close} onClick=${() => act.toggleTimelapse(id)}>×</button>
+  </div>`;
 }
 
 // The loss over the steps, on a logarithmic scale.

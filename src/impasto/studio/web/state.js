@@ -40,6 +40,8 @@ const INITIAL = {
   filter: { search: "", starred: false, bin: false },
   selecting: false,
   selected: [],
+  // The time-lapse that is looked through: its work, the steps of its frames, and the one shown.
+  scrub: null,
   panel: null,
   masking: false,
   // The part that is drawn on: an index of form.regions.

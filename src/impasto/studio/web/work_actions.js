@@ -120,6 +120,18 @@ export function branch(work) {
   });
 }
 
+export function toggleTimelapse(id) {
+  return attempt(async () => {
+    if (store.get().scrub?.id === id) return store.set({ scrub: null });
+    const steps = await ask("GET", `api/works/${id}/frames`);
+    if (store.get().chosen === id) store.set({ scrub: { id, steps, index: 0 } });
+  });
+}
+
+export function scrubTo(index) {
+  store.set(({ scrub }) => ({ scrub: { ...scrub, index } }));
+}
+
 export function anotherSeed(work) {
   const seed = Math.floor(Math.random() * 2 ** 31);
   const { order } = work;

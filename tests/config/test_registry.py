@@ -52,7 +52,7 @@ def test_the_type_checker_s_literals_are_the_built_in_names():
 def test_choices_are_listed_for_other_options_too():
     fields = {**Settings.model_fields, **Runtime.model_fields}
     assert choices_of(fields["pooling"]) == ("max", "average")
-    assert choices_of(fields["precision"]) == ("auto", "fp32", "bf16", "fp16")
+    assert choices_of(fields["precision"]) == ("auto", "fp32", "bf16", "fp16", "int8")
     for name in ("size", "alpha", "style_scale", "region", "content_layers", "device", "seamless"):
         assert choices_of(fields[name]) is None
 

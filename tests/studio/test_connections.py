@@ -64,6 +64,7 @@ def test_headers_that_drip_in_are_not_waited_for(studio):
         assert time.monotonic() - began_s < connections.HEADERS_S + 15
 
 
+@pytest.mark.slow
 def test_a_body_that_stops_is_not_waited_for(studio):
     with connect(studio) as client:
         port = studio.address.rpartition(":")[2]
@@ -110,6 +111,7 @@ def test_a_client_that_sends_requests_now_and_then_is_served(studio):
         assert len(sockets) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("prlimit"), reason="the limit of files is set by prlimit")
 def test_half_sent_requests_do_not_stop_a_studio_of_few_files(open_studio):
     studio = open_studio(within=("prlimit", "--nofile=256:256"))

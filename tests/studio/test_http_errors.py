@@ -118,6 +118,7 @@ def test_whoever_sends_much_hears_any_refusal(studio):
     assert requests.post(f"{studio.address}/api/works", data=body, timeout=30).status_code == 401
 
 
+@pytest.mark.slow
 def test_a_full_queue_is_429(open_studio):
     studio = open_studio("--queue-limit=1")
     orders = [studio.order(settings={"iterations": 100_000}) for _ in range(4)]

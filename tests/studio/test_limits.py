@@ -106,6 +106,7 @@ def test_a_long_painting_must_be_confirmed(open_studio, open_page):
     studio.wait(latest["id"], "cancelled")
 
 
+@pytest.mark.slow
 def test_plans_are_answered_while_the_speed_is_measured(open_studio, tmp_path):
     studio = open_studio(IMPASTO_CACHE=str(tmp_path / "cache"))
     seen = set()

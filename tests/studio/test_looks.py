@@ -19,7 +19,10 @@ SPEC = JobSpec(
     PictureReference(None, "a" * 64, "cat.jpg"),
     (PictureReference(None, "b" * 64, "night.jpg"),),
 )
-SETTINGS = {"size": 64, "coarsest": 32, "size_ratio": 2.0, "iterations": 40, "seed": 3}
+SETTINGS = {
+    **{"size": 64, "coarsest": 32, "size_ratio": 2.0, "iterations": 40, "seed": 3},
+    "strength": 0.5,
+}
 
 
 def seeded(seed):

@@ -333,6 +333,7 @@ def test_refusals_are_shown_in_words(studio, open_page):
     check_access(page)
 
 
+@pytest.mark.slow
 def test_the_gallery_is_there_after_a_restart(open_studio, open_page):
     studio = open_studio()
     done = studio.painted()

@@ -187,6 +187,7 @@ def test_to_start_afresh_is_to_have_the_form_from_before_the_branch(studio, open
     assert (sent[-1]["start"], sent[-1]["parent"]) == (None, None)
 
 
+@pytest.mark.slow
 def test_tiles_and_the_window_show_what_a_painting_does_to_the_photograph(studio, open_page):
     studio.wait_until_ready()
     page = open_page(studio)
@@ -273,6 +274,7 @@ def test_a_recipe_whose_pictures_are_absent_leaves_the_chosen_ones(
     assert page.locator("#option-seed").input_value() == "9"
 
 
+@pytest.mark.slow
 def test_silence_is_said_while_it_lasts_and_no_longer(open_studio, open_page):
     studio = open_studio(IMPASTO_STUDIO_TOKEN="a-token-that-stays")
     page = open_page(studio)
@@ -288,6 +290,7 @@ def test_silence_is_said_while_it_lasts_and_no_longer(open_studio, open_page):
     expect(page.locator("#refusal")).to_be_empty()
 
 
+@pytest.mark.slow
 def test_the_gallery_has_no_end_and_is_searched(open_studio, open_page):
     studio = open_studio()
     work = studio.painted()
@@ -340,6 +343,7 @@ def test_missing_weights_are_explained_on_the_page(open_studio, open_page, tmp_p
     check_access(page)
 
 
+@pytest.mark.slow
 def test_a_long_painting_looks_long_and_is_confirmed(open_studio, open_page):
     studio = open_studio("--confirm-hours=0")
     studio.wait_until_ready()

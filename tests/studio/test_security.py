@@ -109,6 +109,7 @@ def test_a_visitor_without_a_token_gets_a_page_that_asks_for_it(studio, browser)
     context.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="permissions are POSIX's")
 def test_nobody_else_on_this_machine_can_read_the_folder(open_studio, picture_bytes, tmp_path):
     studio_folder = tmp_path / "kept"

@@ -355,6 +355,7 @@ def test_works_survive_the_servers_death_and_those_under_way_go_on(open_studio):
         os.kill(painter, 0)
 
 
+@pytest.mark.slow
 def test_a_painter_that_is_killed_is_replaced_and_the_work_painted(open_studio):
     studio = open_studio()
     work_id = studio.order(settings={"iterations": 40}).json()["id"]

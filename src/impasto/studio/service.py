@@ -341,13 +341,12 @@ class StudioService:
         record = self.work(work_id)
         name = f"{record.file_stem}.png"
         path = self.uploads.incoming()
-        handle, preview = self._scheduler.handle_of(record), self._scheduler.preview(work_id)
-        if handle is not None and preview is not None:
+        handle = self._scheduler.handle_of(record)
+        if handle is not None and record.step > 0:
             path = path.with_suffix(".png")
             await handle.ask(SavePicture(0, work_id, path))
-            # Read again: the painting may have gone on to a larger size meanwhile.
-            preview = self._scheduler.preview(work_id) or preview
-            size = max(preview.size_px)
+            # Read afterwards: the painting may have gone on to a larger size meanwhile.
+            size = record.longest_px
         elif record.has_picture:
             source = self._store.folder(work_id) / "picture.png"
             await asyncio.to_thread(lambda: path.write_bytes(source.read_bytes()))

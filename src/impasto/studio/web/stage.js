@@ -149,7 +149,7 @@ class Acts extends Component {
       !active &&
       html`<details class="menu">
         <summary>${say.more}</summary>
-        <div>
+        <div onClick=${(event) => event.target.matches("button") && event.currentTarget.parentElement.removeAttribute("open")}>
           <${DownloadAs} work=${work} />
           <a href=${`api/works/${id}/recipe`} download>${say.downloadRecipe}</a>
           ${button(say.useAsPhotograph, () => act.useResult(work, "content"))}

@@ -205,6 +205,7 @@ def test_frames_of_an_earlier_film_are_not_overwritten(impasto, frames_folder, p
         (["painting.png", "painting.png", "-o", "o.avi"], "expected a film that ends in .mp4"),
         (["frames", "painting.png", "-o", "frames/0.png"], "is not an input"),
         (["frames", "painting.png", "-o", "o.mp4", "--temporal=2"], "temporal: expected"),
+        (["frames", "painting.png", "-o", "o.mp4", "--precision=int8"], "for single pictures"),
         (["frames", "painting.png", "-o", "o.mp4", "--range=soon"], "such as 2s..5s"),
         (["empty", "painting.png", "-o", "o.mp4"], "has no pictures"),
         (["%03d.jpg", "painting.png", "-o", "o.mp4"], "no file matches"),

@@ -31,7 +31,7 @@ def evaluate(job: Job, image: Picture, cache: Cache) -> dict[str, float]:
         ImpastoError: as for a painting.
     """
     with isolated(job.runtime.threads):
-        inputs, plan = read_inputs(job), make_plan(job.runtime)
+        inputs, plan = read_inputs(job), make_plan(job.runtime, job.settings)
         scale = inputs.scales[-1]
         if scale.canvas_px != (image.height_px, image.width_px):
             height_px, width_px = scale.canvas_px

@@ -153,6 +153,12 @@ class FilmPainting:
         progress: Progress | None = None,
     ) -> None:
         import_opencv()
+        if job.runtime.precision == "int8":
+            # Each frame has few steps, and ranges that follow the steps before have none to follow.
+            raise SettingsError(
+                "precision: expected auto, fp32 or bf16 for a film, got 'int8', which is for "
+                "single pictures; leave it out"
+            )
         self._options, self._cache, self._progress = options, cache or Cache(), progress
         job_inputs = input_files(job)
         job, self._moving = moving_masks.separate(job)

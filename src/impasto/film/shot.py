@@ -121,7 +121,7 @@ class ShotPainter:
         """
         self.look, self.earlier, self.last_pixels = look, list(earlier), last_pixels
         job = self._frame_job(earlier[0].pixels, look.decisions)
-        plan = make_plan(setup.with_decisions(job.runtime, look.decisions))
+        plan = make_plan(setup.with_decisions(job.runtime, look.decisions), job.settings)
         inputs = read_inputs(job)
         with isolated(self._threads):
             resolved = setup.resolve_weights(job, inputs, plan, self._cache, look.decisions)
@@ -265,7 +265,7 @@ class ShotPainter:
     def _decide(self, job: Job, samples: Sequence[Tensor]) -> Decisions:
         """Decide alpha and beta for the shot: the mean of what strength comes to in its frames."""
         with isolated(self._threads):
-            plan = make_plan(job.runtime)
+            plan = make_plan(job.runtime, job.settings)
             inputs = read_inputs(job)
             setup.load_network(job, plan, self._progress, self._cache)
             resolved = self._resolve(job, inputs, plan, samples)

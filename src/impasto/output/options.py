@@ -33,6 +33,12 @@ def quiet_field() -> Any:
     return Field(default=False, description=QUIET, json_schema_extra={"short": "-q"})
 
 
+# A path as on the command line: a word is refused if it cannot name a file.
+FilePath = Annotated[
+    Path, BeforeValidator(lambda path: files.path_of(path) if isinstance(path, str) else path)
+]
+
+
 class OutputOptions(Options):
     """Options of a picture's file."""
 
@@ -101,7 +107,7 @@ class OutputOptions(Options):
 class DestinationOptions(Options):
     """Where one picture goes, and what is shown while it is made."""
 
-    output: Path = Field(
+    output: FilePath = Field(
         description="The picture to write; its ending selects the format. - is standard output.",
         json_schema_extra={"short": "-o", "brief": "The picture to write: .png, .jpg, .tiff ..."},
     )
@@ -114,11 +120,6 @@ class DestinationOptions(Options):
         json_schema_extra={"flag": "--json"},
     )
     quiet: bool = quiet_field()
-
-    @field_validator("output", mode="before")
-    @classmethod
-    def _read_output(cls, path: Any) -> Any:
-        return files.path_of(path) if isinstance(path, str) else path
 
     @model_validator(mode="after")
     def _check_standard_output(self) -> DestinationOptions:
@@ -159,7 +160,7 @@ class DeliveryOptions(DestinationOptions, OutputOptions):
         ge=1,
         description="Also write the picture every N iterations, as OUTPUT with the number.",
     )
-    timelapse: Path | None = Field(
+    timelapse: FilePath | None = Field(
         default=None,
         description="Also write an animation of the painting, a .gif or .webp file.",
         json_schema_extra={"brief": "Also write the painting as it grows, .gif or .webp."},
@@ -180,11 +181,6 @@ class DeliveryOptions(DestinationOptions, OutputOptions):
         default=False,
         description="Resume from the checkpoint of the same command, if that ended early.",
     )
-
-    @field_validator("timelapse", mode="before")
-    @classmethod
-    def _read_timelapse(cls, path: Any) -> Any:
-        return files.path_of(path) if isinstance(path, str) else path
 
     def _options_that_need_a_file(self) -> list[str]:
         beside = {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from impasto import files
 from impasto.batching import job_files, journal
@@ -24,7 +24,7 @@ from impasto.config import words
 from impasto.config.settings import Mode, Runtime, Settings
 from impasto.config.validation import Options, check
 from impasto.errors import ImageError, SettingsError
-from impasto.output.options import OutputOptions, quiet_field
+from impasto.output.options import FilePath, OutputOptions, quiet_field
 
 JOURNAL, SHEET = "journal.jsonl", "contact-sheet.jpg"
 _CELL_PX = 256
@@ -33,7 +33,7 @@ _CELL_PX = 256
 class BatchOptions(Options):
     """Options of a batch: its files, its workers and its display."""
 
-    output: Path | None = Field(
+    output: FilePath | None = Field(
         default=None,
         description="The folder for the pictures; by default the folder of the job file.",
         json_schema_extra={"short": "-o"},
@@ -42,12 +42,12 @@ class BatchOptions(Options):
     format: Literal["png", "jpg", "tiff", "webp", "avif"] = Field(
         default="png", description="Format of pictures whose job names no output file."
     )
-    journal: Path | None = Field(
+    journal: FilePath | None = Field(
         default=None,
         description="The record of finished jobs. By default it is journal.jsonl in the folder "
         "of the pictures, or JOBS with the ending .journal.jsonl.",
     )
-    sheet: Path | None = Field(
+    sheet: FilePath | None = Field(
         default=None,
         description="The contact sheet; by default contact-sheet.jpg beside the journal.",
     )
@@ -64,7 +64,7 @@ class BatchOptions(Options):
         min_length=1,
         description="Paint on the Ray cluster at this address; local starts Ray on this machine.",
     )
-    shared_folder: Path | None = Field(
+    shared_folder: FilePath | None = Field(
         default=None,
         description="A folder that every node of the cluster can read; other pictures are sent to "
         "the nodes.",
@@ -75,11 +75,6 @@ class BatchOptions(Options):
         json_schema_extra={"flag": "--json"},
     )
     quiet: bool = quiet_field()
-
-    @field_validator("output", "journal", "sheet", "shared_folder", mode="before")
-    @classmethod
-    def _read_path(cls, path: Any) -> Any:
-        return files.path_of(path) if isinstance(path, str) else path
 
 
 def register(app: typer.Typer) -> None:

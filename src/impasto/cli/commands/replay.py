@@ -378,33 +378,21 @@ def replay_picture(
 
     original = standard_input.recipe(picture)
     delivery = pop_delivery(options)
+    asked: dict[str, Any] = {
+        "content": content,
+        "styles": styles or [],
+        "start": start,
+        "regions": regions or [],
+        "changes": changes or [],
+        "runtime": options,
+        "other_inputs": other_inputs,
+    }
     if isinstance(original, FilmRecipe):
-        replay_film(
-            picture,
-            original,
-            content=content,
-            styles=styles or [],
-            start=start,
-            regions=regions or [],
-            changes=changes or [],
-            runtime=options,
-            other_inputs=other_inputs,
-            delivery=delivery,
-        )
+        replay_film(picture, original, delivery=delivery, **asked)
         return
     interrupts.raise_stops()
     with display_of(delivery) as display:
-        job = replay.make_job(
-            original,
-            content=content,
-            styles=styles or [],
-            start=start,
-            regions=regions or [],
-            changes=changes or [],
-            runtime=options,
-            other_inputs=other_inputs,
-            progress=display.progress,
-        )
+        job = replay.make_job(original, progress=display.progress, **asked)
         if message := replay.differences(original):
             display.message(message)
     words = [picture, content, start, *(styles or []), *_region_files(regions or [])]

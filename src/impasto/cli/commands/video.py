@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from impasto import files
 from impasto.cli import interrupts
 from impasto.cli.interrupts import Stopped, ignore_stops
 from impasto.cli.options import with_options
@@ -18,7 +17,7 @@ from impasto.config.film_settings import FilmSettings
 from impasto.config.settings import Runtime, Settings
 from impasto.config.validation import Options, check
 from impasto.errors import SettingsError
-from impasto.output.options import quiet_field
+from impasto.output.options import FilePath, quiet_field
 from impasto.output.progress import clock
 
 if TYPE_CHECKING:
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 class FilmOutput(Options):
     """Where a film goes, and what is kept beside it."""
 
-    output: Path = Field(
+    output: FilePath = Field(
         description="The film to write: .mp4, .mov, .m4v, .mkv, .webm, .gif, .webp, or a pattern "
         "such as frames/%05d.png.",
         json_schema_extra={"short": "-o"},
@@ -58,11 +57,6 @@ class FilmOutput(Options):
         json_schema_extra={"flag": "--json"},
     )
     quiet: bool = quiet_field()
-
-    @field_validator("output", mode="before")
-    @classmethod
-    def _read_output(cls, path: Any) -> Any:
-        return files.path_of(path) if isinstance(path, str) else path
 
 
 def register(app: typer.Typer) -> None:
